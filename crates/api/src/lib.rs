@@ -1,0 +1,1 @@
+//! Promises: wire types, error codes and exit codes.

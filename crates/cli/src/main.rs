@@ -1,0 +1,2 @@
+//! The `ark-os` binary.
+fn main() {}

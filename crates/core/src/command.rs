@@ -1,0 +1,252 @@
+//! Commands: what somebody wants, in the imperative. `decide` answers each with events or a refusal.
+
+use std::sync::Arc;
+
+use crate::authority::{Grant, RevocationId};
+use crate::budget::Amounts;
+use crate::error::Failure;
+use crate::event::{InstanceStarted, Intake, Resolution, SubmissionKey};
+use crate::hash::Hash;
+use crate::ids::{AgentIx, PtId, RunId, TaskId};
+use crate::payload::Payload;
+use crate::plan::{EffectClass, Workflow};
+use crate::priority::Priority;
+use crate::step::{StepKey, StepOutcome};
+use crate::text::Text;
+use crate::time::Time;
+
+/// What somebody wants. One file below `decide/` for each.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Begin after opening the journal.
+    StartInstance(Box<InstanceStarted>),
+    /// Take new runs, or drain.
+    SetIntake {
+        /// The new setting.
+        intake: Intake,
+        /// Why.
+        reason: Text,
+    },
+    /// Take an agent out, or let it in again.
+    SetAgent {
+        /// Which.
+        agent: AgentIx,
+        /// Whether it takes part.
+        online: bool,
+        /// Why.
+        reason: Text,
+    },
+    /// Make an authority and its descendants void.
+    Revoke {
+        /// The link of the chain.
+        id: RevocationId,
+        /// Why.
+        reason: Text,
+    },
+    /// Accept a run.
+    SubmitRun(Box<SubmitRun>),
+    /// Put an interrupted run back to work; the loop sends one for each after a start.
+    RecoverRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Start what is ready and has an agent; admit what waited for a layer.
+    Dispatch,
+    /// Act on the earliest timer that is due.
+    FireTimer,
+    /// A condition or list was evaluated.
+    FinishPreparation {
+        /// The run.
+        run: RunId,
+        /// The node.
+        node: u32,
+        /// The task's generation when it was asked for.
+        generation: u32,
+        /// What came of it.
+        result: Prepared,
+    },
+    /// The output of a run was put together.
+    FinishGathering {
+        /// The run.
+        run: RunId,
+        /// Echoed from the effect.
+        generation: u32,
+        /// The output.
+        result: Result<Payload, Failure>,
+    },
+    /// An agent presents its result under its token.
+    FinishAttempt(Box<FinishAttempt>),
+    /// The host lost an attempt: its agent panicked, hung or died.
+    LoseAttempt {
+        /// The token.
+        pt: PtId,
+        /// How.
+        reason: Failure,
+    },
+    /// The attempt lives on.
+    RenewLease {
+        /// The token.
+        pt: PtId,
+        /// Who says so.
+        agent: AgentIx,
+    },
+    /// A partial proof of progress.
+    ReportProgress {
+        /// The token.
+        pt: PtId,
+        /// Who presents it.
+        agent: AgentIx,
+        /// A checkpoint that it declares.
+        checkpoint: Option<Hash>,
+    },
+    /// An attempt is about to try an external effect.
+    IntendStep(Box<IntendStep>),
+    /// The outcome of an intended step.
+    SettleStep {
+        /// The token.
+        pt: PtId,
+        /// The step.
+        key: StepKey,
+        /// What came of it.
+        outcome: StepOutcome,
+        /// What it cost.
+        spent: Amounts,
+    },
+    /// Stop a run.
+    CancelRun {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: Text,
+    },
+    /// Start nothing more of a run.
+    PauseRun {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: Text,
+    },
+    /// Go on with a paused run.
+    ResumeRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Run a task and its descendants again; none: the task that failed.
+    RetryRun {
+        /// The run.
+        run: RunId,
+        /// From here.
+        task: Option<u32>,
+    },
+    /// Put a parked task back to work.
+    UnparkTask {
+        /// The task.
+        task: TaskId,
+    },
+    /// Say what became of a step in doubt.
+    ResolveStep {
+        /// The run.
+        run: RunId,
+        /// The step.
+        key: StepKey,
+        /// What became of it.
+        resolution: Resolution,
+        /// Why.
+        reason: Text,
+    },
+}
+
+/// A run to be accepted.
+#[derive(Clone, Debug)]
+pub struct SubmitRun {
+    /// Its id, drawn by the caller.
+    pub run: RunId,
+    /// The tenant.
+    pub namespace: Text,
+    /// Its plan, validated.
+    pub workflow: Arc<Workflow>,
+    /// Its input, validated.
+    pub input: Payload,
+    /// The submitter's.
+    pub grant: Arc<Grant>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it must be over.
+    pub deadline: Option<Time>,
+    /// Its account.
+    pub budget: Option<Amounts>,
+    /// Seed of its jitter and tie-breaks.
+    pub seed: u64,
+    /// The submitter's idempotency key.
+    pub key: Option<SubmissionKey>,
+}
+
+/// What became of a preparation.
+#[derive(Clone, Debug)]
+pub enum Prepared {
+    /// The condition holds and there is no list.
+    Go,
+    /// The condition does not hold.
+    Skip,
+    /// The list of a map.
+    List {
+        /// Its length.
+        count: u32,
+        /// Its text.
+        list: Payload,
+    },
+    /// It could not be evaluated.
+    Failed(Failure),
+}
+
+/// A result under a token.
+#[derive(Clone, Debug)]
+pub struct FinishAttempt {
+    /// The token.
+    pub pt: PtId,
+    /// Who presents it.
+    pub agent: AgentIx,
+    /// The result.
+    pub outcome: AttemptOutcome,
+    /// SHA-256 of the input that the host handed out.
+    pub input: Hash,
+    /// What it used.
+    pub spent: Amounts,
+    /// How long it worked, in microseconds, by the host's clock.
+    pub micros: u64,
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug)]
+pub enum AttemptOutcome {
+    /// It is done; the host validated the output.
+    Succeeded {
+        /// The output.
+        output: Payload,
+        /// Blobs that it names.
+        blobs: Vec<Hash>,
+    },
+    /// The agent says that it failed.
+    Failed(Failure),
+    /// The host refused the output: not the schema's, too large.
+    Refused(Failure),
+}
+
+/// A step about to be tried.
+#[derive(Clone, Debug)]
+pub struct IntendStep {
+    /// The token.
+    pub pt: PtId,
+    /// Who asks.
+    pub agent: AgentIx,
+    /// Its number in this attempt, from 0.
+    pub number: u32,
+    /// What is called.
+    pub tool: Text,
+    /// Digest of the canonical arguments.
+    pub arguments: Hash,
+    /// What recovery may do.
+    pub class: EffectClass,
+    /// The most it may cost.
+    pub reserve: Amounts,
+}

@@ -1,0 +1,104 @@
+//! `decide`: what a command changes, or why it changes nothing. Pure: it reads the state, asks the
+//! rules, and answers with events. One file below for each command or family of them.
+
+use crate::command::{Command, IntendStep};
+use crate::error::Rejected;
+use crate::event::{Change, Event};
+use crate::ids::RunId;
+use crate::rules::Rules;
+use crate::state::State;
+use crate::step::{StepKey, StepOutcome};
+use crate::time::Time;
+
+mod admission;
+mod agent;
+mod attempt;
+mod dispatch;
+mod draft;
+mod finish_attempt;
+mod instance;
+mod outcome;
+mod preparation;
+mod recover_run;
+mod retry_run;
+mod run_control;
+mod step;
+mod submit_run;
+mod timer;
+
+/// Decides a command. The change may be empty: then there is nothing to record.
+///
+/// `now` never takes the state back: an earlier moment counts as the state's own.
+///
+/// # Errors
+/// The command changes nothing; the rejection says why and what to do.
+pub fn decide(
+    state: &State,
+    rules: &dyn Rules,
+    command: Command,
+    now: Time,
+) -> Result<Change, Rejected> {
+    let now = now.max(state.now);
+    match command {
+        Command::StartInstance(started) => Ok(of_instance(instance::start(*started), now)),
+        Command::SetIntake { intake, reason } => {
+            Ok(of_instance(instance::set_intake(state, intake, reason), now))
+        }
+        Command::SetAgent { agent, online, reason } => {
+            agent::set(state, agent, online, reason).map(|events| of_instance(events, now))
+        }
+        Command::Revoke { id, reason } => {
+            Ok(of_instance(vec![Event::AuthorityRevoked { id, reason }], now))
+        }
+        Command::SubmitRun(submission) => submit_run::decide(state, rules, *submission, now),
+        Command::RecoverRun { run } => recover_run::decide(state, run, now),
+        Command::Dispatch => dispatch::decide(state, rules, now),
+        Command::FireTimer => timer::decide(state, now),
+        Command::FinishPreparation { run, node, generation, result } => {
+            preparation::decide(state, preparation::Asked { run, node, generation }, result, now)
+        }
+        Command::FinishGathering { run, generation, result } => {
+            preparation::gathered(state, run, generation, result, now)
+        }
+        Command::FinishAttempt(finish) => finish_attempt::decide(state, *finish, now),
+        Command::LoseAttempt { pt, reason } => attempt::lose(state, pt, reason, now),
+        Command::RenewLease { pt, agent } => attempt::renew(state, pt, agent, now),
+        Command::ReportProgress { pt, agent, checkpoint } => {
+            attempt::report(state, pt, agent, checkpoint, now)
+        }
+        Command::IntendStep(intent) => step::intend(state, rules, *intent, now),
+        Command::SettleStep { pt, key, outcome, spent } => {
+            step::settle(state, step::Settlement { pt, key, outcome, spent }, now)
+        }
+        Command::CancelRun { run, reason } => run_control::cancel(state, run, reason, now),
+        Command::PauseRun { run, reason } => run_control::pause(state, run, reason, now),
+        Command::ResumeRun { run } => run_control::resume(state, run, now),
+        Command::RetryRun { run, task } => retry_run::decide(state, run, task, now),
+        Command::UnparkTask { task } => run_control::unpark(state, task, now),
+        Command::ResolveStep { run, key, resolution, reason } => {
+            step::resolve(state, step::Verdict { run, key, resolution, reason }, now)
+        }
+    }
+}
+
+/// The key of the step that an intent is about and, if it is over, its recorded outcome, which is
+/// then the answer to the intent: a recorded step is never done again.
+pub fn recorded_step<'a>(
+    state: &'a State,
+    intent: &IntendStep,
+) -> Option<(StepKey, Option<&'a StepOutcome>)> {
+    step::recorded(state, intent)
+}
+
+fn of_instance(events: Vec<Event>, at: Time) -> Change {
+    Change { run: None, at, events }
+}
+
+fn of_run(run: RunId, events: Vec<Event>, at: Time) -> Change {
+    Change { run: Some(run), at, events }
+}
+
+/// Nothing to record.
+fn nothing(at: Time) -> Change {
+    Change { run: None, at, events: Vec::new() }
+}

@@ -1,0 +1,138 @@
+//! `Dispatch`: give ready tasks to free agents, soonest turn first; let in what waited for a layer.
+
+use std::sync::Arc;
+
+use super::admission::{Subject, admit};
+use super::draft::{Draft, NotStarted};
+use super::{nothing, of_run};
+use crate::authority::Grant;
+use crate::error::Rejected;
+use crate::event::{Change, Event, RunEnd};
+use crate::fleet::Want;
+use crate::ids::{SkillIx, TaskRef};
+use crate::limits::DISPATCH_MAX;
+use crate::plan::Shape;
+use crate::priority::Turn;
+use crate::queue::Waiter;
+use crate::rules::Rules;
+use crate::run::Run;
+use crate::state::State;
+use crate::time::Time;
+
+pub(super) fn decide(state: &State, rules: &dyn Rules, now: Time) -> Result<Change, Rejected> {
+    if let Some(change) = let_in(state, rules, now) {
+        return Ok(change);
+    }
+    let Some((skill, (id, _))) = soonest(state) else { return Ok(nothing(now)) };
+    let Some(run) = state.runs.get(&id) else { return Ok(nothing(now)) };
+    let mut draft = Draft::new(state, run, now);
+    for (_, (other, task)) in state.queue.line(skill) {
+        if other != id || !start_all(&mut draft, task) {
+            break;
+        }
+    }
+    if draft.events.is_empty() { Ok(nothing(now)) } else { Ok(draft.finish()) }
+}
+
+/// The head of a line for which somebody is free, with the soonest turn of all such heads.
+fn soonest(state: &State) -> Option<(SkillIx, Waiter)> {
+    let mut best: Option<(Turn, SkillIx, Waiter)> = None;
+    for skill in state.queue.skills() {
+        let Some((turn, who)) = state.queue.line(skill).next() else { continue };
+        if best.is_some_and(|(sooner, ..)| sooner < turn) {
+            continue;
+        }
+        let want = Want { skill, emergency: turn.is_emergency(), avoid: None };
+        if state.fleet.pick(want, &[]).is_some() {
+            best = Some((turn, skill, who));
+        }
+    }
+    best.map(|(_, skill, who)| (skill, who))
+}
+
+/// Starts a task, or as many fresh children of a map as there is room for; whether to go on.
+fn start_all(draft: &mut Draft<'_>, task: TaskRef) -> bool {
+    let run = draft.run;
+    let fan = match task.child {
+        Some(_) => None,
+        None => run.node(task.node).and_then(|it| it.fan.as_ref()),
+    };
+    let Some(fan) = fan else { return start_one(draft, task) };
+    let parallel_max = match run.spec(task.node).map(|spec| &spec.shape) {
+        Some(Shape::Map(map)) => map.parallel_max,
+        _ => 0,
+    };
+    let mut more = 0;
+    while fan.may_start(parallel_max, more) {
+        if !start_one(draft, TaskRef::child(task.node, fan.next + more)) {
+            return false;
+        }
+        more += 1;
+    }
+    true
+}
+
+fn start_one(draft: &mut Draft<'_>, task: TaskRef) -> bool {
+    if draft.started() >= DISPATCH_MAX || draft.ended {
+        return false;
+    }
+    match draft.start(task) {
+        Ok(started) => {
+            draft.push(Event::AttemptStarted(started));
+            true
+        }
+        Err(NotStarted::Later) => false,
+        Err(NotStarted::Never(failure)) => {
+            // What may not start has no attempt to retry; for a map, no other child may either.
+            draft.moved -= i64::from(draft.run.moving_at(task.node));
+            draft.fail_node(task.node, failure);
+            false
+        }
+    }
+}
+
+/// A run that waited for a layer is admitted when every layer is there.
+fn let_in(state: &State, rules: &dyn Rules, now: Time) -> Option<Change> {
+    if state.fleet.empty_layer().is_some() || state.intake == crate::event::Intake::Draining {
+        return None;
+    }
+    let run = state.blocked.iter().find_map(|id| state.runs.get(id).filter(|run| !run.paused))?;
+    let pending = run.pending.as_ref()?;
+    let grant = Grant::new(pending.authority.clone());
+    let subject =
+        Subject { namespace: &pending.namespace, workflow: &pending.workflow, grant: &grant };
+    let known = state.admitted.get(&subject.digest(rules)).copied();
+    let admission = match known.and_then(|id| state.admissions.get(&id)) {
+        Some(admission) => (admission.clone(), None),
+        None => match admit(state, rules, &subject, now) {
+            Ok(admission) => (Arc::new(admission.clone()), Some(admission)),
+            Err(rejected) => return Some(refuse(state, run, &rejected, now)),
+        },
+    };
+    Some(begin(state, run, admission, now))
+}
+
+fn begin(
+    state: &State,
+    run: &Run,
+    (admission, fresh): (Arc<crate::event::Admission>, Option<crate::event::Admission>),
+    now: Time,
+) -> Change {
+    let id = admission.id;
+    let begun =
+        Run { admission: Some(admission), phase: crate::run::Phase::Running, ..run.clone() };
+    let mut draft = Draft::new(state, &begun, now);
+    if let Some(fresh) = fresh {
+        draft.push(Event::WorkflowAdmitted(Box::new(fresh)));
+    }
+    draft.push(Event::RunStarted { admission: id });
+    super::submit_run::open_roots(&mut draft);
+    draft.finish()
+}
+
+fn refuse(state: &State, run: &Run, rejected: &Rejected, now: Time) -> Change {
+    let mut draft = Draft::new(state, run, now);
+    let failure = crate::error::Failure::fatal(rejected.code(), rejected.to_string());
+    draft.end_run(RunEnd::Failed, None, failure);
+    of_run(run.id, draft.events, now)
+}

@@ -1,0 +1,200 @@
+//! A decision about one run in the making: the events so far, and what they already take up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::of_run;
+use crate::authority::Need;
+use crate::budget::Amounts;
+use crate::error::Failure;
+use crate::event::{AttemptStarted, Change, Event, Intake};
+use crate::fleet::Want;
+use crate::ids::{AgentIx, SkillIx, TaskRef};
+use crate::layer::Layer;
+use crate::plan::EffectClass;
+use crate::run::{Phase, Run};
+use crate::state::{ATTEMPT_COST, State};
+use crate::time::Time;
+
+/// A decision about one run in the making.
+pub(super) struct Draft<'a> {
+    pub(super) state: &'a State,
+    pub(super) run: &'a Run,
+    pub(super) now: Time,
+    pub(super) events: Vec<Event>,
+    /// Agents picked in this decision, one entry an attempt.
+    taken: Vec<AgentIx>,
+    /// Reserved in this decision.
+    reserved: Amounts,
+    /// Nodes over by this decision.
+    pub(super) over: BTreeSet<u32>,
+    /// By how much each node waits for less.
+    settled: BTreeMap<u32, u32>,
+    /// Change of the number of tasks to which something still happens by itself.
+    pub(super) moved: i64,
+    pub(super) failed: bool,
+    pub(super) ended: bool,
+}
+
+/// Why a task did not start.
+pub(super) enum NotStarted {
+    /// Nobody is free, or nothing starts now.
+    Later,
+    /// It may not start at all.
+    Never(Failure),
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(state: &'a State, run: &'a Run, now: Time) -> Self {
+        Draft {
+            state,
+            run,
+            now,
+            events: Vec::with_capacity(4),
+            taken: Vec::new(),
+            reserved: Amounts::ZERO,
+            over: BTreeSet::new(),
+            settled: BTreeMap::new(),
+            moved: 0,
+            failed: false,
+            ended: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Attempts started so far.
+    pub(super) fn started(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// A node whose needs are met begins: it is prepared, starts, or gets in line.
+    pub(super) fn open(&mut self, node: u32) {
+        let Some(spec) = self.run.spec(node) else { return };
+        self.moved += 1;
+        if spec.needs_preparation() {
+            self.push(Event::TaskPreparing { task: TaskRef::node(node) });
+        } else {
+            self.ready(TaskRef::node(node));
+        }
+    }
+
+    /// A task starts if nobody is ahead of it and somebody is free; else it gets in line.
+    /// It counts as moving already.
+    pub(super) fn ready(&mut self, task: TaskRef) {
+        let is_first = self.skill(task).is_some_and(|skill| self.state.queue.is_free(skill));
+        if !is_first || self.run.paused {
+            return self.push(Event::TaskReady { task });
+        }
+        match self.start(task) {
+            Ok(started) => self.push(Event::AttemptStarted(started)),
+            Err(NotStarted::Later) => self.push(Event::TaskReady { task }),
+            Err(NotStarted::Never(failure)) => self.fail(task, failure),
+        }
+    }
+
+    pub(super) fn skill(&self, task: TaskRef) -> Option<SkillIx> {
+        self.run.skill(task.node)
+    }
+
+    /// Picks an agent, draws a token and reserves, all on paper; the caller pushes the event.
+    pub(super) fn start(&mut self, task: TaskRef) -> Result<AttemptStarted, NotStarted> {
+        let (state, run) = (self.state, self.run);
+        let (Some(skill), Some(spec)) = (run.skill(task.node), run.spec(task.node)) else {
+            return Err(NotStarted::Later);
+        };
+        let busy = state.fleet.in_use() as usize + self.taken.len();
+        if state.intake == Intake::Draining || busy >= state.concurrent_tasks_max() as usize {
+            return Err(NotStarted::Later);
+        }
+        let class = state.fleet.skill_info(skill).map_or(EffectClass::Effectful, |info| info.class);
+        self.check_authority(skill).map_err(NotStarted::Never)?;
+        let before = run.task(task);
+        let want = Want {
+            skill,
+            emergency: run.priority == crate::priority::Priority::Emergency,
+            avoid: before.filter(|it| it.attempt > 0 || it.lost > 0).and_then(|it| it.last_agent),
+        };
+        let agent = state.fleet.pick(want, &self.taken).ok_or(NotStarted::Later)?;
+        let reserved = spec.budget.plus(ATTEMPT_COST);
+        self.check_budget(reserved).map_err(NotStarted::Never)?;
+        let fence = state.next_fence(self.taken.len());
+        self.taken.push(agent);
+        self.reserved = self.reserved.plus(reserved);
+        Ok(AttemptStarted {
+            task,
+            attempt: before.map_or(0, |it| it.attempt) + 1,
+            agent,
+            fence,
+            class,
+            reserved: (reserved != ATTEMPT_COST).then_some(reserved),
+        })
+    }
+
+    fn check_authority(&self, skill: SkillIx) -> Result<(), Failure> {
+        let authority = self.run.admission.as_ref().and_then(|it| it.authorities.last());
+        let (Some(authority), Some(scope)) = (authority, self.state.fleet.skill_scope(skill)) else {
+            return Err(Failure::fatal("authority_denied", "the run has no authority"));
+        };
+        let need =
+            Need { scope, layer: Layer::Specialist, now: self.now, revoked: &self.state.revoked };
+        authority
+            .covers(&need)
+            .map_err(|denial| Failure::fatal("authority_denied", denial.to_string()))
+    }
+
+    /// Whether the run's and the namespace's accounts can bear another reservation.
+    pub(super) fn check_budget(&self, wanted: Amounts) -> Result<(), Failure> {
+        let wanted = wanted.plus(self.reserved);
+        let above = self.state.accounts.get(&self.run.namespace);
+        self.run
+            .account
+            .can_reserve(wanted)
+            .and_then(|()| above.map_or(Ok(()), |account| account.can_reserve(wanted)))
+            .map_err(|refusal| Failure::fatal("budget_exhausted", refusal.to_string()))
+    }
+
+    /// A node is over and what it feeds may go on.
+    pub(super) fn settle(&mut self, node: u32) {
+        let run = self.run;
+        self.over.insert(node);
+        let primary = run.stands_in_for(node).unwrap_or(node);
+        let Some(spec) = run.spec(primary) else { return };
+        for fed in &spec.feeds {
+            let less = self.settled.entry(*fed).or_insert(0);
+            *less += 1;
+            let left = run.node(*fed).map_or(u32::MAX, |it| it.waits_on.saturating_sub(*less));
+            if left == 0 && !self.ended {
+                self.open(*fed);
+            }
+        }
+    }
+
+    /// Ends the draft: the run goes over, or parks, if nothing is left to happen.
+    pub(super) fn finish(mut self) -> Change {
+        let left = self.run.open.saturating_sub(self.over.len() as u32);
+        let begun = matches!(self.run.phase, Phase::Running);
+        if !self.ended && begun {
+            if left == 0 {
+                self.complete();
+            } else if i64::from(self.run.counts.moving()) + self.moved <= 0 && !self.run.parked {
+                self.push(Event::RunParked);
+            }
+        }
+        of_run(self.run.id, self.events, self.now)
+    }
+
+    fn complete(&mut self) {
+        if self.run.ends_with_sink() && !self.failed {
+            let ended = crate::event::RunEnded {
+                end: crate::event::RunEnd::Succeeded,
+                output: None,
+                failure: None,
+            };
+            self.push(Event::RunEnded(Box::new(ended)));
+        } else {
+            self.push(Event::RunGathering);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `FinishAttempt`: an agent presents its result; the host checks the token and makes the proof.
+
+use super::attempt::{Claim, claim};
+use super::draft::Draft;
+use crate::command::{AttemptOutcome, FinishAttempt};
+use crate::error::Rejected;
+use crate::event::{AttemptEnd, Change, Event, ParkReason, TaskSucceeded};
+use crate::state::State;
+use crate::step::{StepStanding, effects_root};
+use crate::time::Time;
+
+pub(super) fn decide(state: &State, finish: FinishAttempt, now: Time) -> Result<Change, Rejected> {
+    let run = match claim(state, finish.pt, finish.agent, now)? {
+        Claim::Held(run) => run,
+        Claim::Struck(change) => return Ok(change),
+    };
+    let task = finish.pt.task;
+    let mut draft = Draft::new(state, run, now);
+    match finish.outcome {
+        AttemptOutcome::Succeeded { output, blobs } => {
+            let Some(it) = run.task(task) else { return Ok(super::nothing(now)) };
+            if let Some(step) = it.steps.iter().find(|step| step.standing == StepStanding::Open) {
+                draft.push(Event::StepInDoubt { task, key: step.key });
+                draft.park(task, ParkReason::InDoubt, "it finished with a step still open");
+                return Ok(draft.finish());
+            }
+            draft.push(Event::TaskSucceeded(Box::new(TaskSucceeded {
+                task,
+                fence: finish.pt.fence,
+                output,
+                input: finish.input,
+                effects: effects_root(&it.steps),
+                spent: finish.spent,
+                micros: finish.micros,
+                blobs: (!blobs.is_empty()).then_some(blobs),
+            })));
+            draft.after_success(task);
+        }
+        AttemptOutcome::Failed(failure) => draft.end_attempt(task, AttemptEnd::Failed, failure),
+        AttemptOutcome::Refused(failure) => {
+            draft.strike(finish.agent, &failure.code);
+            draft.end_attempt(task, AttemptEnd::Refused, failure);
+        }
+    }
+    Ok(draft.finish())
+}

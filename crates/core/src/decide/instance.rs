@@ -1,0 +1,16 @@
+//! `StartInstance` and `SetIntake`: the instance as a whole.
+
+use crate::event::{Event, InstanceStarted, Intake};
+use crate::state::State;
+use crate::text::Text;
+
+pub(super) fn start(started: InstanceStarted) -> Vec<Event> {
+    vec![Event::InstanceStarted(Box::new(started))]
+}
+
+pub(super) fn set_intake(state: &State, intake: Intake, reason: Text) -> Vec<Event> {
+    if state.intake == intake {
+        return Vec::new();
+    }
+    vec![Event::IntakeChanged { intake, reason }]
+}

@@ -1,0 +1,72 @@
+//! `FinishPreparation` and `FinishGathering`: the runtime evaluated data that the core cannot read.
+
+use super::draft::Draft;
+use super::{nothing, of_run};
+use crate::command::Prepared;
+use crate::error::{Failure, Rejected};
+use crate::event::{Change, Event, RunEnd, RunEnded};
+use crate::ids::{RunId, TaskRef};
+use crate::limits::MAP_CHILDREN_MAX;
+use crate::payload::Payload;
+use crate::run::{Phase, TaskState};
+use crate::state::State;
+use crate::time::Time;
+
+/// Which preparation is answered.
+pub(super) struct Asked {
+    pub(super) run: RunId,
+    pub(super) node: u32,
+    pub(super) generation: u32,
+}
+
+pub(super) fn decide(
+    state: &State,
+    asked: Asked,
+    result: Prepared,
+    now: Time,
+) -> Result<Change, Rejected> {
+    let Some(run) = state.runs.get(&asked.run) else { return Ok(nothing(now)) };
+    let current = run
+        .node(asked.node)
+        .is_some_and(|it| it.state == TaskState::Preparing && it.generation == asked.generation);
+    if !current || run.is_over() {
+        return Ok(nothing(now));
+    }
+    let task = TaskRef::node(asked.node);
+    let mut draft = Draft::new(state, run, now);
+    match result {
+        Prepared::Go => draft.ready(task),
+        Prepared::Skip => draft.skip(asked.node),
+        Prepared::Failed(failure) => draft.fail(task, failure),
+        Prepared::List { count, .. } if count > MAP_CHILDREN_MAX => {
+            let message = format!("the list has {count} items, more than {MAP_CHILDREN_MAX}");
+            draft.fail(task, Failure::fatal("map_too_large", message));
+        }
+        Prepared::List { count, list } => {
+            draft.push(Event::MapExpanded { task, count, list });
+            draft.moved += i64::from(count) - 1;
+            if count == 0 {
+                draft.map_done(asked.node);
+            }
+        }
+    }
+    Ok(draft.finish())
+}
+
+pub(super) fn gathered(
+    state: &State,
+    id: RunId,
+    generation: u32,
+    result: Result<Payload, Failure>,
+    now: Time,
+) -> Result<Change, Rejected> {
+    let Some(run) = state.runs.get(&id) else { return Ok(nothing(now)) };
+    if run.phase != Phase::Gathering || run.generation != generation {
+        return Ok(nothing(now));
+    }
+    let ended = match result {
+        Ok(output) => RunEnded { end: RunEnd::Succeeded, output: Some(output), failure: None },
+        Err(failure) => RunEnded { end: RunEnd::Failed, output: None, failure: Some(failure) },
+    };
+    Ok(of_run(id, vec![Event::RunEnded(Box::new(ended))], now))
+}

@@ -1,0 +1,106 @@
+//! `RetryRun`: a run that failed or was cancelled goes on from a task.
+
+use std::collections::BTreeSet;
+
+use super::draft::Draft;
+use crate::error::{Kind, Rejected};
+use crate::event::{Change, Event, Intake, RunEnd, SkipCause};
+use crate::ids::{RunId, TaskRef};
+use crate::limits::RUNS_LIVE_MAX;
+use crate::plan::graph::descendants;
+use crate::run::{Phase, Run, Task, TaskState};
+use crate::state::State;
+use crate::time::Time;
+
+pub(super) fn decide(
+    state: &State,
+    id: RunId,
+    task: Option<u32>,
+    now: Time,
+) -> Result<Change, Rejected> {
+    let run = state.runs.get(&id).ok_or_else(|| super::run_control::not_found(id))?;
+    check(state, run, now)?;
+    let first = match task {
+        Some(node) if run.spec(node).is_some() => node,
+        Some(node) => {
+            let message = format!("the run has no task {node}");
+            return Err(Rejected::new(Kind::NotFound, "task_not_found", message));
+        }
+        None => first_unfinished(run),
+    };
+    let nodes = again(run, first);
+    let later = after(run, &nodes);
+    let mut draft = Draft::new(state, &later, now);
+    draft.push(Event::RunRetried {
+        task: TaskRef::node(first),
+        nodes: nodes.iter().copied().collect(),
+    });
+    for node in &nodes {
+        let ready = later.node(*node).is_some_and(|it| it.waits_on == 0);
+        if ready && later.spec(*node).is_some_and(|spec| !spec.is_fallback) && !draft.ended {
+            draft.open(*node);
+        }
+    }
+    Ok(draft.finish())
+}
+
+fn check(state: &State, run: &Run, now: Time) -> Result<(), Rejected> {
+    match run.phase {
+        Phase::Ended(RunEnd::Failed | RunEnd::Cancelled) => {}
+        Phase::Ended(RunEnd::Succeeded) => {
+            return Err(Rejected::new(Kind::Conflict, "run_over", "the run succeeded"));
+        }
+        _ => {
+            return Err(Rejected::new(Kind::Conflict, "run_not_over", "the run is not over")
+                .hint("cancel it first, or unpark its task"));
+        }
+    }
+    if run.admission.is_none() {
+        return Err(Rejected::new(Kind::Conflict, "run_not_begun", "the run never began")
+            .hint("submit it again"));
+    }
+    if run.deadline.is_some_and(|deadline| deadline <= now) {
+        return Err(Rejected::new(Kind::Conflict, "deadline_past", "the run's deadline has passed")
+            .hint("submit it again with another deadline"));
+    }
+    if state.intake == Intake::Draining || state.live >= RUNS_LIVE_MAX {
+        return Err(Rejected::new(Kind::Unavailable, "overloaded", "nothing new begins now"));
+    }
+    if run.live_tasks(Task::is_in_doubt).first().is_some() {
+        return Err(Rejected::new(Kind::Conflict, "step_in_doubt", "a step of the run is in doubt")
+            .hint("resolve it first: `ark-os resolve STEP`"));
+    }
+    Ok(())
+}
+
+fn first_unfinished(run: &Run) -> u32 {
+    let states = [TaskState::Failed, TaskState::Cancelled, TaskState::Skipped];
+    let first = |state: TaskState| (0u32..).zip(&run.tasks).find(|(_, it)| it.state == state);
+    states.into_iter().find_map(first).map_or(0, |(node, _)| node)
+}
+
+/// The task, what depends on it, and everything that had not come to its own end.
+fn again(run: &Run, first: u32) -> BTreeSet<u32> {
+    let mut nodes: BTreeSet<u32> = descendants(&*run.workflow, first).into_iter().collect();
+    nodes.insert(first);
+    for (node, it) in (0u32..).zip(&run.tasks) {
+        let finished = it.state == TaskState::Succeeded
+            || it.skipped == Some(SkipCause::Condition)
+            || it.skipped == Some(SkipCause::NotNeeded);
+        if !finished {
+            nodes.extend(descendants(&*run.workflow, node));
+            nodes.insert(node);
+        }
+    }
+    let stand_ins: Vec<u32> = nodes.iter().filter_map(|node| run.fallback_of(*node)).collect();
+    nodes.extend(stand_ins);
+    nodes
+}
+
+/// The run as it will be when the event is applied: what the rest of the decision rests on.
+fn after(run: &Run, nodes: &BTreeSet<u32>) -> Run {
+    let mut later = run.clone();
+    let list: Vec<u32> = nodes.iter().copied().collect();
+    later.begin_again(&list);
+    later
+}

@@ -1,0 +1,134 @@
+//! `SubmitRun`: accept a run, and start what can start at once.
+
+use std::sync::Arc;
+
+use super::admission::{Subject, admit};
+use super::draft::Draft;
+use crate::command::SubmitRun;
+use crate::error::{Kind, Rejected};
+use crate::event::{Admission, Change, Event, Intake, PendingAdmission, RunAccepted};
+use crate::limits::{KEYS_MAX, RUNS_LIVE_MAX};
+use crate::rules::Rules;
+use crate::run::Run;
+use crate::state::State;
+use crate::time::Time;
+
+pub(super) fn decide(
+    state: &State,
+    rules: &dyn Rules,
+    submission: SubmitRun,
+    now: Time,
+) -> Result<Change, Rejected> {
+    check(state, &submission, now)?;
+    if state.fleet.empty_layer().is_some() {
+        return Ok(wait(state, submission, now));
+    }
+    let subject = Subject {
+        namespace: &submission.namespace,
+        workflow: &submission.workflow,
+        grant: &submission.grant,
+    };
+    let known = state.admitted.get(&subject.digest(rules));
+    let known = known.and_then(|id| state.admissions.get(id)).cloned();
+    let (admission, fresh) = match known {
+        Some(admission) => (admission, None),
+        None => {
+            let admission = admit(state, rules, &subject, now)?;
+            (Arc::new(admission.clone()), Some(admission))
+        }
+    };
+    Ok(accept(state, submission, admission, fresh, now))
+}
+
+fn check(state: &State, submission: &SubmitRun, now: Time) -> Result<(), Rejected> {
+    if state.intake == Intake::Draining {
+        return Err(Rejected::new(Kind::Closed, "draining", "the instance is shutting down")
+            .hint("submit again when it is back; what was accepted is kept"));
+    }
+    if state.live >= RUNS_LIVE_MAX {
+        return Err(Rejected::new(Kind::Exhausted, "overloaded", "too many runs are under way")
+            .hint("wait for some to end; nothing that was accepted is lost"));
+    }
+    if state.runs.contains_key(&submission.run) {
+        return Err(Rejected::new(Kind::Conflict, "run_exists", "a run with this id exists"));
+    }
+    if submission.deadline.is_some_and(|deadline| deadline <= now) {
+        return Err(Rejected::new(Kind::Invalid, "deadline_past", "the deadline has passed"));
+    }
+    let Some(key) = &submission.key else { return Ok(()) };
+    if state.submission(&submission.namespace, &key.key).is_some() {
+        return Err(Rejected::new(Kind::Conflict, "key_used", "the idempotency key is in use"));
+    }
+    if state.keys.used.len() >= KEYS_MAX {
+        return Err(Rejected::new(Kind::Exhausted, "too_many_keys", "too many idempotency keys")
+            .hint("keys are kept for 24 hours; submit without one, or wait"));
+    }
+    Ok(())
+}
+
+/// A layer above the workers is empty: its step waits, visibly, and is never skipped.
+fn wait(state: &State, submission: SubmitRun, now: Time) -> Change {
+    let id = submission.run;
+    let pending = PendingAdmission {
+        namespace: submission.namespace.clone(),
+        workflow: submission.workflow.clone(),
+        authority: submission.grant.authority().clone(),
+    };
+    let accepted = accepted(submission, None, Some(Box::new(pending)));
+    let mut events = vec![Event::RunAccepted(Box::new(accepted))];
+    events.extend(state.fleet.empty_layer().map(|layer| Event::RunWaited { layer }));
+    super::of_run(id, events, now)
+}
+
+fn accept(
+    state: &State,
+    submission: SubmitRun,
+    admission: Arc<Admission>,
+    fresh: Option<Admission>,
+    now: Time,
+) -> Change {
+    let id = submission.run;
+    let accepted = accepted(submission, Some(admission.id), None);
+    let run = Run::accepted(
+        id,
+        admission.namespace.clone(),
+        admission.workflow.clone(),
+        &accepted,
+        now,
+    );
+    let run = Run { admission: Some(admission), ..run };
+    let mut draft = Draft::new(state, &run, now);
+    if let Some(fresh) = fresh {
+        draft.push(Event::WorkflowAdmitted(Box::new(fresh)));
+    }
+    draft.push(Event::RunAccepted(Box::new(accepted)));
+    open_roots(&mut draft);
+    draft.finish()
+}
+
+/// The nodes that wait for nothing begin.
+pub(super) fn open_roots(draft: &mut Draft<'_>) {
+    let workflow = draft.run.workflow.clone();
+    for (node, spec) in (0u32..).zip(&workflow.tasks) {
+        if spec.needs.is_empty() && !spec.is_fallback && !draft.ended {
+            draft.open(node);
+        }
+    }
+}
+
+fn accepted(
+    submission: SubmitRun,
+    admission: Option<u64>,
+    pending: Option<Box<PendingAdmission>>,
+) -> RunAccepted {
+    RunAccepted {
+        admission,
+        pending,
+        input: submission.input,
+        priority: submission.priority,
+        deadline: submission.deadline,
+        budget: submission.budget,
+        seed: submission.seed,
+        key: submission.key,
+    }
+}

@@ -1,0 +1,678 @@
+//! Events: what happened, in the past tense; the body of a journal record.
+//!
+//! The numbers are the format: they are never reused, and a field is never given another meaning.
+//! New fields are optional, so that every released record stays readable.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use crate::authority::{Authority, RevocationId};
+use crate::budget::Amounts;
+use crate::error::Failure;
+use crate::fleet::SkillInfo;
+use crate::hash::Hash;
+use crate::ids::{AgentIx, Fence, RunId, SkillIx, TaskRef};
+use crate::layer::Layer;
+use crate::payload::Payload;
+use crate::plan::{EffectClass, Workflow};
+use crate::priority::Priority;
+use crate::rules::Mode;
+use crate::step::{StepKey, StepOutcome};
+use crate::text::Text;
+use crate::time::Time;
+
+/// What one command changed: the events of one record, all of one run or of none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The run they belong to; none: the instance's own.
+    pub run: Option<RunId>,
+    /// When it was decided.
+    pub at: Time,
+    /// In order.
+    pub events: Vec<Event>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub enum Event {
+    /// A process opened the journal; the fleet begins anew, what was in flight is interrupted.
+    #[n(0)]
+    InstanceStarted(#[n(0)] Box<InstanceStarted>),
+    /// Whether new runs are taken.
+    #[n(1)]
+    IntakeChanged {
+        /// The new setting.
+        #[n(0)]
+        intake: Intake,
+        /// Why.
+        #[n(1)]
+        reason: Text,
+    },
+    /// An agent's standing changed.
+    #[n(2)]
+    AgentChanged {
+        /// Which.
+        #[n(0)]
+        agent: AgentIx,
+        /// Its new standing.
+        #[n(1)]
+        standing: Standing,
+        /// Why.
+        #[n(2)]
+        reason: Text,
+        /// For a restart: when it is back.
+        #[n(3)]
+        until: Option<Time>,
+    },
+    /// An agent presented work that was refused.
+    #[n(3)]
+    AgentStruck {
+        /// Which.
+        #[n(0)]
+        agent: AgentIx,
+        /// What it did.
+        #[n(1)]
+        reason: Text,
+    },
+    /// A workflow version was let in, layer by layer; runs refer to it by number.
+    #[n(4)]
+    WorkflowAdmitted(#[n(0)] Box<Admission>),
+    /// An authority and all that descend from it are void.
+    #[n(5)]
+    AuthorityRevoked {
+        /// The link of the chain.
+        #[n(0)]
+        id: RevocationId,
+        /// Why.
+        #[n(1)]
+        reason: Text,
+    },
+    /// A run was accepted.
+    #[n(10)]
+    RunAccepted(#[n(0)] Box<RunAccepted>),
+    /// The run waits because nobody holds this layer's step.
+    #[n(11)]
+    RunWaited {
+        /// The layer.
+        #[n(0)]
+        layer: Layer,
+    },
+    /// Every layer above the workers has let the run through.
+    #[n(12)]
+    RunStarted {
+        /// The admission it runs under.
+        #[n(0)]
+        admission: u64,
+    },
+    /// After an instance start: the run's ready tasks and timers stand in line again.
+    #[n(13)]
+    RunRecovered,
+    /// Nothing starts until it is resumed.
+    #[n(14)]
+    RunPaused {
+        /// Why.
+        #[n(0)]
+        reason: Text,
+    },
+    /// It goes on.
+    #[n(15)]
+    RunResumed,
+    /// Nothing more happens until somebody unparks, resolves, retries or cancels.
+    #[n(16)]
+    RunParked,
+    /// The run is over.
+    #[n(17)]
+    RunEnded(#[n(0)] Box<RunEnded>),
+    /// A run that was over goes on from this task.
+    #[n(18)]
+    RunRetried {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// It and its descendants, all of which begin again in a new generation.
+        #[n(1)]
+        nodes: Vec<u32>,
+    },
+    /// Every task is over; the runtime is asked to put the output together.
+    #[n(19)]
+    RunGathering,
+    /// The runtime is asked to evaluate the task's condition or list.
+    #[n(20)]
+    TaskPreparing {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+    },
+    /// A map's list is known.
+    #[n(21)]
+    MapExpanded {
+        /// The map.
+        #[n(0)]
+        task: TaskRef,
+        /// How many children.
+        #[n(1)]
+        count: u32,
+        /// SHA-256 of the list's text.
+        #[n(2)]
+        list: Payload,
+    },
+    /// The task stands in line for an agent.
+    #[n(22)]
+    TaskReady {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+    },
+    /// An agent drew the task's progress token.
+    #[n(23)]
+    AttemptStarted(#[n(0)] AttemptStarted),
+    /// The attempt lives on.
+    #[n(24)]
+    LeaseRenewed {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// The new end.
+        #[n(1)]
+        until: Time,
+    },
+    /// A partial proof of progress.
+    #[n(25)]
+    ProgressMade {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// Whether something new came of it: a checkpoint the agent declares.
+        #[n(1)]
+        checkpoint: Option<Hash>,
+    },
+    /// An attempt ended without success.
+    #[n(26)]
+    AttemptEnded(#[n(0)] Box<AttemptEnded>),
+    /// The task is done; the proof was accepted.
+    #[n(27)]
+    TaskSucceeded(#[n(0)] Box<TaskSucceeded>),
+    /// The task failed for good.
+    #[n(28)]
+    TaskFailed {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// Why, with the causes of all attempts.
+        #[n(1)]
+        failure: Failure,
+    },
+    /// These tasks will not run.
+    #[n(29)]
+    TasksSkipped {
+        /// The tasks.
+        #[n(0)]
+        tasks: Vec<TaskRef>,
+        /// Why.
+        #[n(1)]
+        cause: SkipCause,
+    },
+    /// These tasks were stopped, with the attempts they had; steps in doubt are `unknown` now.
+    #[n(30)]
+    TasksCancelled {
+        /// The tasks.
+        #[n(0)]
+        tasks: Vec<TaskRef>,
+    },
+    /// Nothing more happens to the task until somebody decides.
+    #[n(31)]
+    TaskParked {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// Why.
+        #[n(1)]
+        reason: ParkReason,
+        /// In words.
+        #[n(2)]
+        message: Text,
+    },
+    /// A parked task stands in line again.
+    #[n(32)]
+    TaskUnparked {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+    },
+    /// All children of a map are over and few enough failed.
+    #[n(33)]
+    MapDone {
+        /// The map.
+        #[n(0)]
+        task: TaskRef,
+    },
+    /// An external effect is about to be tried.
+    #[n(40)]
+    StepIntended(#[n(0)] Box<StepIntended>),
+    /// Its outcome is known.
+    #[n(41)]
+    StepSettled {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// The step.
+        #[n(1)]
+        key: StepKey,
+        /// What came of it.
+        #[n(2)]
+        outcome: StepOutcome,
+        /// What it cost.
+        #[n(3)]
+        spent: Amounts,
+    },
+    /// A crash left it open whether the effect happened.
+    #[n(42)]
+    StepInDoubt {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// The step.
+        #[n(1)]
+        key: StepKey,
+    },
+    /// A person said what became of a step in doubt.
+    #[n(43)]
+    StepResolved {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// The step.
+        #[n(1)]
+        key: StepKey,
+        /// What they said.
+        #[n(2)]
+        resolution: Resolution,
+        /// Why.
+        #[n(3)]
+        reason: Text,
+    },
+}
+
+/// The instance's make-up at its start.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct InstanceStarted {
+    /// Version of the program.
+    #[n(0)]
+    pub version: Text,
+    /// How risky steps are treated.
+    #[n(1)]
+    pub mode: Mode,
+    /// Size of the fleet.
+    #[n(2)]
+    pub agents: u32,
+    /// The skills that the fleet's workers offer.
+    #[n(3)]
+    pub skills: Vec<SkillInfo>,
+    /// Tasks of one agent at one time.
+    #[n(4)]
+    pub agent_concurrency: u32,
+    /// Attempts of the whole instance at one time.
+    #[n(5)]
+    pub concurrent_tasks_max: u32,
+    /// Time for one attempt where the task does not say, in milliseconds.
+    #[n(6)]
+    pub task_timeout_ms: u64,
+    /// Digest of the rules in force.
+    #[n(7)]
+    pub rules: Hash,
+    /// The account of each namespace that has no other limit.
+    #[n(8)]
+    pub namespace_budget: Amounts,
+}
+
+/// Whether new runs are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "snake_case")]
+pub enum Intake {
+    /// Yes.
+    #[default]
+    #[n(0)]
+    Open,
+    /// No: the instance is draining before it stops; nothing new starts either.
+    #[n(1)]
+    Draining,
+}
+
+/// How an agent stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Takes work, or does its layer's step.
+    #[n(0)]
+    Ready,
+    /// Failed; back after a pause.
+    #[n(1)]
+    Restarting,
+    /// Failed too often; another takes its seat after a pause.
+    #[n(2)]
+    Replaced,
+    /// Taken out by an operator.
+    #[n(3)]
+    Offline,
+}
+
+/// A workflow version with the decisions that let it in, under one authority.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Admission {
+    /// Its number; runs refer to it.
+    #[n(0)]
+    pub id: u64,
+    /// The tenant.
+    #[n(1)]
+    pub namespace: Text,
+    /// The plan.
+    #[n(2)]
+    #[cbor(with = "crate::shared")]
+    pub workflow: Arc<Workflow>,
+    /// The skill of each task.
+    #[n(3)]
+    pub skills: Vec<SkillIx>,
+    /// One decision a layer, highest first.
+    #[n(4)]
+    pub decisions: Vec<LayerDecision>,
+    /// The authority of each layer on the way down, CECCA's first; the last one is the workers'.
+    #[n(5)]
+    pub authorities: Vec<Authority>,
+    /// Digest of the rules that decided.
+    #[n(6)]
+    pub rules: Hash,
+    /// Digest of (namespace, workflow, caller's authority): what may use this admission.
+    #[n(7)]
+    pub subject: Hash,
+}
+
+/// One layer's decision about a workflow version.
+#[derive(Clone, Debug, PartialEq, Encode, Decode, serde::Serialize)]
+#[cbor(map)]
+pub struct LayerDecision {
+    /// The layer.
+    #[n(0)]
+    pub layer: Layer,
+    /// Who decided; `runtime` where it holds the layer's seat.
+    #[n(1)]
+    pub agent: Text,
+    /// The rules that decided.
+    #[n(2)]
+    pub rules: Vec<Text>,
+    /// What they decided on, in short.
+    #[n(3)]
+    pub inputs: Text,
+}
+
+/// A run as it was accepted.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct RunAccepted {
+    /// The admission it falls under, once there is one.
+    #[n(0)]
+    pub admission: Option<u64>,
+    /// The plan, where no admission carries it yet.
+    #[n(1)]
+    pub pending: Option<Box<PendingAdmission>>,
+    /// Its input.
+    #[n(2)]
+    pub input: Payload,
+    /// How urgent it is.
+    #[n(3)]
+    pub priority: Priority,
+    /// When it must be over.
+    #[n(4)]
+    pub deadline: Option<Time>,
+    /// Its account.
+    #[n(5)]
+    pub budget: Option<Amounts>,
+    /// Seed of its jitter and tie-breaks.
+    #[n(6)]
+    pub seed: u64,
+    /// The submitter's key.
+    #[n(7)]
+    pub key: Option<SubmissionKey>,
+}
+
+/// What a run needs to be admitted later, when a layer above the workers is empty now.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct PendingAdmission {
+    /// The tenant.
+    #[n(0)]
+    pub namespace: Text,
+    /// The plan.
+    #[n(1)]
+    #[cbor(with = "crate::shared")]
+    pub workflow: Arc<Workflow>,
+    /// The submitter's authority.
+    #[n(2)]
+    pub authority: Authority,
+}
+
+/// An idempotency key with the digest of what it was first used for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SubmissionKey {
+    /// The key.
+    #[n(0)]
+    pub key: Text,
+    /// Digest of the request.
+    #[n(1)]
+    pub request: Hash,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct RunEnded {
+    /// In which state.
+    #[n(0)]
+    pub end: RunEnd,
+    /// Its output; none: that of the plan's only sink.
+    #[n(1)]
+    pub output: Option<Payload>,
+    /// Why it failed or was cancelled.
+    #[n(2)]
+    pub failure: Option<Failure>,
+}
+
+/// The states in which a run can be over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEnd {
+    /// Done.
+    #[n(0)]
+    Succeeded,
+    /// Not done.
+    #[n(1)]
+    Failed,
+    /// Stopped.
+    #[n(2)]
+    Cancelled,
+}
+
+/// A progress token was drawn.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct AttemptStarted {
+    /// The task.
+    #[n(0)]
+    pub task: TaskRef,
+    /// From 1; attempts lost to an agent's death do not count.
+    #[n(1)]
+    pub attempt: u32,
+    /// Who works.
+    #[n(2)]
+    pub agent: AgentIx,
+    /// The fence it works under.
+    #[n(3)]
+    pub fence: Fence,
+    /// What it may do to the world: more than `pure` makes this record its intent.
+    #[n(4)]
+    pub class: EffectClass,
+    /// Reserved in the run's account.
+    #[n(5)]
+    pub reserved: Option<Amounts>,
+}
+
+/// How an attempt ended without success, and what follows.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct AttemptEnded {
+    /// The task.
+    #[n(0)]
+    pub task: TaskRef,
+    /// The fence it worked under.
+    #[n(1)]
+    pub fence: Fence,
+    /// How.
+    #[n(2)]
+    pub end: AttemptEnd,
+    /// Why.
+    #[n(3)]
+    pub failure: Failure,
+    /// When the task stands in line again; none: not by itself.
+    #[n(4)]
+    pub retry_at: Option<Time>,
+    /// What it used.
+    #[n(5)]
+    pub spent: Amounts,
+}
+
+/// How an attempt ended without success.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptEnd {
+    /// The agent said so.
+    #[n(0)]
+    Failed,
+    /// The agent died, hung or let its lease run out; counted apart.
+    #[n(1)]
+    Lost,
+    /// It took too long.
+    #[n(2)]
+    TimedOut,
+    /// Its result was not accepted.
+    #[n(3)]
+    Refused,
+    /// The engine restarted; not counted.
+    #[n(4)]
+    Interrupted,
+}
+
+/// A task's proof of progress, as the host checked it.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct TaskSucceeded {
+    /// The task.
+    #[n(0)]
+    pub task: TaskRef,
+    /// The fence of the token.
+    #[n(1)]
+    pub fence: Fence,
+    /// Its output.
+    #[n(2)]
+    pub output: Payload,
+    /// SHA-256 of the input that it worked on.
+    #[n(3)]
+    pub input: Hash,
+    /// Root over the steps that the host recorded; none: no steps.
+    #[n(4)]
+    pub effects: Option<Hash>,
+    /// What it used.
+    #[n(5)]
+    pub spent: Amounts,
+    /// How long it worked, in microseconds, by the host's clock.
+    #[n(6)]
+    pub micros: u64,
+    /// Blobs that the output names.
+    #[n(7)]
+    pub blobs: Option<Vec<Hash>>,
+}
+
+/// Why a task will not run.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipCause {
+    /// Its condition was false.
+    #[n(0)]
+    Condition,
+    /// This node failed.
+    #[n(1)]
+    Failed(#[n(0)] u32),
+    /// The task it stands by for succeeded.
+    #[n(2)]
+    NotNeeded,
+    /// The run ended before.
+    #[n(3)]
+    RunEnded,
+}
+
+/// Why a task is parked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "snake_case")]
+pub enum ParkReason {
+    /// No progress.
+    #[n(0)]
+    Stalled,
+    /// An effect may or may not have happened.
+    #[n(1)]
+    InDoubt,
+    /// It killed too many agents.
+    #[n(2)]
+    Poison,
+}
+
+/// An external effect about to be tried.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct StepIntended {
+    /// The task.
+    #[n(0)]
+    pub task: TaskRef,
+    /// The key that a sink can honour.
+    #[n(1)]
+    pub key: StepKey,
+    /// Its number in the task's generation, from 0.
+    #[n(2)]
+    pub number: u32,
+    /// What is called.
+    #[n(3)]
+    pub tool: Text,
+    /// Digest of the canonical arguments.
+    #[n(4)]
+    pub arguments: Hash,
+    /// What recovery may do.
+    #[n(5)]
+    pub class: EffectClass,
+    /// Reserved in the run's account.
+    #[n(6)]
+    pub reserved: Amounts,
+    /// The fence it is tried under.
+    #[n(7)]
+    pub fence: Fence,
+}
+
+/// What a person says about a step in doubt.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Resolution {
+    /// It happened, with this result.
+    #[n(0)]
+    Happened(#[n(0)] Payload),
+    /// It did not: it may be tried again.
+    #[n(1)]
+    NotHappened,
+    /// Nobody can tell: the task fails.
+    #[n(2)]
+    GiveUp,
+}

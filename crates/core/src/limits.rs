@@ -1,0 +1,50 @@
+//! The named limits of the core: beyond each there is a typed error, never growth.
+
+/// A payload up to this size travels inside its record and stays in memory with its run; larger
+/// ones become blobs. 16 KiB keeps a map of 10 000 results below 160 MiB in the worst case.
+pub const INLINE_BYTES_MAX: usize = 16 * 1024;
+/// Tasks of one plan. Larger fan-out is what `map` is for; validation is quadratic nowhere, but
+/// a person has to be able to read a plan.
+pub const PLAN_TASKS_MAX: usize = 1_000;
+/// Children of one `map`.
+pub const MAP_CHILDREN_MAX: u32 = 10_000;
+/// Runs that are not over, waiting ones included; beyond it intake answers `overloaded`.
+pub const RUNS_LIVE_MAX: usize = 1_000_000;
+/// Runs that failed, were cancelled or parked and then ended, kept for `retry`.
+pub const RUNS_ENDED_KEPT_MAX: usize = 4_096;
+/// Workflow versions known at one time; those without live runs make room first.
+pub const WORKFLOWS_MAX: usize = 10_000;
+/// Idempotency keys kept at one time (about 150 bytes each).
+pub const KEYS_MAX: usize = 5_000_000;
+/// How long an idempotency key is kept.
+pub const KEY_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Bytes of an idempotency key.
+pub const KEY_BYTES_MAX: usize = 255;
+/// Attempts lost to the death of an agent before a task is poison.
+pub const LOST_ATTEMPTS_MAX: u32 = 5;
+/// The lease of a progress token.
+pub const LEASE_MS: u64 = 10_000;
+/// Attempts started by one decision: keeps a record, and the time until the next input, short.
+pub const DISPATCH_MAX: usize = 64;
+/// Partial proofs without a new effect or checkpoint before a task stalls.
+pub const STALL_PARTIALS_MAX: u32 = 5;
+/// Equal steps with equal results before a task stalls.
+pub const STALL_REPEATS_MAX: u32 = 3;
+/// Steps of one attempt.
+pub const STEPS_MAX: u32 = 10_000;
+/// Refused results of an agent before it is restarted.
+pub const STRIKES_MAX: u32 = 3;
+/// Restarts of an agent in a row before it is replaced.
+pub const AGENT_RESTARTS_MAX: u32 = 3;
+/// First pause before a failed agent is restarted; doubles with each restart.
+pub const AGENT_BACKOFF_MS: u64 = 200;
+/// Delegation depth below a root authority.
+pub const DELEGATION_DEPTH_MAX: u8 = 6;
+/// Agents of one fleet.
+pub const AGENTS_MAX: u32 = 200_000;
+/// Bytes of a reason given by a person.
+pub const REASON_BYTES_MAX: usize = 1_000;
+/// Bytes of an error message that is recorded.
+pub const ERROR_BYTES_MAX: usize = 2_000;
+/// Causes kept in the final error of a task (one for each attempt).
+pub const CAUSES_MAX: usize = 16;

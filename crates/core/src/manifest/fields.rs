@@ -1,0 +1,213 @@
+//! Reading one object of a manifest: typed fields, each complaint at its place.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use super::duration::parse_duration_ms;
+use super::findings::{Pointer, Report, code, shown, type_of};
+use super::limits::{DURATION_MS_MAX, NAME_CHARS_MAX};
+
+/// One object whose fields are all known.
+pub(super) struct Fields<'v> {
+    map: &'v Map<String, Value>,
+    at: Pointer,
+}
+
+impl<'v> Fields<'v> {
+    /// Opens an object; fields that are not `known` are findings, and so is anything else.
+    pub(super) fn open(
+        value: &'v Value,
+        at: &Pointer,
+        known: &[&str],
+        report: &mut Report<'_>,
+    ) -> Option<Self> {
+        let Some(map) = value.as_object() else {
+            report.wrong_type(at, &format!("an object of {}", list_of(known)), value);
+            return None;
+        };
+        for name in map.keys().filter(|name| !known.contains(&name.as_str())) {
+            let message = format!("unknown field `{}`", shown(name));
+            let names = known.iter().copied();
+            report.unknown(&at.key(name), code::UNKNOWN_FIELD, message, name, names);
+        }
+        Some(Fields { map, at: at.clone() })
+    }
+
+    pub(super) fn at(&self) -> &Pointer {
+        &self.at
+    }
+
+    /// A field as it stands.
+    pub(super) fn value(&self, key: &str) -> Option<(&'v Value, Pointer)> {
+        self.map.get(key).map(|value| (value, self.at.key(key)))
+    }
+
+    pub(super) fn required(
+        &self,
+        key: &str,
+        report: &mut Report<'_>,
+    ) -> Option<(&'v Value, Pointer)> {
+        if !self.map.contains_key(key) {
+            report.add(&self.at, code::MISSING_FIELD, format!("field `{key}` is missing"));
+        }
+        self.value(key)
+    }
+
+    /// A text of at most `bytes_max`.
+    pub(super) fn text(
+        &self,
+        key: &str,
+        bytes_max: usize,
+        report: &mut Report<'_>,
+    ) -> Option<&'v str> {
+        let (value, at) = self.value(key)?;
+        let Some(text) = value.as_str() else {
+            report.wrong_type(&at, &format!("`{key}` is a text"), value);
+            return None;
+        };
+        if text.len() > bytes_max {
+            let message = format!("`{key}` has {} bytes, at most {bytes_max}", text.len());
+            report.add(&at, code::TOO_LONG, message);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A name that has to be there.
+    pub(super) fn required_name(
+        &self,
+        key: &str,
+        dots: Dots,
+        report: &mut Report<'_>,
+    ) -> Option<&'v str> {
+        let (value, at) = self.required(key, report)?;
+        name(value, &at, dots, report)
+    }
+
+    pub(super) fn required_list(
+        &self,
+        key: &str,
+        report: &mut Report<'_>,
+    ) -> Option<(&'v [Value], Pointer)> {
+        self.required(key, report)?;
+        self.list(key, report)
+    }
+
+    pub(super) fn list(
+        &self,
+        key: &str,
+        report: &mut Report<'_>,
+    ) -> Option<(&'v [Value], Pointer)> {
+        let (value, at) = self.value(key)?;
+        let Some(list) = value.as_array() else {
+            report.wrong_type(&at, &format!("`{key}` is a list"), value);
+            return None;
+        };
+        Some((list, at))
+    }
+
+    pub(super) fn flag(&self, key: &str, report: &mut Report<'_>) -> Option<bool> {
+        let (value, at) = self.value(key)?;
+        if value.as_bool().is_none() {
+            report.wrong_type(&at, &format!("`{key}` is true or false"), value);
+        }
+        value.as_bool()
+    }
+
+    /// A whole number inside `range`.
+    pub(super) fn count(
+        &self,
+        key: &str,
+        range: RangeInclusive<u64>,
+        report: &mut Report<'_>,
+    ) -> Option<u64> {
+        let (value, at) = self.value(key)?;
+        let (low, high) = (range.start(), range.end());
+        if !value.is_number() {
+            report.wrong_type(&at, &format!("`{key}` is a whole number"), value);
+            return None;
+        }
+        let count = value.as_u64().filter(|count| range.contains(count));
+        if count.is_none() {
+            let rule = match *high {
+                u64::MAX => format!("`{key}` is a whole number, {low} or more"),
+                _ => format!("`{key}` is a whole number from {low} to {high}"),
+            };
+            report.add(&at, code::OUT_OF_RANGE, rule);
+        }
+        count
+    }
+
+    /// A duration such as `1h30m`, in milliseconds.
+    pub(super) fn duration(
+        &self,
+        key: &str,
+        least_ms: u64,
+        report: &mut Report<'_>,
+    ) -> Option<u64> {
+        let (value, at) = self.value(key)?;
+        let ms = value.as_str().and_then(parse_duration_ms);
+        let Some(ms) = ms else {
+            let found = value
+                .as_str()
+                .map_or_else(|| type_of(value).to_owned(), |text| format!("`{}`", shown(text)));
+            let days = DURATION_MS_MAX / 86_400_000;
+            report.add_hint(
+                &at,
+                code::INVALID_VALUE,
+                format!("`{key}` is a duration, not {found}"),
+                format!("write it like `200ms`, `30s` or `1h30m`, at most `{days}d`"),
+            );
+            return None;
+        };
+        if ms < least_ms {
+            report.add(&at, code::OUT_OF_RANGE, format!("`{key}` is longer than nothing"));
+            return None;
+        }
+        Some(ms)
+    }
+}
+
+/// Whether a kind of name may be dotted: skills and workflows are, tasks are not, because a dot
+/// ends their name in a reference.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dots {
+    Allowed,
+    Refused,
+}
+
+/// A name, if it is well formed.
+pub(super) fn name<'v>(
+    value: &'v Value,
+    at: &Pointer,
+    dots: Dots,
+    report: &mut Report<'_>,
+) -> Option<&'v str> {
+    let Some(text) = value.as_str() else {
+        report.wrong_type(at, "a name is a text", value);
+        return None;
+    };
+    let fits = |c: char| {
+        c.is_ascii_alphanumeric() || c == '_' || c == '-' || (c == '.' && dots == Dots::Allowed)
+    };
+    if text.is_empty() || text.len() > NAME_CHARS_MAX || !text.chars().all(fits) {
+        let letters = match dots {
+            Dots::Allowed => "letters, digits, `.`, `_` and `-`",
+            Dots::Refused => "letters, digits, `_` and `-`",
+        };
+        report.add_hint(
+            at,
+            code::INVALID_NAME,
+            format!("`{}` is not a name", shown(text)),
+            format!("a name is 1 to {NAME_CHARS_MAX} {letters}"),
+        );
+        return None;
+    }
+    Some(text)
+}
+
+fn list_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}

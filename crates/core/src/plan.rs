@@ -1,0 +1,275 @@
+//! Plans: validated task graphs. A `Workflow` in memory has passed every check of `manifest`.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::budget::Amounts;
+use crate::hash::Hash;
+use crate::payload::Bytes;
+use crate::text::Text;
+
+pub mod graph;
+
+/// What a skill's work may do to the world outside, and so what recovery may do with it.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Encode, Decode, Serialize,
+    Deserialize,
+)]
+#[cbor(index_only)]
+#[serde(rename_all = "kebab-case")]
+pub enum EffectClass {
+    /// No effect at all: may be recomputed, may run before its cause is durable.
+    #[n(0)]
+    Pure,
+    /// Observes; repeatable.
+    #[n(1)]
+    Read,
+    /// The sink honours the step key.
+    #[n(2)]
+    Idempotent,
+    /// The sink can be asked whether it happened.
+    #[n(3)]
+    Probed,
+    /// Unknown after a crash: parked, never silently repeated.
+    #[default]
+    #[n(4)]
+    Effectful,
+}
+
+impl EffectClass {
+    /// Whether an interrupted effect of this class is repeated without asking anybody.
+    pub fn is_repeatable(self) -> bool {
+        matches!(self, EffectClass::Pure | EffectClass::Read | EffectClass::Idempotent)
+    }
+
+    /// The word of the vocabulary.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EffectClass::Pure => "pure",
+            EffectClass::Read => "read",
+            EffectClass::Idempotent => "idempotent",
+            EffectClass::Probed => "probed",
+            EffectClass::Effectful => "effectful",
+        }
+    }
+}
+
+/// A named, versioned task graph. Its hash names the version.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+#[cbor(map)]
+pub struct Workflow {
+    /// Name, at most 100 of `[A-Za-z0-9._-]`.
+    #[n(0)]
+    pub name: Text,
+    /// The author's version, free text.
+    #[n(1)]
+    pub version: Text,
+    /// JSON Schema of the run's input, as JSON text; none accepts everything.
+    #[n(2)]
+    pub input_schema: Option<Text>,
+    /// The tasks, in the order of the manifest.
+    #[n(3)]
+    pub tasks: Vec<TaskSpec>,
+    /// Template of the run's output; none: the output of the only sink, or an object of all sinks.
+    #[n(4)]
+    pub output: Option<Bytes>,
+    /// SHA-256 of the workflow's deterministic encoding with this field zero.
+    #[n(5)]
+    pub hash: Hash,
+}
+
+/// One node of a plan.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+#[cbor(map)]
+pub struct TaskSpec {
+    /// Name, unique in the plan.
+    #[n(0)]
+    pub name: Text,
+    /// The skill it needs.
+    #[n(1)]
+    pub skill: Text,
+    /// Template of its input as JSON text; `${input…}`, `${tasks.NAME.output…}`, `${item}`.
+    #[n(2)]
+    pub input: Bytes,
+    /// What `input` is, so that the common cases cost nothing at run time.
+    #[n(3)]
+    pub input_form: InputForm,
+    /// Nodes that must be over before this one is ready: declared and implied by references.
+    #[n(4)]
+    pub needs: Vec<u32>,
+    /// Nodes that need this one (the reverse of `needs`).
+    #[n(5)]
+    pub feeds: Vec<u32>,
+    /// CEL condition over `input` and `tasks`; false skips the task.
+    #[n(6)]
+    pub when: Option<Text>,
+    /// One task, a fan-out, or a gathering.
+    #[n(7)]
+    pub shape: Shape,
+    /// What a failure of this task does to the run.
+    #[n(8)]
+    pub on_failure: OnFailure,
+    /// Attempts and pauses.
+    #[n(9)]
+    pub retry: Retry,
+    /// Time for one attempt, in milliseconds; none: the instance's `task_timeout`.
+    #[n(10)]
+    pub timeout_ms: Option<u64>,
+    /// Time for the task from when it is first ready, in milliseconds.
+    #[n(11)]
+    pub deadline_ms: Option<u64>,
+    /// Reserved in the run's account before every attempt.
+    #[n(12)]
+    pub budget: Amounts,
+    /// JSON Schema of the output, as JSON text, besides the skill's own.
+    #[n(13)]
+    pub output_schema: Option<Text>,
+    /// Whether this node only runs as another's fallback.
+    #[n(14)]
+    pub is_fallback: bool,
+}
+
+/// How the input of a task comes about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[cbor(index_only)]
+pub enum InputForm {
+    /// No references: the text is the input.
+    #[n(0)]
+    Literal,
+    /// Exactly `"${input}"`: the run's input, passed through untouched.
+    #[n(1)]
+    RunInput,
+    /// Anything else: resolved when an attempt starts.
+    #[n(2)]
+    Template,
+}
+
+/// One task, a fan-out or a gathering.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+pub enum Shape {
+    /// One task.
+    #[n(0)]
+    Single,
+    /// One child per item of a list.
+    #[n(1)]
+    Map(#[n(0)] MapSpec),
+    /// Gathers the results of the map at this node, streaming.
+    #[n(2)]
+    Reduce(#[n(0)] u32),
+}
+
+/// A fan-out.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+#[cbor(map)]
+pub struct MapSpec {
+    /// Template that gives the list.
+    #[n(0)]
+    pub over: Bytes,
+    /// Children at work at one time; 0: as many as there are progress tokens.
+    #[n(1)]
+    pub parallel_max: u32,
+    /// Children that may fail before the map fails.
+    #[n(2)]
+    pub failures_max: u32,
+    /// Whether the map's own output is the list of its children's outputs (`collect`); without it
+    /// only a `reduce` can read them and the output is a count.
+    #[n(3)]
+    pub collect: bool,
+}
+
+/// What a failed task does to its run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode)]
+pub enum OnFailure {
+    /// Nothing new starts, what runs is cancelled, the run fails.
+    #[default]
+    #[n(0)]
+    Fail,
+    /// Dependants go on and see `null`.
+    #[n(1)]
+    Continue,
+    /// This node runs in its place; its output stands in.
+    #[n(2)]
+    Fallback(#[n(0)] u32),
+}
+
+/// Attempts in all, and full-jitter exponential pauses between them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[cbor(map)]
+pub struct Retry {
+    /// Attempts in all, 1 to 11.
+    #[n(0)]
+    pub attempts: u32,
+    /// Upper bound of the first pause, in milliseconds; doubles with each attempt.
+    #[n(1)]
+    pub backoff_ms: u64,
+    /// Upper bound of every pause, in milliseconds.
+    #[n(2)]
+    pub backoff_ms_max: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry { attempts: 3, backoff_ms: 200, backoff_ms_max: 30_000 }
+    }
+}
+
+impl Workflow {
+    /// Fills in `hash` from everything else and shares the workflow.
+    pub fn sealed(mut self) -> Arc<Self> {
+        self.hash = Hash::ZERO;
+        // Writing into a Vec cannot fail; an empty text would only name the version differently.
+        let text = minicbor::to_vec(&self).unwrap_or_default();
+        self.hash = Hash::of(&text);
+        Arc::new(self)
+    }
+
+    /// The node with this name.
+    pub fn node(&self, name: &str) -> Option<u32> {
+        self.tasks.iter().position(|task| &*task.name == name).map(|ix| ix as u32)
+    }
+
+    /// A plan of one task whose input is the run's input: what `POST /tasks` makes.
+    pub fn single(skill: &str) -> Self {
+        let mut task = TaskSpec::new(skill, skill);
+        task.input = Bytes(Arc::from(&br#""${input}""#[..]));
+        task.input_form = InputForm::RunInput;
+        Workflow {
+            name: Text::from(skill),
+            version: Text::from("task"),
+            input_schema: None,
+            tasks: vec![task],
+            output: None,
+            hash: Hash::ZERO,
+        }
+    }
+}
+
+impl TaskSpec {
+    /// A task with the defaults of everything that a manifest may leave out.
+    pub fn new(name: &str, skill: &str) -> Self {
+        TaskSpec {
+            name: Text::from(name),
+            skill: Text::from(skill),
+            input: Bytes(Arc::from(&b"null"[..])),
+            input_form: InputForm::Literal,
+            needs: Vec::new(),
+            feeds: Vec::new(),
+            when: None,
+            shape: Shape::Single,
+            on_failure: OnFailure::Fail,
+            retry: Retry::default(),
+            timeout_ms: None,
+            deadline_ms: None,
+            budget: Amounts::ZERO,
+            output_schema: None,
+            is_fallback: false,
+        }
+    }
+
+    /// Whether the runtime must look at data before the task can start.
+    pub fn needs_preparation(&self) -> bool {
+        self.when.is_some() || matches!(self.shape, Shape::Map(_))
+    }
+}

@@ -1,0 +1,203 @@
+//! State: what the journal says, folded up. Changed by `apply` alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::authority::RevocationId;
+use crate::budget::{Account, Amounts};
+use crate::event::{Admission, InstanceStarted, Intake};
+use crate::fleet::Fleet;
+use crate::hash::Hash;
+use crate::ids::{AgentIx, Fence, RunId};
+use crate::queue::ReadyQueue;
+use crate::rules::Mode;
+use crate::run::Run;
+use crate::text::Text;
+use crate::time::Time;
+use crate::timers::Timers;
+
+mod apply;
+mod apply_run;
+mod apply_step;
+mod apply_task;
+mod digest;
+
+/// What every attempt reserves besides what its task declares.
+pub(crate) const ATTEMPT_COST: Amounts = Amounts { calls: 1, ..Amounts::ZERO };
+
+/// Everything the core knows. Equal journals give equal states.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(crate) now: Time,
+    /// Changes applied; the next record's sequence number.
+    pub(crate) changes: u64,
+    /// Starts of the instance.
+    pub(crate) epoch: u64,
+    pub(crate) fences: u64,
+    pub(crate) instance: Option<Box<InstanceStarted>>,
+    pub(crate) intake: Intake,
+    pub(crate) fleet: Fleet,
+    pub(crate) queue: ReadyQueue,
+    pub(crate) timers: Timers,
+    /// When agents that failed are back.
+    pub(crate) backs: BTreeMap<AgentIx, Time>,
+    /// Looked up by id, never iterated without sorting.
+    pub(crate) runs: FxHashMap<RunId, Run>,
+    pub(crate) live: usize,
+    /// Runs that ended without success, oldest first; kept for `retry`.
+    pub(crate) ended: VecDeque<RunId>,
+    /// Runs that wait for a layer.
+    pub(crate) blocked: BTreeSet<RunId>,
+    /// Runs in flight when the instance started, not yet recovered.
+    pub(crate) interrupted: BTreeSet<RunId>,
+    pub(crate) admissions: BTreeMap<u64, Arc<Admission>>,
+    /// What each admission is for → its number.
+    pub(crate) admitted: BTreeMap<Hash, u64>,
+    pub(crate) admission_count: u64,
+    pub(crate) accounts: BTreeMap<Text, Account>,
+    pub(crate) keys: Keys,
+    pub(crate) revoked: BTreeSet<RevocationId>,
+}
+
+/// Idempotency keys and what they were used for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Keys {
+    pub(crate) used: BTreeMap<(Text, Text), (RunId, Hash)>,
+    pub(crate) by_age: VecDeque<(Time, (Text, Text))>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            now: Time::default(),
+            changes: 0,
+            epoch: 0,
+            fences: 0,
+            instance: None,
+            intake: Intake::Open,
+            fleet: Fleet::new(1, &[], 1, None),
+            queue: ReadyQueue::default(),
+            timers: Timers::default(),
+            backs: BTreeMap::new(),
+            runs: FxHashMap::default(),
+            live: 0,
+            ended: VecDeque::new(),
+            blocked: BTreeSet::new(),
+            interrupted: BTreeSet::new(),
+            admissions: BTreeMap::new(),
+            admitted: BTreeMap::new(),
+            admission_count: 0,
+            accounts: BTreeMap::new(),
+            keys: Keys::default(),
+            revoked: BTreeSet::new(),
+        }
+    }
+}
+
+impl State {
+    /// The newest moment that a change carried.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// How many changes were applied.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// How many times an instance has started on this journal.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The instance's make-up, once it has started.
+    pub fn instance(&self) -> Option<&InstanceStarted> {
+        self.instance.as_deref()
+    }
+
+    /// How risky steps are treated.
+    pub fn mode(&self) -> Mode {
+        self.instance.as_ref().map_or(Mode::default(), |instance| instance.mode)
+    }
+
+    /// Whether new runs are taken.
+    pub fn intake(&self) -> Intake {
+        self.intake
+    }
+
+    /// The fleet.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Who waits for an agent.
+    pub fn queue(&self) -> &ReadyQueue {
+        &self.queue
+    }
+
+    /// What is due when.
+    pub fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
+    /// A run that lives, or that ended without success a while ago.
+    pub fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(&id)
+    }
+
+    /// Ids of all runs in the state, in order.
+    pub fn run_ids(&self) -> Vec<RunId> {
+        let mut ids: Vec<RunId> = self.runs.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Runs that are not over.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Runs that were in flight at the start and are not back at work yet.
+    pub fn interrupted(&self) -> Option<RunId> {
+        self.interrupted.first().copied()
+    }
+
+    /// Whether a run waits for a layer.
+    pub fn has_blocked(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
+    /// The run that an idempotency key was used for, with the digest of the request.
+    pub fn submission(&self, namespace: &Text, key: &Text) -> Option<(RunId, Hash)> {
+        self.keys.used.get(&(namespace.clone(), key.clone())).copied()
+    }
+
+    /// Namespaces and their accounts.
+    pub fn accounts(&self) -> impl Iterator<Item = (&Text, &Account)> + '_ {
+        self.accounts.iter()
+    }
+
+    /// Admissions of this instance start, oldest first.
+    pub fn admissions(&self) -> impl Iterator<Item = &Arc<Admission>> + '_ {
+        self.admissions.values()
+    }
+
+    pub(crate) fn next_fence(&self, more: usize) -> Fence {
+        Fence(self.fences + 1 + more as u64)
+    }
+
+    pub(crate) fn namespace_budget(&self) -> Amounts {
+        self.instance.as_ref().map_or(Amounts::UNLIMITED, |instance| instance.namespace_budget)
+    }
+
+    /// Time for one attempt where its task does not say.
+    pub(crate) fn task_timeout_ms(&self) -> u64 {
+        self.instance.as_ref().map_or(u64::MAX, |instance| instance.task_timeout_ms)
+    }
+
+    pub(crate) fn concurrent_tasks_max(&self) -> u32 {
+        self.instance.as_ref().map_or(u32::MAX, |instance| instance.concurrent_tasks_max)
+    }
+}

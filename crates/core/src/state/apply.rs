@@ -1,0 +1,268 @@
+//! `apply`: folds a change into the state. Total: it decides nothing and refuses nothing; an event
+//! that speaks of something unknown changes nothing.
+
+use std::sync::Arc;
+
+use super::{Keys, State};
+use crate::budget::{Account, Amounts};
+use crate::effect::Effect;
+use crate::event::{Admission, Change, Event, InstanceStarted, RunAccepted, Standing};
+use crate::fleet::Fleet;
+use crate::ids::{AgentIx, RunId};
+use crate::limits::{KEY_KEPT_MS, RUNS_ENDED_KEPT_MAX, WORKFLOWS_MAX};
+use crate::queue::ReadyQueue;
+use crate::run::{Counts, Phase, Run, RunSummary, Task, TaskState};
+use crate::time::Time;
+use crate::timers::{Timer, Timers};
+
+/// One run's part of the state, with what it shares with others.
+pub(crate) struct Scope<'a> {
+    pub(crate) run: &'a mut Run,
+    pub(crate) fleet: &'a mut Fleet,
+    pub(crate) queue: &'a mut ReadyQueue,
+    pub(crate) timers: &'a mut Timers,
+    pub(crate) account: &'a mut Account,
+    pub(crate) effects: &'a mut Vec<Effect>,
+    pub(crate) fences: &'a mut u64,
+    pub(crate) epoch: u64,
+    pub(crate) timeout_ms: u64,
+    pub(crate) at: Time,
+}
+
+impl State {
+    /// Folds one change in; what the loop has to do about it is added to `effects`.
+    pub fn apply(&mut self, change: &Change, effects: &mut Vec<Effect>) {
+        self.now = self.now.max(change.at);
+        self.changes += 1;
+        self.forget_old_keys();
+        for event in &change.events {
+            self.apply_event(change.run, event, effects);
+        }
+    }
+
+    fn apply_event(&mut self, run: Option<RunId>, event: &Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::InstanceStarted(started) => self.start_instance(started),
+            Event::IntakeChanged { intake, .. } => self.intake = *intake,
+            Event::AgentChanged { agent, standing, until, .. } => {
+                self.change_agent(*agent, *standing, *until);
+            }
+            Event::AgentStruck { agent, .. } => self.fleet.strike(*agent),
+            Event::WorkflowAdmitted(admission) => self.admit(admission),
+            Event::AuthorityRevoked { id, .. } => {
+                self.revoked.insert(*id);
+            }
+            Event::RunAccepted(accepted) => {
+                if let Some(run) = run {
+                    self.accept(run, accepted);
+                }
+            }
+            _ => {
+                if let Some(run) = run {
+                    self.apply_to_run(run, event, effects);
+                }
+            }
+        }
+    }
+
+    fn apply_to_run(&mut self, id: RunId, event: &Event, effects: &mut Vec<Effect>) {
+        let budget = self.namespace_budget();
+        let timeout_ms = self.task_timeout_ms();
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if let Event::RunStarted { admission } = event {
+            run.admission = self.admissions.get(admission).cloned();
+        }
+        let was_over = run.is_over();
+        if !self.accounts.contains_key(&run.namespace) {
+            self.accounts.insert(run.namespace.clone(), Account::new(budget));
+        }
+        let Some(account) = self.accounts.get_mut(&run.namespace) else { return };
+        let mut scope = Scope {
+            run,
+            fleet: &mut self.fleet,
+            queue: &mut self.queue,
+            timers: &mut self.timers,
+            account,
+            effects,
+            fences: &mut self.fences,
+            epoch: self.epoch,
+            timeout_ms,
+            at: self.now,
+        };
+        scope.apply(event);
+        let waits = run.waits_for.is_some() && !run.is_over();
+        let summary = (run.is_over() && !was_over || matches!(event, Event::RunParked))
+            .then(|| run.summary());
+        self.keep_books(id, event, was_over, waits, summary, effects);
+    }
+
+    /// The sets that say which runs are live, blocked, interrupted and kept.
+    fn keep_books(
+        &mut self,
+        id: RunId,
+        event: &Event,
+        was_over: bool,
+        waits: bool,
+        summary: Option<RunSummary>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if waits {
+            self.blocked.insert(id);
+        } else {
+            self.blocked.remove(&id);
+        }
+        if matches!(event, Event::RunRecovered | Event::RunEnded(_)) {
+            self.interrupted.remove(&id);
+        }
+        if matches!(event, Event::RunRetried { .. }) && was_over {
+            self.live += 1;
+            self.ended.retain(|kept| *kept != id);
+        }
+        let Some(summary) = summary else { return };
+        if summary.ended.is_some() && !was_over {
+            self.live = self.live.saturating_sub(1);
+            self.retire(id, &summary);
+        }
+        effects.push(Effect::AnnounceRun { summary: Arc::new(summary) });
+    }
+
+    /// A run that succeeded leaves the state; others stay a while for `retry`.
+    fn retire(&mut self, id: RunId, summary: &RunSummary) {
+        if summary.state == crate::run::RunState::Succeeded {
+            self.runs.remove(&id);
+            return;
+        }
+        self.ended.push_back(id);
+        if self.ended.len() > RUNS_ENDED_KEPT_MAX
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.runs.remove(&oldest);
+        }
+    }
+
+    fn start_instance(&mut self, started: &InstanceStarted) {
+        self.epoch += 1;
+        let concurrency = started.agent_concurrency;
+        self.fleet = Fleet::new(started.agents, &started.skills, concurrency, Some(&self.fleet));
+        self.instance = Some(Box::new(started.clone()));
+        self.intake = crate::event::Intake::Open;
+        self.queue.clear();
+        self.timers.clear_all();
+        self.backs.clear();
+        self.admissions.clear();
+        self.admitted.clear();
+        self.blocked.clear();
+        for (id, run) in &mut self.runs {
+            if run.is_over() {
+                continue;
+            }
+            self.interrupted.insert(*id);
+            for task in &mut run.tasks {
+                task.leave_line();
+            }
+        }
+    }
+
+    fn change_agent(&mut self, agent: AgentIx, standing: Standing, until: Option<Time>) {
+        self.fleet.set_standing(agent, standing);
+        if let Some(back) = self.backs.remove(&agent) {
+            self.timers.clear(back, Timer::AgentBack(agent));
+        }
+        if let Some(until) = until {
+            self.backs.insert(agent, until);
+            self.timers.set(until, Timer::AgentBack(agent));
+        }
+    }
+
+    fn admit(&mut self, admission: &Admission) {
+        self.admission_count = self.admission_count.max(admission.id);
+        self.admitted.insert(admission.subject, admission.id);
+        self.admissions.insert(admission.id, Arc::new(admission.clone()));
+        if self.admissions.len() > WORKFLOWS_MAX
+            && let Some((_, oldest)) = self.admissions.pop_first()
+        {
+            self.admitted.remove(&oldest.subject);
+        }
+    }
+
+    fn accept(&mut self, id: RunId, accepted: &RunAccepted) {
+        let admission = accepted.admission.and_then(|admission| self.admissions.get(&admission));
+        let (namespace, workflow) = match (admission, &accepted.pending) {
+            (Some(admission), _) => (admission.namespace.clone(), admission.workflow.clone()),
+            (None, Some(pending)) => (pending.namespace.clone(), pending.workflow.clone()),
+            (None, None) => return,
+        };
+        if let Some(key) = &accepted.key {
+            let name = (namespace.clone(), key.key.clone());
+            self.keys.used.insert(name.clone(), (id, key.request));
+            self.keys.by_age.push_back((self.now, name));
+        }
+        let run = Run::accepted(id, namespace, workflow, accepted, self.now);
+        let run = Run { admission: admission.cloned(), ..run };
+        self.timers.set(run.deadline.unwrap_or(Time::NEVER), Timer::RunDeadline(id));
+        self.live += 1;
+        self.runs.insert(id, run);
+    }
+
+    fn forget_old_keys(&mut self) {
+        let Keys { used, by_age } = &mut self.keys;
+        while by_age.front().is_some_and(|(at, _)| at.plus(KEY_KEPT_MS) < self.now) {
+            if let Some((_, name)) = by_age.pop_front() {
+                used.remove(&name);
+            }
+        }
+    }
+}
+
+impl Run {
+    /// A run as it begins.
+    pub(crate) fn accepted(
+        id: RunId,
+        namespace: crate::text::Text,
+        workflow: Arc<crate::plan::Workflow>,
+        accepted: &RunAccepted,
+        at: Time,
+    ) -> Self {
+        let tasks: Vec<Task> =
+            workflow.tasks.iter().map(|spec| Task::new(spec.needs.len() as u32, 0)).collect();
+        let mut counts = Counts::default();
+        counts.add(TaskState::Pending, tasks.len() as u32);
+        Run {
+            id,
+            namespace,
+            admission: None,
+            pending: accepted.pending.clone(),
+            waits_for: None,
+            input: accepted.input.clone(),
+            priority: accepted.priority,
+            deadline: accepted.deadline,
+            account: Account::new(accepted.budget.unwrap_or(Amounts::UNLIMITED)),
+            seed: accepted.seed,
+            phase: if accepted.admission.is_some() { Phase::Running } else { Phase::Accepted },
+            paused: false,
+            parked: false,
+            generation: 0,
+            open: tasks.len() as u32,
+            counts,
+            tasks,
+            proof: crate::hash::Hash::ZERO,
+            accepted: at,
+            ended: None,
+            output: None,
+            failure: None,
+            workflow,
+        }
+    }
+}
+
+impl Task {
+    /// Forgets its place in a queue that was emptied, and its children's.
+    fn leave_line(&mut self) {
+        self.turn = None;
+        for child in self.fan.iter_mut().flat_map(|fan| &mut fan.children) {
+            if let crate::run::Child::Live(task) = child {
+                task.turn = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `apply` for steps: intents, outcomes, doubts.
+
+use super::apply::Scope;
+use crate::budget::Amounts;
+use crate::error::Failure;
+use crate::event::{Resolution, StepIntended};
+use crate::ids::{PtId, TaskRef};
+use crate::run::Task;
+use crate::step::{Step, StepKey, StepOutcome, StepStanding};
+
+impl Scope<'_> {
+    pub(super) fn intend(&mut self, intended: &StepIntended) {
+        let step = Step {
+            key: intended.key,
+            number: intended.number,
+            tool: intended.tool.clone(),
+            arguments: intended.arguments,
+            class: intended.class,
+            fence: intended.fence,
+            reserved: intended.reserved,
+            standing: StepStanding::Open,
+        };
+        let again = self.with(intended.task, |it| match it.step_mut(step.key) {
+            Some(known) => {
+                known.fence = step.fence;
+                known.standing = StepStanding::Open;
+                true
+            }
+            None => {
+                it.steps.push(step);
+                false
+            }
+        });
+        if again == Some(false) {
+            self.run.account.reserve(intended.reserved);
+            self.account.reserve(intended.reserved);
+        }
+        let pt = PtId { run: self.run.id, task: intended.task, fence: intended.fence };
+        self.effects.push(crate::effect::Effect::PerformStep { pt, key: intended.key });
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        task: TaskRef,
+        key: StepKey,
+        outcome: StepOutcome,
+        spent: Amounts,
+    ) {
+        let reserved = self.with(task, |it| {
+            it.partials = 0;
+            let step = it.step_mut(key)?;
+            step.standing = StepStanding::Settled(outcome);
+            Some(std::mem::take(&mut step.reserved))
+        });
+        if let Some(reserved) = reserved.flatten() {
+            self.run.account.settle(reserved, spent);
+            self.account.settle_below(reserved, spent);
+        }
+    }
+
+    pub(super) fn doubt(&mut self, task: TaskRef, key: StepKey) {
+        self.with(task, |it| {
+            if let Some(step) = it.step_mut(key) {
+                step.standing = StepStanding::InDoubt;
+            }
+        });
+    }
+
+    /// A cancelled task leaves it open whether its last effects happened.
+    pub(super) fn doubt_open_steps(&mut self, task: TaskRef) {
+        self.with(task, |it| {
+            for step in &mut it.steps {
+                if step.standing == StepStanding::Open && !step.class.is_repeatable() {
+                    step.standing = StepStanding::InDoubt;
+                }
+            }
+        });
+    }
+
+    /// A step in doubt is charged in full unless it did not happen.
+    pub(super) fn resolve(&mut self, task: TaskRef, key: StepKey, resolution: &Resolution) {
+        let reserved = self.with(task, |it| {
+            let step = it.step_mut(key)?;
+            let reserved = std::mem::take(&mut step.reserved);
+            match resolution {
+                Resolution::Happened(result) => {
+                    step.standing = StepStanding::Settled(StepOutcome::Done(result.clone()));
+                }
+                Resolution::GiveUp => {
+                    let failure = Failure::fatal("given_up", "nobody can tell whether it happened");
+                    step.standing = StepStanding::Settled(StepOutcome::Failed(failure));
+                }
+                Resolution::NotHappened => it.steps.retain(|step| step.key != key),
+            }
+            Some(reserved)
+        });
+        let Some(reserved) = reserved.flatten() else { return };
+        if *resolution == Resolution::NotHappened {
+            self.run.account.release(reserved);
+            self.account.release(reserved);
+        } else {
+            self.run.account.settle(reserved, reserved);
+            self.account.settle_below(reserved, reserved);
+        }
+    }
+}
+
+impl Task {
+    fn step_mut(&mut self, key: StepKey) -> Option<&mut Step> {
+        self.steps.iter_mut().find(|step| step.key == key)
+    }
+}

@@ -1,0 +1,120 @@
+//! Steps: recorded effects inside an attempt, and the keys that make them repeatable.
+
+use minicbor::{Decode, Encode};
+
+use crate::budget::Amounts;
+use crate::error::Failure;
+use crate::hash::Hash;
+use crate::ids::{Fence, RunId, TaskRef};
+use crate::payload::Payload;
+use crate::plan::EffectClass;
+use crate::text::Text;
+
+/// `SHA-256(run, task, generation, step number, tool, canonical arguments)`: fixed in the intent
+/// and reused by every retry of it. As text 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(transparent)]
+#[serde(transparent)]
+pub struct StepKey(#[n(0)] pub Hash);
+
+/// What a step key is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct StepName<'a> {
+    /// The run.
+    pub run: RunId,
+    /// The task.
+    pub task: TaskRef,
+    /// Raised by retry-from-task only.
+    pub generation: u32,
+    /// From 0, in the order of the attempt's calls.
+    pub number: u32,
+    /// What is called.
+    pub tool: &'a str,
+    /// Digest of the canonical arguments.
+    pub arguments: Hash,
+}
+
+impl StepName<'_> {
+    /// The key.
+    pub fn key(&self) -> StepKey {
+        let child = self.task.child.map_or(u64::MAX, u64::from);
+        StepKey(Hash::of_parts(&[
+            &self.run.to_bytes(),
+            &self.task.node.to_le_bytes(),
+            &child.to_le_bytes(),
+            &self.generation.to_le_bytes(),
+            &self.number.to_le_bytes(),
+            self.tool.as_bytes(),
+            &self.arguments.0,
+        ]))
+    }
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum StepOutcome {
+    /// It was done, with this result.
+    #[n(0)]
+    Done(#[n(0)] Payload),
+    /// It was not done.
+    #[n(1)]
+    Failed(#[n(0)] Failure),
+}
+
+/// A step as the state keeps it while its task lives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Its key.
+    pub key: StepKey,
+    /// Its number.
+    pub number: u32,
+    /// What is called.
+    pub tool: Text,
+    /// Digest of the canonical arguments.
+    pub arguments: Hash,
+    /// What recovery may do.
+    pub class: EffectClass,
+    /// The fence of the latest try.
+    pub fence: Fence,
+    /// Reserved for it until it is settled.
+    pub reserved: Amounts,
+    /// How it stands.
+    pub standing: StepStanding,
+}
+
+/// How a step stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepStanding {
+    /// Intended, perhaps under way.
+    Open,
+    /// Nobody knows whether it happened.
+    InDoubt,
+    /// Over.
+    Settled(StepOutcome),
+}
+
+impl Step {
+    /// Digest of the recorded result, for stall detection and the effects root.
+    pub fn result(&self) -> Hash {
+        match &self.standing {
+            StepStanding::Settled(StepOutcome::Done(payload)) => payload.hash(),
+            StepStanding::Settled(StepOutcome::Failed(failure)) => {
+                Hash::of_parts(&[b"failed", failure.code.as_bytes()])
+            }
+            StepStanding::Open | StepStanding::InDoubt => Hash::ZERO,
+        }
+    }
+}
+
+/// Root over an attempt's steps: the digest of every key and result, in order.
+pub fn effects_root(steps: &[Step]) -> Option<Hash> {
+    if steps.is_empty() {
+        return None;
+    }
+    let mut parts = Vec::with_capacity(steps.len() * 64);
+    for step in steps {
+        parts.extend_from_slice(&step.key.0.0);
+        parts.extend_from_slice(&step.result().0);
+    }
+    Some(Hash::of(&parts))
+}

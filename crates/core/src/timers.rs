@@ -1,0 +1,61 @@
+//! Timers of the core: an ordered set of moments at which something is due.
+
+use std::collections::BTreeSet;
+
+use crate::ids::{AgentIx, Fence, RunId, TaskRef};
+use crate::time::Time;
+
+/// What is due.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Timer {
+    /// An attempt's lease or time is up.
+    Attempt(RunId, TaskRef, Fence),
+    /// A task may be tried again.
+    Retry(RunId, TaskRef),
+    /// A task must be over.
+    TaskDeadline(RunId, u32),
+    /// A run must be over.
+    RunDeadline(RunId),
+    /// A failed agent is back.
+    AgentBack(AgentIx),
+}
+
+/// All timers, earliest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timers {
+    due: BTreeSet<(Time, Timer)>,
+}
+
+impl Timers {
+    /// Adds a timer; [`Time::NEVER`] adds none.
+    pub fn set(&mut self, at: Time, timer: Timer) {
+        if at != Time::NEVER {
+            self.due.insert((at, timer));
+        }
+    }
+
+    /// Takes a timer away.
+    pub fn clear(&mut self, at: Time, timer: Timer) {
+        self.due.remove(&(at, timer));
+    }
+
+    /// The earliest timer.
+    pub fn first(&self) -> Option<(Time, Timer)> {
+        self.due.first().copied()
+    }
+
+    /// Forgets all.
+    pub fn clear_all(&mut self) {
+        self.due.clear();
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty()
+    }
+}

@@ -1,0 +1,9 @@
+//! The tests of the core through its public API: one binary, one module per subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "integration/authority.rs"]
+mod authority;
+#[path = "integration/budget.rs"]
+mod budget;
+#[path = "integration/fleet_profile.rs"]
+mod fleet_profile;

@@ -1,0 +1,3 @@
+//! Acts: the loop, the committer, timers, supervision and native agents.
+
+pub mod skills;

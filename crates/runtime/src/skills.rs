@@ -1,0 +1,34 @@
+//! Native skills: work that the fleet's own agents can do without a model, a tool or a sandbox.
+//! This file lists them; each lives in a file of its own below.
+
+mod audit;
+mod basic;
+mod files;
+mod list;
+mod skill;
+mod template;
+mod transform;
+mod wire;
+
+use std::sync::Arc;
+
+pub use skill::{Cost, EffectClass, Host, Skill, SkillError, SkillSet, SkillSpec};
+
+/// Every skill that comes with the product.
+fn builtin_skills() -> Vec<Arc<dyn Skill>> {
+    vec![
+        Arc::new(audit::ChunkSkill),
+        Arc::new(audit::InventorySkill),
+        Arc::new(audit::ReportSkill),
+        Arc::new(basic::Echo),
+        Arc::new(basic::Fail),
+        Arc::new(basic::Hash),
+        Arc::new(basic::Sleep),
+        Arc::new(files::FileWrite),
+        Arc::new(list::Count),
+        Arc::new(list::Range),
+        Arc::new(list::Sum),
+        Arc::new(template::TextTemplate),
+        Arc::new(transform::Transform),
+    ]
+}

@@ -1,0 +1,1 @@
+//! Serves: REST, SSE, OpenAPI and metrics over the runtime.

@@ -1,0 +1,1 @@
+//! Doubts: seeded faults around the real loop.

@@ -1,0 +1,180 @@
+//! Reading synced records while the writer appends: single records, ranges, and cursors that follow.
+
+use std::sync::Arc;
+
+use crate::error::{ErrorKind, Place, StoreError};
+use crate::merkle::{Hash, Leaves, leaf_hash};
+use crate::record::{OwnedRecord, Record, decode};
+
+use super::frame::{FrameHeader, FrameKind, RECORD_PREFIX, RecordWalk};
+use super::index::Index;
+use super::scan::{READ_AHEAD, SegmentScan, Step};
+use super::segment;
+
+/// Read at a time for single records.
+const READ_ONE: usize = 64 << 10;
+
+/// A range answers with at most this many bytes of records (and at least one record).
+pub const RANGE_BYTES_MAX: usize = 16 << 20;
+
+/// Reads synced records from any thread. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    index: Arc<Index>,
+}
+
+impl Reader {
+    pub(super) fn new(index: Arc<Index>) -> Self {
+        Self { index }
+    }
+
+    /// The first sequence that cannot be read yet.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.index.next()
+    }
+
+    /// Reads one record; `NotFound` if it is not there or not synced.
+    pub fn read(&self, seq: u64) -> Result<OwnedRecord, StoreError> {
+        let mut cursor = self.cursor_reading(seq, READ_ONE);
+        let found = cursor.next()?.map(OwnedRecord::new);
+        found
+            .filter(|record| record.seq() == seq)
+            .ok_or_else(|| StoreError::new(ErrorKind::NotFound, format!("find record {seq}")))
+    }
+
+    /// Reads up to `limit` records from `from` on; fewer at the end or at `RANGE_BYTES_MAX`.
+    pub fn read_range(&self, from: u64, limit: usize) -> Result<Vec<OwnedRecord>, StoreError> {
+        let mut cursor = self.cursor_reading(from, READ_ONE);
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while records.len() < limit && bytes < RANGE_BYTES_MAX {
+            let Some(record) = cursor.next()? else { break };
+            bytes += record.bytes.len();
+            records.push(OwnedRecord::new(record));
+        }
+        Ok(records)
+    }
+
+    /// A cursor that begins with record `from`. Its memory is one read-ahead or one frame.
+    #[must_use]
+    pub fn cursor(&self, from: u64) -> Cursor {
+        self.cursor_reading(from, READ_AHEAD)
+    }
+
+    fn cursor_reading(&self, from: u64, read_ahead: usize) -> Cursor {
+        Cursor {
+            index: Arc::clone(&self.index),
+            seq: from.max(1),
+            read_ahead,
+            segment: 0,
+            scan: None,
+            frame: None,
+            position: 0,
+        }
+    }
+}
+
+impl Leaves for Reader {
+    fn leaves(&self, from: u64, to: u64, visit: &mut dyn FnMut(Hash)) -> Result<(), StoreError> {
+        let mut cursor = self.cursor(from.saturating_add(1));
+        for leaf in from..to {
+            let record = cursor.next()?.ok_or_else(|| {
+                StoreError::new(ErrorKind::NotFound, format!("find record {}", leaf.saturating_add(1)))
+            })?;
+            visit(leaf_hash(record.bytes));
+        }
+        Ok(())
+    }
+}
+
+/// Goes over synced records in order. At the end it gives `None`, and more once more is synced.
+#[derive(Debug)]
+pub struct Cursor {
+    index: Arc<Index>,
+    /// The record that comes next.
+    seq: u64,
+    read_ahead: usize,
+    segment: u64,
+    scan: Option<SegmentScan>,
+    frame: Option<(u64, FrameHeader)>,
+    /// Of the next record within the frame's payload.
+    position: usize,
+}
+
+impl Cursor {
+    /// The sequence of the record that comes next.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The next record, borrowed until the next call.
+    #[expect(clippy::should_implement_trait, reason = "it lends from its buffer, which an Iterator cannot")]
+    pub fn next(&mut self) -> Result<Option<Record<'_>>, StoreError> {
+        if self.frame.is_none_or(|(_, header)| self.seq >= header.seqs().end) && !self.next_frame()? {
+            return Ok(None);
+        }
+        let seq = self.seq;
+        let (Some(scan), Some((at, header))) = (&self.scan, self.frame) else { return Ok(None) };
+        let bad = |why: &'static str| {
+            let file = scan.path().to_owned();
+            StoreError::corrupt(Place { file, bytes: at..at + header.total(), seqs: seq..seq + 1 }, why)
+        };
+        let rest = scan.payload().get(self.position..).unwrap_or_default();
+        let bytes = RecordWalk::new(rest).next().ok_or("the frame has too few records").flatten().map_err(bad)?;
+        self.position += RECORD_PREFIX + bytes.len();
+        self.seq += 1;
+        decode(seq, bytes).map(Some)
+    }
+
+    /// Goes to the frame that holds `seq`.
+    fn next_frame(&mut self) -> Result<bool, StoreError> {
+        self.frame = None;
+        let Some(place) = self.index.locate(self.seq) else { return Ok(false) };
+        let mut scan = match self.scan.take() {
+            // Still the segment that it was in: it may have grown.
+            Some(mut scan) if self.segment == place.segment => {
+                scan.extend(self.index.end_of(place.segment).unwrap_or(place.end));
+                scan
+            }
+            _ => {
+                let file = self.index.open(place.segment)?;
+                let path = segment::path(place.segment);
+                self.segment = place.segment;
+                SegmentScan::new(file, path, place.salt, place.offset..place.end)
+                    .with_read_ahead(self.read_ahead)
+            }
+        };
+        loop {
+            let why = match scan.step()? {
+                Step::Frame(_, header) if header.kind == FrameKind::Checkpoint => continue,
+                Step::Frame(_, header) if header.seqs().end <= self.seq => continue,
+                Step::Frame(at, header) if header.seqs().contains(&self.seq) => {
+                    self.frame = Some((at, header));
+                    break;
+                }
+                Step::Frame(..) => "a record is missing",
+                Step::End => "the segment ends too early",
+                Step::Bad(_) => "a frame is damaged",
+            };
+            return Err(StoreError::corrupt(scan.place(place.end, self.seq..self.seq + 1), why));
+        }
+        self.position = 0;
+        self.scan = Some(scan);
+        self.skip_to_seq()?;
+        Ok(true)
+    }
+
+    fn skip_to_seq(&mut self) -> Result<(), StoreError> {
+        let (Some(scan), Some((at, header))) = (&self.scan, self.frame) else { return Ok(()) };
+        let mut walk = RecordWalk::new(scan.payload());
+        for seq in header.first..self.seq {
+            let bytes = walk.next().ok_or("the frame has too few records").flatten().map_err(|why| {
+                let bytes = at..at + header.total();
+                StoreError::corrupt(Place { file: scan.path().to_owned(), bytes, seqs: seq..seq + 1 }, why)
+            })?;
+            self.position += RECORD_PREFIX + bytes.len();
+        }
+        Ok(())
+    }
+}

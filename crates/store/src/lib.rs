@@ -1,0 +1,20 @@
+//! Remembers: journal, Merkle ledger, blobs and the data-directory lock. Blind to payloads: a record's body is bytes.
+
+pub mod blobs;
+pub mod error;
+pub mod files;
+pub mod journal;
+pub mod ledger;
+pub mod lock;
+pub mod merkle;
+pub mod record;
+pub mod verify;
+
+pub use blobs::Blobs;
+pub use error::{ErrorKind, Place, StoreError};
+pub use files::{DiskFiles, File, Files, MemFiles};
+pub use journal::{Batch, Committed, Journal, Reader, Recovered, Settings, Stats};
+pub use ledger::{Checkpoint, LedgerKey, PublicKey};
+pub use lock::DataLock;
+pub use merkle::Hash;
+pub use record::{OwnedRecord, Record, RecordHeader};

@@ -1,0 +1,336 @@
+//! Offline verification of a journal: every frame, checksum, leaf and tree, and every checkpoint's signature.
+//!
+//! It trusts a public key and, if one is given, a checkpoint that was kept outside; nothing else. It changes
+//! nothing, and needs neither the private key nor a stopped process's memory.
+//!
+//! What it finds: every edit, drop, addition, swap, duplicate and truncation of records that a checkpoint
+//! covers. What nobody can find from the directory alone: that its end is missing, back to any point. Give it
+//! the newest checkpoint that is kept elsewhere; then only a loss behind that one stays unseen.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{ErrorKind, Place, StoreError};
+use crate::files::{File, Files};
+use crate::journal::chain::Chain;
+use crate::journal::frame::{FrameHeader, FrameKind};
+use crate::journal::recovery::{ENDS_ELSEWHERE, read_header};
+use crate::journal::scan::{Rest, SegmentScan, Step};
+use crate::journal::segment::{JOURNAL_DIR, SegmentHeader, first_of, path};
+use crate::ledger::{Checkpoint, PublicKey};
+use crate::merkle::{Hash, Tree};
+
+/// What to show with every report.
+pub const UNSEEN: &str = "loss of the end behind the newest checkpoint that is kept outside cannot be seen";
+
+/// What the verification trusts.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// The public key; without one it is read from the data directory, which an intruder could change too.
+    pub key: Option<PublicKey>,
+    /// A checkpoint's note that was kept outside the data directory.
+    pub checkpoint: Option<String>,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Segments, batches, records and checkpoints that verified, up to the first fault.
+    pub segments: u64,
+    /// Batches that verified.
+    pub batches: u64,
+    /// Records that verified.
+    pub records: u64,
+    /// Checkpoints that verified, those in segment headers included.
+    pub checkpoints: u64,
+    /// Root of the tree over those records.
+    pub root: Hash,
+    /// The newest checkpoint that verified.
+    pub newest: Option<Checkpoint>,
+    /// The key that signed.
+    pub key: PublicKey,
+    /// Whether the key was given, and not taken from the data directory itself.
+    pub key_was_given: bool,
+    /// The first thing that does not verify.
+    pub fault: Option<Fault>,
+    /// What a crash can leave behind and the next opening removes; no valid record is concerned.
+    pub oddities: Vec<Oddity>,
+}
+
+impl Report {
+    /// Whether everything verified.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.fault.is_none()
+    }
+
+    /// Records behind the newest checkpoint: they have checksums, but no signature yet.
+    #[must_use]
+    pub fn unsigned(&self) -> u64 {
+        self.records.saturating_sub(self.newest.as_ref().map_or(0, Checkpoint::size))
+    }
+}
+
+/// The first thing that does not verify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Segment, bytes and sequences concerned.
+    pub place: Place,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.why)
+    }
+}
+
+/// Something unusual that is no fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Oddity {
+    /// The last write did not finish.
+    TornTail(Place),
+    /// Bytes behind the signed end of a segment: a recovery or rotation did not finish.
+    VoidBytes(Place),
+    /// A file in the journal's directory that is no segment.
+    UnknownFile(String),
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TornTail(place) => write!(f, "the last write did not finish: {place}"),
+            Self::VoidBytes(place) => write!(f, "void bytes behind the end of a segment: {place}"),
+            Self::UnknownFile(name) => write!(f, "not a segment: `{JOURNAL_DIR}/{name}`"),
+        }
+    }
+}
+
+/// Why the walk stops.
+enum Stop {
+    Fault(Fault),
+    Error(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        match error.place().filter(|_| error.kind() == ErrorKind::Corrupt) {
+            Some(place) => Self::Fault(Fault { place: place.clone(), why: error.to_string() }),
+            None => Self::Error(error),
+        }
+    }
+}
+
+fn fault(place: Place, why: &str) -> Stop {
+    Stop::Fault(Fault { place, why: why.to_owned() })
+}
+
+/// Verifies the journal of a data directory. An error means that it could not be read, or that the trusted
+/// checkpoint is not of this key; what does not verify is in the report.
+pub fn verify(files: &dyn Files, trust: &Trust) -> Result<Report, StoreError> {
+    let key = match &trust.key {
+        Some(key) => key.clone(),
+        None => PublicKey::load(files)?,
+    };
+    let kept = trust.checkpoint.as_deref().map(|note| key.open(note)).transpose()?;
+    let report = Report {
+        segments: 0,
+        batches: 0,
+        records: 0,
+        checkpoints: 0,
+        root: Tree::default().root(),
+        newest: None,
+        key,
+        key_was_given: trust.key.is_some(),
+        fault: None,
+        oddities: Vec::new(),
+    };
+    let mut walk = Walk { files, kept, report, chain: None };
+    match walk.segments() {
+        Ok(()) => {}
+        Err(Stop::Fault(fault)) => walk.report.fault = Some(fault),
+        Err(Stop::Error(error)) => return Err(error),
+    }
+    let Walk { mut report, chain, .. } = walk;
+    if let Some(chain) = chain {
+        report.records = chain.tree.size();
+        report.root = chain.tree.root();
+        report.newest = Some(chain.last);
+    }
+    Ok(report)
+}
+
+struct Walk<'a> {
+    files: &'a dyn Files,
+    kept: Option<Checkpoint>,
+    report: Report,
+    chain: Option<Chain>,
+}
+
+impl Walk<'_> {
+    fn segments(&mut self) -> Result<(), Stop> {
+        let names = self.files.list(JOURNAL_DIR);
+        let names = names.map_err(|error| StoreError::io(format!("read `{JOURNAL_DIR}`"), error))?;
+        let mut firsts = Vec::new();
+        for name in names {
+            match first_of(&name) {
+                Some(first) => firsts.push(first),
+                None => self.report.oddities.push(Oddity::UnknownFile(name)),
+            }
+        }
+        firsts.sort_unstable();
+        let mut waiting = None;
+        // The end at which the segment before was found to end.
+        let mut ended = None;
+        for (index, first) in firsts.iter().enumerate() {
+            let (file, header) = match waiting.take() {
+                Some(read) => read,
+                None => self.header(*first)?,
+            };
+            self.enter(&header, ended)?;
+            let sealed_at = match firsts.get(index + 1) {
+                Some(after) => {
+                    let next = self.header(*after)?;
+                    let sealed_at = next.1.checkpoint.statement().sealed_at;
+                    waiting = Some(next);
+                    sealed_at
+                }
+                None => None,
+            };
+            ended = Some(self.segment(&file, &header, sealed_at)?);
+            self.report.segments += 1;
+        }
+        self.reaches_kept()
+    }
+
+    fn header(&self, first: u64) -> Result<(Arc<dyn File>, SegmentHeader), Stop> {
+        Ok(read_header(self.files, first, &self.report.key)?)
+    }
+
+    /// Goes from the end of one segment into the next.
+    fn enter(&mut self, header: &SegmentHeader, ended: Option<u64>) -> Result<(), Stop> {
+        let first = header.first();
+        let entered = match (&mut self.chain, ended) {
+            (Some(chain), Some(ended)) => chain.segment(header, ended),
+            _ => {
+                let statement = header.checkpoint.statement();
+                let begins = first == 1 && statement.previous.is_none() && statement.sealed_at.is_none();
+                self.chain = Some(Chain::from_header(header));
+                if begins { Ok(()) } else { Err("the segments before this one are missing") }
+            }
+        };
+        self.report.checkpoints += 1;
+        let place = || Place { file: path(first), bytes: 0..header.length, seqs: first..first + 1 };
+        entered.map_err(|why| fault(place(), why))?;
+        self.equals_kept(&place())
+    }
+
+    /// Goes through a segment and gives its end.
+    fn segment(
+        &mut self,
+        file: &Arc<dyn File>,
+        header: &SegmentHeader,
+        sealed_at: Option<u64>,
+    ) -> Result<u64, Stop> {
+        let name = path(header.first());
+        let length =
+            file.len().map_err(|error| StoreError::io(format!("read `{name}`"), error))?;
+        let end = sealed_at.unwrap_or(length);
+        let range = header.length..length;
+        let mut scan = SegmentScan::new(Arc::clone(file), name.clone(), header.salt, range);
+        while scan.offset() < end {
+            match scan.step()? {
+                Step::End => break,
+                Step::Frame(at, frame) => self.frame(&scan, at, &frame)?,
+                Step::Bad(frame) if sealed_at.is_none() => {
+                    self.judge(&mut scan, frame)?;
+                    return Ok(scan.offset());
+                }
+                Step::Bad(frame) => {
+                    let bad_end = frame.map_or(end, |frame| scan.offset() + frame.total());
+                    return Err(fault(scan.place(bad_end, self.seqs(frame)), "a frame is damaged"));
+                }
+            }
+        }
+        if scan.offset() != end {
+            return Err(fault(scan.place(end, self.seqs(None)), ENDS_ELSEWHERE));
+        }
+        if length > end {
+            self.report.oddities.push(Oddity::VoidBytes(scan.place(length, 0..0)));
+        }
+        Ok(end)
+    }
+
+    fn frame(&mut self, scan: &SegmentScan, at: u64, frame: &FrameHeader) -> Result<(), Stop> {
+        let Some(chain) = &mut self.chain else { return Ok(()) };
+        let next = chain.next();
+        let kept = self.kept.as_ref();
+        let taken = match frame.kind {
+            FrameKind::Batch => {
+                self.report.batches += 1;
+                chain.batch(frame, scan.payload(), &mut |_, tree| match kept {
+                    Some(kept) if kept.size() == tree.size() && kept.root() != tree.root() => {
+                        Err("the records are not those of the checkpoint that was kept outside")
+                    }
+                    _ => Ok(()),
+                })
+            }
+            FrameKind::Checkpoint => {
+                self.report.checkpoints += 1;
+                chain.checkpoint(frame, scan.payload(), &self.report.key)
+            }
+        };
+        taken.map_err(|why| {
+            let seqs = next.min(frame.first)..frame.seqs().end.max(next);
+            fault(Place { file: scan.path().to_owned(), bytes: at..scan.offset(), seqs }, why)
+        })
+    }
+
+    /// Judges the end of the newest segment.
+    fn judge(&mut self, scan: &mut SegmentScan, frame: Option<FrameHeader>) -> Result<(), Stop> {
+        let seqs = self.seqs(frame);
+        match scan.rest(frame)? {
+            Rest::Zeros => Ok(()),
+            Rest::Torn(end) => {
+                self.report.oddities.push(Oddity::TornTail(scan.place(end, seqs)));
+                Ok(())
+            }
+            Rest::Foreign { why, end, seq } => {
+                Err(fault(scan.place(end, seqs.start..seq.max(seqs.end)), why))
+            }
+        }
+    }
+
+    fn seqs(&self, frame: Option<FrameHeader>) -> std::ops::Range<u64> {
+        let next = self.chain.as_ref().map_or(1, Chain::next);
+        next..frame.map_or(next + 1, |frame| frame.seqs().end.max(next))
+    }
+
+    /// A kept checkpoint of no records, or of the log's start, is compared where no batch would do it.
+    fn equals_kept(&self, place: &Place) -> Result<(), Stop> {
+        let (Some(kept), Some(chain)) = (&self.kept, &self.chain) else { return Ok(()) };
+        if kept.size() == chain.tree.size() && kept.root() != chain.tree.root() {
+            return Err(fault(place.clone(), "the log is not that of the checkpoint that was kept outside"));
+        }
+        Ok(())
+    }
+
+    fn reaches_kept(&self) -> Result<(), Stop> {
+        let size = self.chain.as_ref().map_or(0, |chain| chain.tree.size());
+        let newest = self.chain.as_ref().map_or(0, |chain| chain.last.size());
+        match &self.kept {
+            Some(kept) if kept.size() > size => {
+                let place =
+                    Place { file: JOURNAL_DIR.to_owned(), bytes: 0..0, seqs: size + 1..kept.size() + 1 };
+                Err(fault(place, "records of the checkpoint that was kept outside are missing"))
+            }
+            Some(kept) if kept.size() > newest => {
+                let place =
+                    Place { file: JOURNAL_DIR.to_owned(), bytes: 0..0, seqs: newest + 1..kept.size() + 1 };
+                Err(fault(place, "the checkpoint that was kept outside is missing here"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

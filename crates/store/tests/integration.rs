@@ -1,0 +1,13 @@
+//! The store through its public interface: crashes, failed syncs, tampering, formats, and files on each backend.
+
+mod integration {
+    mod crash;
+    mod crash_files;
+    mod files;
+    mod fixture;
+    mod journal;
+    mod merkle;
+    mod mutations;
+    mod support;
+    mod torn;
+}
