@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::ids::{AgentIx, PtId, RunId, SkillIx};
 use crate::plan::EffectClass;
 use crate::run::RunSummary;
-use crate::step::StepKey;
 
 /// What to do. Internal effects run at once; external ones when the record that contains their
 /// cause is durable.
@@ -45,13 +44,6 @@ pub enum Effect {
         /// Echoed in the answer.
         generation: u32,
     },
-    /// The intent is recorded: the attempt may go on and try it.
-    PerformStep {
-        /// Its token.
-        pt: PtId,
-        /// The step.
-        key: StepKey,
-    },
     /// Tell who waits that the run is over, or that nothing more happens by itself.
     AnnounceRun {
         /// How it stands.
@@ -66,7 +58,7 @@ impl Effect {
         match self {
             Effect::RunAttempt { class, .. } => *class == EffectClass::Pure,
             Effect::StopAttempt { .. } | Effect::Prepare { .. } | Effect::Gather { .. } => true,
-            Effect::PerformStep { .. } | Effect::AnnounceRun { .. } => false,
+            Effect::AnnounceRun { .. } => false,
         }
     }
 }

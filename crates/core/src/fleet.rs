@@ -71,6 +71,8 @@ pub struct Agent {
 struct Stack {
     capacity: u32,
     in_use: u32,
+    /// Attempts that the members who stand ready have room for.
+    room: u32,
     /// Specialists and micros with room for another attempt, longest idle first.
     idle: [BTreeSet<(u64, AgentIx)>; 2],
 }
@@ -136,6 +138,7 @@ impl Fleet {
         let concurrency = self.concurrency;
         if let Some(stack) = self.stack_of_mut(ix) {
             stack.capacity += concurrency;
+            stack.room += concurrency;
             if let Some(set) = stack.idle.get_mut(bench) {
                 set.insert((idle, ix));
             }
@@ -233,7 +236,14 @@ impl Fleet {
         if skill.info.concurrency_max.is_some_and(|max| skill.in_use + taken_here >= max) {
             return None;
         }
-        let benches = if skill.info.class == EffectClass::Pure { [1, 0] } else { [0, 1] };
+        let (owner, benches) = match skill.info.class {
+            EffectClass::Pure => (Layer::Micro, [1, 0]),
+            _ => (Layer::Specialist, [0, 1]),
+        };
+        // The other workers help out, but they do not take a missing layer's place.
+        if self.ready_in(owner) == 0 && !self.plan.is_held(owner) {
+            return None;
+        }
         let search = |avoid: Option<AgentIx>| {
             benches.into_iter().find_map(|bench| self.search(bench, want.emergency, avoid, taken))
         };
@@ -254,10 +264,13 @@ impl Fleet {
                 return None;
             }
             let here = taken.iter().filter(|agent| self.plan.stack(**agent) == Some(*ix)).count();
-            if free <= reserve + here as u32 || !self.is_supervised(*ix) {
+            let Some(stack) = self.stacks.get(ix.0 as usize) else { continue };
+            // A token for emergencies is worth nothing without an agent who has room for it.
+            let left = free.min(stack.room);
+            if left <= reserve + here as u32 || !self.is_supervised(*ix) {
                 continue;
             }
-            let idle = self.stacks.get(ix.0 as usize).and_then(|stack| stack.idle.get(bench));
+            let idle = stack.idle.get(bench);
             let found = idle.into_iter().flatten().map(|(_, agent)| *agent).find(|agent| {
                 let more = taken.iter().filter(|other| *other == agent).count() as u32;
                 let busy = self.agent(*agent).map_or(u32::MAX, |row| row.busy);
@@ -323,20 +336,25 @@ impl Fleet {
         let order = self.idle_order;
         let Some(row) = self.agents.get_mut(ix.0 as usize) else { return };
         let is_open = |row: &Agent| row.standing == Standing::Ready && row.busy < concurrency;
-        let (was_open, old_key, was_ready) =
-            (is_open(row), row.idle, row.standing == Standing::Ready);
+        let room = |row: &Agent| match row.standing {
+            Standing::Ready => concurrency.saturating_sub(row.busy),
+            _ => 0,
+        };
+        let (was_open, old_key, was_ready, old_room) =
+            (is_open(row), row.idle, row.standing == Standing::Ready, room(row));
         change(row);
         row.idle = order;
-        let (opens, is_ready) = (is_open(row), row.standing == Standing::Ready);
+        let (opens, is_ready, new_room) =
+            (is_open(row), row.standing == Standing::Ready, room(row));
         if was_ready != is_ready
             && let Some(count) = self.ready.get_mut(layer.rank())
         {
             *count = count.saturating_add_signed(if is_ready { 1 } else { -1 });
         }
         let Some(bench) = bench(layer) else { return };
-        let Some(idle) = self.stack_of_mut(ix).and_then(|stack| stack.idle.get_mut(bench)) else {
-            return;
-        };
+        let Some(stack) = self.stack_of_mut(ix) else { return };
+        stack.room = (stack.room + new_room).saturating_sub(old_room);
+        let Some(idle) = stack.idle.get_mut(bench) else { return };
         if was_open {
             idle.remove(&(old_key, ix));
         }

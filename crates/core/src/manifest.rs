@@ -21,23 +21,27 @@ use crate::plan::{EffectClass, Workflow};
 
 mod amounts;
 mod conditions;
+mod defaults;
 mod duration;
 mod expression;
 mod fields;
 mod findings;
 mod limits;
 mod links;
+mod resolve;
 mod schema;
 mod task;
 mod template;
 mod types;
 mod workflow;
 
+pub use defaults::with_defaults;
 pub use duration::parse_duration_ms;
 pub use expression::{Expression, PathStep, Root};
 pub use findings::{CODES, Finding, Findings};
 pub use limits::*;
-pub use template::{Reference, ResolveError, Scope, Template};
+pub use resolve::{ResolveError, Scope};
+pub use template::{Reference, Template};
 
 use fields::Fields;
 use findings::{Pointer, Report, code};
@@ -74,8 +78,7 @@ pub trait SkillCatalogue {
 }
 
 /// Sections that the one manifest format has and that this version does not read yet.
-const LATER_SECTIONS: [&str; 6] =
-    ["agents", "groups", "tools", "models", "policies", "schedules"];
+const LATER_SECTIONS: [&str; 6] = ["agents", "groups", "tools", "models", "policies", "schedules"];
 
 /// Reads a manifest. All errors come in one answer, in the order of the document.
 pub fn parse(value: &Value, skills: &dyn SkillCatalogue) -> Result<Manifest, Findings> {

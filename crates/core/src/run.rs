@@ -427,6 +427,48 @@ impl Run {
             .map(|(primary, _)| primary)
     }
 
+    /// The node for which this one settles: itself, or the one at the head of the line of
+    /// fallbacks that it belongs to. What others depend on is that one.
+    pub fn settles_for(&self, node: u32) -> u32 {
+        // A line of fallbacks is no longer than the plan, even one that no manifest lets through.
+        let up = std::iter::successors(Some(node), |it| self.stands_in_for(*it));
+        up.take(self.tasks.len().max(1)).last().unwrap_or(node)
+    }
+
+    /// The line of fallbacks behind a node, next first.
+    pub fn fallbacks_of(&self, node: u32) -> Vec<u32> {
+        let down = std::iter::successors(self.fallback_of(node), |it| self.fallback_of(*it));
+        down.take(self.tasks.len()).collect()
+    }
+
+    /// How many more children of a map may be at work at one time.
+    pub fn map_room(&self, node: u32) -> u32 {
+        let running = self.node(node).and_then(|it| it.fan.as_ref()).map_or(0, |fan| fan.running);
+        match self.spec(node).map(|spec| &spec.shape) {
+            Some(Shape::Map(map)) if map.parallel_max > 0 => {
+                map.parallel_max.saturating_sub(running)
+            }
+            _ => u32::MAX,
+        }
+    }
+
+    /// What is reserved for steps that are open or in doubt.
+    pub(crate) fn reserved_by_steps(&self) -> Amounts {
+        let mut sum = Amounts::ZERO;
+        let mut add = |task: &Task| {
+            task.steps.iter().for_each(|step| sum = sum.plus(step.reserved));
+        };
+        for task in &self.tasks {
+            add(task);
+            for child in task.fan.iter().flat_map(|fan| &fan.children) {
+                if let Child::Live(task) = child {
+                    add(task);
+                }
+            }
+        }
+        sum
+    }
+
     /// The node that stands in for this one when it fails.
     pub fn fallback_of(&self, node: u32) -> Option<u32> {
         match self.spec(node)?.on_failure {

@@ -164,6 +164,11 @@ impl State {
         self.interrupted.first().copied()
     }
 
+    /// Whether a run was in flight at the start and is not back at work yet.
+    pub fn is_interrupted(&self, run: RunId) -> bool {
+        self.interrupted.contains(&run)
+    }
+
     /// Whether a run waits for a layer.
     pub fn has_blocked(&self) -> bool {
         !self.blocked.is_empty()

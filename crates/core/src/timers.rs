@@ -44,6 +44,11 @@ impl Timers {
         self.due.first().copied()
     }
 
+    /// All of them, earliest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Time, Timer)> + '_ {
+        self.due.iter().copied()
+    }
+
     /// Forgets all.
     pub fn clear_all(&mut self) {
         self.due.clear();

@@ -1,9 +1,15 @@
 //! The tests of the core through its public API: one binary, one module per subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "integration/audit.rs"]
+mod audit;
 #[path = "integration/authority.rs"]
 mod authority;
 #[path = "integration/budget.rs"]
 mod budget;
 #[path = "integration/fleet_profile.rs"]
 mod fleet_profile;
+#[path = "integration/flow.rs"]
+mod flow;
+#[path = "integration/world.rs"]
+mod world;

@@ -1,3 +1,31 @@
 //! Acts: the loop, the committer, timers, supervision and native agents.
+//!
+//! [`kernel`] is the loop's synchronous step, which the simulator links too; everything else here
+//! is threads, sockets, clocks and files around it. [`Instance`] puts them together; the rest of
+//! the program holds a [`Handle`].
 
+pub mod clock;
+pub mod data;
+pub mod handle;
+pub mod instance;
+pub mod kernel;
+pub mod metrics;
+pub mod settings;
 pub mod skills;
+pub mod submission;
+
+mod committer;
+mod driver;
+mod error;
+mod follower;
+mod plans;
+mod reply;
+mod threads;
+mod workers;
+
+pub use error::RuntimeError;
+pub use handle::{Handle, RecordedEvents, Submitted};
+pub use instance::{Components, Instance};
+pub use reply::Lines;
+pub use settings::Settings;
+pub use submission::{PlanRequest, RunRequest, TaskRequest};

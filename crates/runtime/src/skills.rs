@@ -12,7 +12,7 @@ mod wire;
 
 use std::sync::Arc;
 
-pub use skill::{Cost, EffectClass, Host, Skill, SkillError, SkillSet, SkillSpec};
+pub use skill::{Cost, EffectClass, Host, Skill, SkillError, SkillSet, SkillSpec, StepCall};
 
 /// Every skill that comes with the product.
 fn builtin_skills() -> Vec<Arc<dyn Skill>> {

@@ -31,6 +31,8 @@ fn main() -> Result<(), AnyError> {
     let one = journal(&files, 1, limit)?;
     files.remove(&format!("journal/segment-{:020}.ark", 1))?;
     let journal = journal(&files, BATCH, limit)?;
+    let (killed, records) = open_ms(&files)?;
+    let closed = open_ms(&files)?.0;
     println!(
         "{}",
         serde_json::json!({
@@ -40,6 +42,9 @@ fn main() -> Result<(), AnyError> {
             "raw_append_records_per_s": raw.round(),
             "journal_append_records_per_s": journal.0.round(),
             "journal_append_without_device_records_per_s": journal.1.round(),
+            "open_after_kill_ms": killed,
+            "open_after_close_ms": closed,
+            "open_records": records,
             "journal_single_record_commits_per_s": one.0.round(),
         })
     );
@@ -86,10 +91,15 @@ fn raw(files: &dyn Files, limit: Duration) -> Result<f64, AnyError> {
 }
 
 /// Records a second through `Journal::append`, with and without the time spent in the device's sync.
-fn journal(files: &Arc<dyn Files>, batch_records: usize, limit: Duration) -> Result<(f64, f64), AnyError> {
+fn journal(
+    files: &Arc<dyn Files>,
+    batch_records: usize,
+    limit: Duration,
+) -> Result<(f64, f64), AnyError> {
     let key = LedgerKey::from_seed("bench", &[1; 32])?;
     let (mut journal, _) = Journal::open(Arc::clone(files), Settings::default(), key)?;
-    let header = RecordHeader { namespace: "bench", time_ms: 1_790_000_000_000, ..RecordHeader::default() };
+    let header =
+        RecordHeader { namespace: "bench", time_ms: 1_790_000_000_000, ..RecordHeader::default() };
     let mut batch = Batch::new(journal.next_seq());
     let mut synced = Duration::ZERO;
     let start = Instant::now();
@@ -103,4 +113,17 @@ fn journal(files: &Arc<dyn Files>, batch_records: usize, limit: Duration) -> Res
     }
     let (records, taken) = (journal.stats().records as f64, start.elapsed());
     Ok((records / taken.as_secs_f64(), records / (taken - synced).as_secs_f64()))
+}
+
+/// Milliseconds to open the journal that is there; closes it again.
+fn open_ms(files: &Arc<dyn Files>) -> Result<(f64, u64), AnyError> {
+    let start = Instant::now();
+    let (journal, recovered) = Journal::open(
+        Arc::clone(files),
+        Settings::default(),
+        LedgerKey::from_seed("bench", &[1; 32])?,
+    )?;
+    let taken = start.elapsed().as_secs_f64() * 1e3;
+    journal.close()?;
+    Ok((taken, recovered.records()))
 }

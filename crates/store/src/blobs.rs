@@ -45,7 +45,8 @@ impl Blobs {
     /// Stores `bytes` durably and gives their hash. Doing it again changes nothing.
     pub fn put(&self, bytes: &[u8]) -> Result<Hash, StoreError> {
         if bytes.len() > BLOB_BYTES_MAX {
-            let message = format!("store a blob of {} bytes, the limit is {BLOB_BYTES_MAX}", bytes.len());
+            let message =
+                format!("store a blob of {} bytes, the limit is {BLOB_BYTES_MAX}", bytes.len());
             return Err(StoreError::invalid(message));
         }
         let hash = Hash::of(bytes);
@@ -59,7 +60,8 @@ impl Blobs {
             settle().map_err(|error| StoreError::io(format!("store blob `{hash}`"), error))?;
             return Ok(hash);
         }
-        self.write(&hash, bytes).map_err(|error| StoreError::io(format!("store blob `{hash}`"), error))?;
+        self.write(&hash, bytes)
+            .map_err(|error| StoreError::io(format!("store blob `{hash}`"), error))?;
         Ok(hash)
     }
 

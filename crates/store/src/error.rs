@@ -40,7 +40,11 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { file, bytes, seqs } = self;
-        write!(f, "`{file}` bytes {}..{}, records {}..{}", bytes.start, bytes.end, seqs.start, seqs.end)
+        write!(
+            f,
+            "`{file}` bytes {}..{}, records {}..{}",
+            bytes.start, bytes.end, seqs.start, seqs.end
+        )
     }
 }
 
@@ -63,8 +67,14 @@ struct Inner {
 }
 
 impl StoreError {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), hint: None, place: None, source: None }))
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            hint: None,
+            place: None,
+            source: None,
+        }))
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -76,9 +86,10 @@ impl StoreError {
         let (kind, hint) = match source.kind() {
             io::ErrorKind::NotFound => (ErrorKind::NotFound, None),
             io::ErrorKind::AlreadyExists => (ErrorKind::Conflict, None),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                (ErrorKind::Exhausted, Some("free space on the data directory's disk, then start again"))
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+                ErrorKind::Exhausted,
+                Some("free space on the data directory's disk, then start again"),
+            ),
             io::ErrorKind::PermissionDenied => (
                 ErrorKind::Unavailable,
                 Some("the data directory must belong to the user that runs ark-os"),
@@ -94,8 +105,9 @@ impl StoreError {
     /// Stored bytes at `place` do not verify because of `why`.
     pub(crate) fn corrupt(place: Place, why: impl fmt::Display) -> Self {
         let mut error = Self::new(ErrorKind::Corrupt, format!("verify {place}: {why}"));
-        error.0.hint =
-            Some("keep a copy of the data directory, run `ark-os ledger verify`, restore from a backup");
+        error.0.hint = Some(
+            "keep a copy of the data directory, run `ark-os ledger verify`, restore from a backup",
+        );
         error.0.place = Some(place);
         error
     }

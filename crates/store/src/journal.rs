@@ -132,8 +132,11 @@ impl Journal {
         key: LedgerKey,
     ) -> Result<(Self, Recovered), StoreError> {
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&settings.segment_bytes) {
-            return Err(StoreError::invalid(format!("use segments of {} bytes", settings.segment_bytes))
-                .with_hint("segments are of 16 KiB to 1 GiB"));
+            return Err(StoreError::invalid(format!(
+                "use segments of {} bytes",
+                settings.segment_bytes
+            ))
+            .with_hint("segments are of 16 KiB to 1 GiB"));
         }
         let opened = recovery::open(&files, &settings, &key)?;
         let recovery::Opened { position, index, torn, rewritten } = opened;
@@ -151,7 +154,8 @@ impl Journal {
             return Err(StoreError::invalid("append an empty batch"));
         }
         if batch.first() != self.next_seq() {
-            let message = format!("append records from {}: {} is next", batch.first(), self.next_seq());
+            let message =
+                format!("append records from {}: {} is next", batch.first(), self.next_seq());
             return Err(StoreError::new(ErrorKind::Conflict, message));
         }
         self.closed = true;
@@ -251,8 +255,9 @@ impl Journal {
     fn write(&mut self, frame: &[u8]) -> Result<(), StoreError> {
         let Position { file, end, first, .. } = &self.position;
         let written = file.write_at(frame, *end).and_then(|()| file.sync());
-        self.stats.last_sync = written
-            .map_err(|error| StoreError::io(format!("append to `{}`", segment::path(*first)), error))?;
+        self.stats.last_sync = written.map_err(|error| {
+            StoreError::io(format!("append to `{}`", segment::path(*first)), error)
+        })?;
         self.stats.syncs += 1;
         self.stats.bytes += frame.len() as u64;
         Ok(())
@@ -315,7 +320,10 @@ pub struct Recovered {
 
 impl Recovered {
     /// The next record, borrowed until the next call; memory is bounded by one frame.
-    #[expect(clippy::should_implement_trait, reason = "it lends from its buffer, which an Iterator cannot")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it lends from its buffer, which an Iterator cannot"
+    )]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, StoreError> {
         if self.cursor.seq() >= self.end {
             return Ok(None);

@@ -72,6 +72,12 @@ impl LedgerKey {
     pub fn load_or_generate(files: &dyn Files, origin: &str) -> Result<Self, StoreError> {
         let key = match Self::load(files) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                // The public key is written after the private one, so there was one, and it has signed.
+                if files.open(PUBLIC_KEY_PATH).is_ok() {
+                    return Err(error.with_hint(
+                        "restore `ledger.key` from a backup; nothing can be appended without it",
+                    ));
+                }
                 let key = Self::from_seed(origin, &random_seed()?)?;
                 key.store(files)?;
                 key
@@ -92,13 +98,14 @@ impl LedgerKey {
 
     /// Writes the private key file, replacing what is there.
     pub fn store(&self, files: &dyn Files) -> Result<(), StoreError> {
-        let seed = self.pair.seed().and_then(|seed| {
-            seed.as_be_bytes()
-        });
+        let seed = self.pair.seed().and_then(|seed| seed.as_be_bytes());
         let seed = seed.map_err(|_| StoreError::new(ErrorKind::Internal, "export the seed"))?;
         let encoded = STANDARD.encode([&[ALGORITHM], seed.as_ref()].concat());
         let PublicKey { origin, .. } = &self.public;
-        let line = format!("PRIVATE+KEY+{origin}+{:08x}+{encoded}\n", u32::from_be_bytes(self.public.id()));
+        let line = format!(
+            "PRIVATE+KEY+{origin}+{:08x}+{encoded}\n",
+            u32::from_be_bytes(self.public.id())
+        );
         write_atomic(files, KEY_PATH, line.as_bytes())
             .map_err(|error| StoreError::io(format!("write `{KEY_PATH}`"), error))
     }
@@ -128,11 +135,12 @@ impl LedgerKey {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that makes a signing key")]
+/// The one place of this crate that takes random bytes.
 fn random_seed() -> Result<[u8; SEED_BYTES], StoreError> {
     let mut seed = [0; SEED_BYTES];
-    aws_lc_rs::rand::fill(&mut seed)
-        .map_err(|_| StoreError::new(ErrorKind::Unavailable, "get random bytes for the ledger key"))?;
+    aws_lc_rs::rand::fill(&mut seed).map_err(|_| {
+        StoreError::new(ErrorKind::Unavailable, "get random bytes for the ledger key")
+    })?;
     Ok(seed)
 }
 
@@ -238,8 +246,9 @@ fn key_parts(text: &str) -> Option<(&str, [u8; KEY_ID_BYTES], &str)> {
 fn check_origin(origin: &str) -> Result<(), StoreError> {
     let bad = |c: char| c == '+' || c.is_whitespace() || c.is_control();
     if origin.is_empty() || origin.len() > ORIGIN_BYTES_MAX || origin.contains(bad) {
-        return Err(StoreError::invalid(format!("use `{origin}` as origin"))
-            .with_hint("an origin is 1 to 200 bytes without spaces and `+`, such as `example.org/ark-os`"));
+        return Err(StoreError::invalid(format!("use `{origin}` as origin")).with_hint(
+            "an origin is 1 to 200 bytes without spaces and `+`, such as `example.org/ark-os`",
+        ));
     }
     Ok(())
 }
@@ -341,7 +350,12 @@ mod tests {
     use crate::files::MemFiles;
 
     fn statement() -> Statement {
-        Statement { size: 12, root: Hash::of(b"root"), previous: Some(Hash::of(b"p")), sealed_at: Some(7) }
+        Statement {
+            size: 12,
+            root: Hash::of(b"root"),
+            previous: Some(Hash::of(b"p")),
+            sealed_at: Some(7),
+        }
     }
 
     #[test]
@@ -375,6 +389,10 @@ mod tests {
         assert_eq!(key.public(), again.public());
         assert_eq!(PublicKey::load(&files).unwrap(), *key.public());
         assert_eq!(PublicKey::parse(&key.public().to_string()).unwrap(), *key.public());
+        let whole = files.copy();
+        whole.remove(KEY_PATH).unwrap();
+        let lost = LedgerKey::load_or_generate(&whole, "example.org/log").unwrap_err();
+        assert_eq!((lost.kind(), lost.hint().is_some()), (ErrorKind::NotFound, true));
         files.edit(KEY_PATH, |bytes| bytes[20] ^= 1).unwrap();
         assert_eq!(LedgerKey::load(&files).unwrap_err().kind(), ErrorKind::Invalid);
     }

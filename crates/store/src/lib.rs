@@ -9,6 +9,7 @@ pub mod lock;
 pub mod merkle;
 pub mod record;
 pub mod verify;
+pub mod views;
 
 pub use blobs::Blobs;
 pub use error::{ErrorKind, Place, StoreError};

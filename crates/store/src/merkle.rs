@@ -63,7 +63,14 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
 /// The hash of an interior node: SHA-256(0x01 ‖ left ‖ right).
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Hash(Sha256::new().chain_update([1]).chain_update(left.0).chain_update(right.0).finalize().into())
+    Hash(
+        Sha256::new()
+            .chain_update([1])
+            .chain_update(left.0)
+            .chain_update(right.0)
+            .finalize()
+            .into(),
+    )
 }
 
 /// The tree, kept as the roots of its complete subtrees ("peaks"), largest first.

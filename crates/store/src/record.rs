@@ -215,4 +215,26 @@ mod tests {
             assert!(decode(1, &bytes_of(&full(), b"")[..end]).is_err());
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn every_header_reads_back(
+            namespace in "\\PC{0,60}",
+            run in proptest::option::of(proptest::array::uniform16(0u8..)),
+            numbers in proptest::array::uniform4(0u64..),
+            body in proptest::collection::vec(0u8.., 0..100),
+        ) {
+            let [cause, data_key, labels, time_ms] = numbers;
+            let header =
+                RecordHeader { format: 1, namespace: &namespace, run, cause, data_key, labels, time_ms };
+            let bytes = bytes_of(&header, &body);
+            let record = decode(1, &bytes).unwrap();
+            assert_eq!((record.header, record.body), (header, &body[..]));
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(bytes in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = decode(1, &bytes);
+        }
+    }
 }

@@ -21,7 +21,8 @@ use crate::ledger::{Checkpoint, PublicKey};
 use crate::merkle::{Hash, Tree};
 
 /// What to show with every report.
-pub const UNSEEN: &str = "loss of the end behind the newest checkpoint that is kept outside cannot be seen";
+pub const UNSEEN: &str =
+    "loss of the end behind the newest checkpoint that is kept outside cannot be seen";
 
 /// What the verification trusts.
 #[derive(Debug, Clone, Default)]
@@ -171,7 +172,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn segments(&mut self) -> Result<(), Stop> {
         let names = self.files.list(JOURNAL_DIR);
-        let names = names.map_err(|error| StoreError::io(format!("read `{JOURNAL_DIR}`"), error))?;
+        let names =
+            names.map_err(|error| StoreError::io(format!("read `{JOURNAL_DIR}`"), error))?;
         let mut firsts = Vec::new();
         for name in names {
             match first_of(&name) {
@@ -215,7 +217,8 @@ impl Walk<'_> {
             (Some(chain), Some(ended)) => chain.segment(header, ended),
             _ => {
                 let statement = header.checkpoint.statement();
-                let begins = first == 1 && statement.previous.is_none() && statement.sealed_at.is_none();
+                let begins =
+                    first == 1 && statement.previous.is_none() && statement.sealed_at.is_none();
                 self.chain = Some(Chain::from_header(header));
                 if begins { Ok(()) } else { Err("the segments before this one are missing") }
             }
@@ -234,11 +237,10 @@ impl Walk<'_> {
         sealed_at: Option<u64>,
     ) -> Result<u64, Stop> {
         let name = path(header.first());
-        let length =
-            file.len().map_err(|error| StoreError::io(format!("read `{name}`"), error))?;
+        let length = file.len().map_err(|error| StoreError::io(format!("read `{name}`"), error))?;
         let end = sealed_at.unwrap_or(length);
         let range = header.length..length;
-        let mut scan = SegmentScan::new(Arc::clone(file), name.clone(), header.salt, range);
+        let mut scan = SegmentScan::new(Arc::clone(file), name, header.salt, range);
         while scan.offset() < end {
             match scan.step()? {
                 Step::End => break,
@@ -269,7 +271,7 @@ impl Walk<'_> {
         let taken = match frame.kind {
             FrameKind::Batch => {
                 self.report.batches += 1;
-                chain.batch(frame, scan.payload(), &mut |_, tree| match kept {
+                chain.batch(frame, scan.payload(), &mut |tree| match kept {
                     Some(kept) if kept.size() == tree.size() && kept.root() != tree.root() => {
                         Err("the records are not those of the checkpoint that was kept outside")
                     }
@@ -311,7 +313,10 @@ impl Walk<'_> {
     fn equals_kept(&self, place: &Place) -> Result<(), Stop> {
         let (Some(kept), Some(chain)) = (&self.kept, &self.chain) else { return Ok(()) };
         if kept.size() == chain.tree.size() && kept.root() != chain.tree.root() {
-            return Err(fault(place.clone(), "the log is not that of the checkpoint that was kept outside"));
+            return Err(fault(
+                place.clone(),
+                "the log is not that of the checkpoint that was kept outside",
+            ));
         }
         Ok(())
     }
@@ -321,13 +326,19 @@ impl Walk<'_> {
         let newest = self.chain.as_ref().map_or(0, |chain| chain.last.size());
         match &self.kept {
             Some(kept) if kept.size() > size => {
-                let place =
-                    Place { file: JOURNAL_DIR.to_owned(), bytes: 0..0, seqs: size + 1..kept.size() + 1 };
+                let place = Place {
+                    file: JOURNAL_DIR.to_owned(),
+                    bytes: 0..0,
+                    seqs: size + 1..kept.size() + 1,
+                };
                 Err(fault(place, "records of the checkpoint that was kept outside are missing"))
             }
             Some(kept) if kept.size() > newest => {
-                let place =
-                    Place { file: JOURNAL_DIR.to_owned(), bytes: 0..0, seqs: newest + 1..kept.size() + 1 };
+                let place = Place {
+                    file: JOURNAL_DIR.to_owned(),
+                    bytes: 0..0,
+                    seqs: newest + 1..kept.size() + 1,
+                };
                 Err(fault(place, "the checkpoint that was kept outside is missing here"))
             }
             _ => Ok(()),

@@ -1,5 +1,6 @@
 //! The store through its public interface: crashes, failed syncs, tampering, formats, and files on each backend.
 
+#[cfg(test)]
 mod integration {
     mod crash;
     mod crash_files;

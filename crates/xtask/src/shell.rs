@@ -2,7 +2,7 @@
 //! Everything else in the task runner is plain functions over text.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -32,10 +32,10 @@ pub(crate) enum Tee {
     Stderr,
 }
 
-/// Prints one line or block to standard output.
-#[expect(clippy::print_stdout, reason = "the one place of the task runner that prints")]
+/// Prints one line or block to standard output: the one place of the task runner that prints.
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    // Whoever closed the pipe (`| head`) has seen enough; the exit code still tells the rest.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// The arguments after the program's name.

@@ -11,7 +11,6 @@ use crate::event::{Change, Event, RunEnd};
 use crate::fleet::Want;
 use crate::ids::{SkillIx, TaskRef};
 use crate::limits::DISPATCH_MAX;
-use crate::plan::Shape;
 use crate::priority::Turn;
 use crate::queue::Waiter;
 use crate::rules::Rules;
@@ -26,7 +25,7 @@ pub(super) fn decide(state: &State, rules: &dyn Rules, now: Time) -> Result<Chan
     let Some((skill, (id, _))) = soonest(state) else { return Ok(nothing(now)) };
     let Some(run) = state.runs.get(&id) else { return Ok(nothing(now)) };
     let mut draft = Draft::new(state, run, now);
-    for (_, (other, task)) in state.queue.line(skill) {
+    for (_, (other, task)) in startable(state, skill) {
         if other != id || !start_all(&mut draft, task) {
             break;
         }
@@ -34,11 +33,27 @@ pub(super) fn decide(state: &State, rules: &dyn Rules, now: Time) -> Result<Chan
     if draft.events.is_empty() { Ok(nothing(now)) } else { Ok(draft.finish()) }
 }
 
+/// Who waits for a skill, without children of maps that are at their limit: they wait for their
+/// siblings, and nobody waits for them.
+fn startable(state: &State, skill: SkillIx) -> impl Iterator<Item = (Turn, Waiter)> + '_ {
+    let mut full = None;
+    state.queue.line(skill).filter(move |(_, (id, task))| {
+        let map = Some((*id, task.node));
+        if task.child.is_none() {
+            return true;
+        }
+        if full != map && state.runs.get(id).is_some_and(|run| run.map_room(task.node) == 0) {
+            full = map;
+        }
+        full != map
+    })
+}
+
 /// The head of a line for which somebody is free, with the soonest turn of all such heads.
-fn soonest(state: &State) -> Option<(SkillIx, Waiter)> {
+pub(super) fn soonest(state: &State) -> Option<(SkillIx, Waiter)> {
     let mut best: Option<(Turn, SkillIx, Waiter)> = None;
     for skill in state.queue.skills() {
-        let Some((turn, who)) = state.queue.line(skill).next() else { continue };
+        let Some((turn, who)) = startable(state, skill).next() else { continue };
         if best.is_some_and(|(sooner, ..)| sooner < turn) {
             continue;
         }
@@ -57,17 +72,18 @@ fn start_all(draft: &mut Draft<'_>, task: TaskRef) -> bool {
         Some(_) => None,
         None => run.node(task.node).and_then(|it| it.fan.as_ref()),
     };
-    let Some(fan) = fan else { return start_one(draft, task) };
-    let parallel_max = match run.spec(task.node).map(|spec| &spec.shape) {
-        Some(Shape::Map(map)) => map.parallel_max,
-        _ => 0,
+    let room = run.map_room(task.node);
+    let has_room = |draft: &Draft<'_>| room == u32::MAX || draft.started_at(task.node) < room;
+    let Some(fan) = fan else {
+        return (task.child.is_some() && !has_room(draft)) || start_one(draft, task);
     };
-    let mut more = 0;
-    while fan.may_start(parallel_max, more) {
-        if !start_one(draft, TaskRef::child(task.node, fan.next + more)) {
+    for child in fan.next..fan.total() {
+        if !has_room(draft) {
+            break;
+        }
+        if !start_one(draft, TaskRef::child(task.node, child)) {
             return false;
         }
-        more += 1;
     }
     true
 }

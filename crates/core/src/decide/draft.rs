@@ -1,6 +1,6 @@
 //! A decision about one run in the making: the events so far, and what they already take up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::of_run;
 use crate::authority::Need;
@@ -11,6 +11,7 @@ use crate::fleet::Want;
 use crate::ids::{AgentIx, SkillIx, TaskRef};
 use crate::layer::Layer;
 use crate::plan::EffectClass;
+use crate::priority::Priority;
 use crate::run::{Phase, Run};
 use crate::state::{ATTEMPT_COST, State};
 use crate::time::Time;
@@ -31,6 +32,12 @@ pub(super) struct Draft<'a> {
     settled: BTreeMap<u32, u32>,
     /// Change of the number of tasks to which something still happens by itself.
     pub(super) moved: i64,
+    /// Whether something began to move, so that a parked run is not parked any more.
+    pub(super) woke: bool,
+    /// Nodes whose turn to begin has come. A list and not recursion: a plan may be one long chain
+    /// of nodes that are over the moment they begin.
+    opening: VecDeque<u32>,
+    is_opening: bool,
     pub(super) failed: bool,
     pub(super) ended: bool,
 }
@@ -55,6 +62,9 @@ impl<'a> Draft<'a> {
             over: BTreeSet::new(),
             settled: BTreeMap::new(),
             moved: 0,
+            woke: false,
+            opening: VecDeque::new(),
+            is_opening: false,
             failed: false,
             ended: false,
         }
@@ -69,10 +79,33 @@ impl<'a> Draft<'a> {
         self.taken.len()
     }
 
+    /// Attempts started so far at children of this map.
+    pub(super) fn started_at(&self, node: u32) -> u32 {
+        let at_node = |event: &&Event| match event {
+            Event::AttemptStarted(started) => started.task.node == node,
+            _ => false,
+        };
+        self.events.iter().filter(at_node).count() as u32
+    }
+
     /// A node whose needs are met begins: it is prepared, starts, or gets in line.
     pub(super) fn open(&mut self, node: u32) {
+        self.opening.push_back(node);
+        if std::mem::replace(&mut self.is_opening, true) {
+            return;
+        }
+        while let Some(next) = self.opening.pop_front() {
+            if !self.ended {
+                self.open_now(next);
+            }
+        }
+        self.is_opening = false;
+    }
+
+    fn open_now(&mut self, node: u32) {
         let Some(spec) = self.run.spec(node) else { return };
         self.moved += 1;
+        self.woke = true;
         if spec.needs_preparation() {
             self.push(Event::TaskPreparing { task: TaskRef::node(node) });
         } else {
@@ -83,8 +116,7 @@ impl<'a> Draft<'a> {
     /// A task starts if nobody is ahead of it and somebody is free; else it gets in line.
     /// It counts as moving already.
     pub(super) fn ready(&mut self, task: TaskRef) {
-        let is_first = self.skill(task).is_some_and(|skill| self.state.queue.is_free(skill));
-        if !is_first || self.run.paused {
+        if self.run.paused || !self.is_first(task) {
             return self.push(Event::TaskReady { task });
         }
         match self.start(task) {
@@ -92,6 +124,15 @@ impl<'a> Draft<'a> {
             Err(NotStarted::Later) => self.push(Event::TaskReady { task }),
             Err(NotStarted::Never(failure)) => self.fail(task, failure),
         }
+    }
+
+    /// Whether nobody who could start now stands before it. Skills share agents, so the lines of
+    /// the other skills count as well.
+    fn is_first(&self, task: TaskRef) -> bool {
+        let queue = &self.state.queue;
+        queue.is_empty()
+            || self.skill(task).is_some_and(|skill| queue.is_free(skill))
+                && super::dispatch::soonest(self.state).is_none()
     }
 
     pub(super) fn skill(&self, task: TaskRef) -> Option<SkillIx> {
@@ -104,8 +145,8 @@ impl<'a> Draft<'a> {
         let (Some(skill), Some(spec)) = (run.skill(task.node), run.spec(task.node)) else {
             return Err(NotStarted::Later);
         };
-        let busy = state.fleet.in_use() as usize + self.taken.len();
-        if state.intake == Intake::Draining || busy >= state.concurrent_tasks_max() as usize {
+        let emergency = run.priority == Priority::Emergency;
+        if state.intake == Intake::Draining || !self.has_room(emergency) {
             return Err(NotStarted::Later);
         }
         let class = state.fleet.skill_info(skill).map_or(EffectClass::Effectful, |info| info.class);
@@ -113,7 +154,7 @@ impl<'a> Draft<'a> {
         let before = run.task(task);
         let want = Want {
             skill,
-            emergency: run.priority == crate::priority::Priority::Emergency,
+            emergency,
             avoid: before.filter(|it| it.attempt > 0 || it.lost > 0).and_then(|it| it.last_agent),
         };
         let agent = state.fleet.pick(want, &self.taken).ok_or(NotStarted::Later)?;
@@ -130,6 +171,14 @@ impl<'a> Draft<'a> {
             class,
             reserved: (reserved != ATTEMPT_COST).then_some(reserved),
         })
+    }
+
+    /// Whether the instance may work on one more task. Like each pool, the instance keeps one
+    /// place for emergencies, or lesser work could fill it all.
+    fn has_room(&self, emergency: bool) -> bool {
+        let max = self.state.concurrent_tasks_max() as usize;
+        let kept = usize::from(!emergency && max > 1);
+        self.state.fleet.in_use() as usize + self.taken.len() + kept < max
     }
 
     fn check_authority(&self, skill: SkillIx) -> Result<(), Failure> {
@@ -159,13 +208,14 @@ impl<'a> Draft<'a> {
     pub(super) fn settle(&mut self, node: u32) {
         let run = self.run;
         self.over.insert(node);
-        let primary = run.stands_in_for(node).unwrap_or(node);
-        let Some(spec) = run.spec(primary) else { return };
+        let Some(spec) = run.spec(run.settles_for(node)) else { return };
         for fed in &spec.feeds {
             let less = self.settled.entry(*fed).or_insert(0);
             *less += 1;
             let left = run.node(*fed).map_or(u32::MAX, |it| it.waits_on.saturating_sub(*less));
-            if left == 0 && !self.ended {
+            // A fallback has needs too, but begins only when its task has failed.
+            let begins = run.spec(*fed).is_some_and(|it| !it.is_fallback);
+            if left == 0 && begins && !self.ended {
                 self.open(*fed);
             }
         }
@@ -178,7 +228,9 @@ impl<'a> Draft<'a> {
         if !self.ended && begun {
             if left == 0 {
                 self.complete();
-            } else if i64::from(self.run.counts.moving()) + self.moved <= 0 && !self.run.parked {
+            } else if i64::from(self.run.counts.moving()) + self.moved <= 0
+                && (!self.run.parked || self.woke)
+            {
                 self.push(Event::RunParked);
             }
         }

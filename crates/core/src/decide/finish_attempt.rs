@@ -6,7 +6,7 @@ use crate::command::{AttemptOutcome, FinishAttempt};
 use crate::error::Rejected;
 use crate::event::{AttemptEnd, Change, Event, ParkReason, TaskSucceeded};
 use crate::state::State;
-use crate::step::{StepStanding, effects_root};
+use crate::step::effects_root;
 use crate::time::Time;
 
 pub(super) fn decide(state: &State, finish: FinishAttempt, now: Time) -> Result<Change, Rejected> {
@@ -19,8 +19,8 @@ pub(super) fn decide(state: &State, finish: FinishAttempt, now: Time) -> Result<
     match finish.outcome {
         AttemptOutcome::Succeeded { output, blobs } => {
             let Some(it) = run.task(task) else { return Ok(super::nothing(now)) };
-            if let Some(step) = it.steps.iter().find(|step| step.standing == StepStanding::Open) {
-                draft.push(Event::StepInDoubt { task, key: step.key });
+            // An open step that may be repeated is in nobody's way.
+            if draft.doubt_open_steps(task, it) {
                 draft.park(task, ParkReason::InDoubt, "it finished with a step still open");
                 return Ok(draft.finish());
             }
@@ -36,10 +36,12 @@ pub(super) fn decide(state: &State, finish: FinishAttempt, now: Time) -> Result<
             })));
             draft.after_success(task);
         }
-        AttemptOutcome::Failed(failure) => draft.end_attempt(task, AttemptEnd::Failed, failure),
+        AttemptOutcome::Failed(failure) => {
+            draft.end_reported(task, AttemptEnd::Failed, failure, finish.spent);
+        }
         AttemptOutcome::Refused(failure) => {
             draft.strike(finish.agent, &failure.code);
-            draft.end_attempt(task, AttemptEnd::Refused, failure);
+            draft.end_reported(task, AttemptEnd::Refused, failure, finish.spent);
         }
     }
     Ok(draft.finish())

@@ -1,6 +1,7 @@
 //! What follows from the end of a task: success, retry, failure and its policy, the end of a run.
 
 use super::draft::Draft;
+use crate::budget::Amounts;
 use crate::error::Failure;
 use crate::event::{AttemptEnd, AttemptEnded, Event, ParkReason, RunEnd, RunEnded, SkipCause};
 use crate::hash::Hash;
@@ -25,10 +26,11 @@ impl Draft<'_> {
     }
 
     fn after_node(&mut self, node: u32) {
-        if let Some(OnFailure::Fallback(stand_in)) = self.run.spec(node).map(|it| it.on_failure) {
-            let tasks = vec![TaskRef::node(stand_in)];
+        let stand_ins = self.run.fallbacks_of(node);
+        if !stand_ins.is_empty() {
+            let tasks = stand_ins.iter().copied().map(TaskRef::node).collect();
             self.push(Event::TasksSkipped { tasks, cause: SkipCause::NotNeeded });
-            self.over.insert(stand_in);
+            self.over.extend(stand_ins);
         }
         self.settle(node);
     }
@@ -54,8 +56,21 @@ impl Draft<'_> {
         self.after_node(node);
     }
 
-    /// An attempt ended without success: another one, or the end of the task.
+    /// An attempt ended without success and nobody knows what it used.
     pub(super) fn end_attempt(&mut self, task: TaskRef, end: AttemptEnd, failure: Failure) {
+        let active = self.run.task(task).and_then(|it| it.active.as_ref());
+        let Some(reserved) = active.map(|active| active.reserved) else { return };
+        self.end_reported(task, end, failure, reserved.min(crate::state::ATTEMPT_COST));
+    }
+
+    /// An attempt ended without success: another one, or the end of the task.
+    pub(super) fn end_reported(
+        &mut self,
+        task: TaskRef,
+        end: AttemptEnd,
+        failure: Failure,
+        spent: Amounts,
+    ) {
         let run = self.run;
         let Some(it) = run.task(task) else { return };
         let Some(active) = it.active.as_ref() else { return };
@@ -74,7 +89,7 @@ impl Draft<'_> {
             end,
             failure: failure.clone(),
             retry_at,
-            spent: active.reserved.min(crate::state::ATTEMPT_COST),
+            spent,
         };
         self.push(Event::AttemptEnded(Box::new(ended)));
         match (retry_at, end) {
@@ -99,7 +114,7 @@ impl Draft<'_> {
     }
 
     /// Marks steps that may or may not have happened; whether there are any.
-    fn doubt_open_steps(&mut self, task: TaskRef, it: &Task) -> bool {
+    pub(super) fn doubt_open_steps(&mut self, task: TaskRef, it: &Task) -> bool {
         let mut any = it.is_in_doubt();
         for step in &it.steps {
             if step.standing == StepStanding::Open && !step.class.is_repeatable() {
@@ -137,7 +152,9 @@ impl Draft<'_> {
         if failed < failures_max {
             return self.after_child(node, 0, 1);
         }
-        self.moved -= i64::from(self.run.moving_at(node)) - 1;
+        // The child itself is taken off already, if it was moving at all.
+        let own = self.run.task(task).is_some_and(|it| it.state.is_moving());
+        self.moved -= i64::from(self.run.moving_at(node)) - i64::from(own);
         let mut whole = Failure::fatal("map_failed", message);
         whole.causes = vec![failure];
         self.fail_node(node, whole);
@@ -168,7 +185,9 @@ impl Draft<'_> {
         }
         self.ended = true;
         let run = self.run;
-        let below = because.map(|node| descendants(&*run.workflow, node)).unwrap_or_default();
+        let below = because
+            .map(|node| descendants(&*run.workflow, run.settles_for(node)))
+            .unwrap_or_default();
         let (mut cancelled, mut dependants, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for (node, it) in (0u32..).zip(&run.tasks) {
             if it.state.is_over() || self.over.contains(&node) {
@@ -242,7 +261,7 @@ fn pause_ms(run: &Run, task: TaskRef, attempt: u32, retry: &Retry) -> u64 {
 }
 
 /// The final failure carries the cause of every attempt.
-fn with_causes(mut failure: Failure, it: &Task) -> Failure {
+pub(super) fn with_causes(mut failure: Failure, it: &Task) -> Failure {
     if !it.causes.is_empty() {
         let mut causes = it.causes.clone();
         causes.push(Failure { causes: Vec::new(), ..failure.clone() });

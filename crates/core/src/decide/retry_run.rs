@@ -21,7 +21,8 @@ pub(super) fn decide(
     let run = state.runs.get(&id).ok_or_else(|| super::run_control::not_found(id))?;
     check(state, run, now)?;
     let first = match task {
-        Some(node) if run.spec(node).is_some() => node,
+        // A fallback begins again with the task it stands in for.
+        Some(node) if run.spec(node).is_some() => run.settles_for(node),
         Some(node) => {
             let message = format!("the run has no task {node}");
             return Err(Rejected::new(Kind::NotFound, "task_not_found", message));
@@ -92,7 +93,7 @@ fn again(run: &Run, first: u32) -> BTreeSet<u32> {
             nodes.insert(node);
         }
     }
-    let stand_ins: Vec<u32> = nodes.iter().filter_map(|node| run.fallback_of(*node)).collect();
+    let stand_ins: Vec<u32> = nodes.iter().flat_map(|node| run.fallbacks_of(*node)).collect();
     nodes.extend(stand_ins);
     nodes
 }

@@ -5,6 +5,7 @@
 
 use super::attempt::{Claim, claim};
 use super::draft::Draft;
+use super::outcome::with_causes;
 use super::{nothing, of_run};
 use crate::authority::Need;
 use crate::budget::Amounts;
@@ -15,7 +16,7 @@ use crate::ids::{PtId, RunId, TaskRef};
 use crate::layer::Layer;
 use crate::limits::{STALL_REPEATS_MAX, STEPS_MAX};
 use crate::rules::{Act, Question, Rules};
-use crate::run::{Run, Task};
+use crate::run::{Run, Task, TaskState};
 use crate::state::State;
 use crate::step::{Step, StepKey, StepName, StepOutcome, StepStanding};
 use crate::text::Text;
@@ -202,17 +203,18 @@ pub(super) fn resolve(state: &State, verdict: Verdict, now: Time) -> Result<Chan
         resolution: verdict.resolution,
         reason: verdict.reason,
     });
-    let doubts = run.task(task).map_or(0, |it| {
-        it.steps.iter().filter(|step| step.standing == StepStanding::InDoubt).count()
-    });
-    if run.is_over() {
+    let Some(it) = run.task(task).filter(|it| it.state == TaskState::Parked) else {
+        // The task is over and stays so; only the books are put right.
         return Ok(of_run(run.id, draft.events, now));
-    }
+    };
+    let doubts = it.steps.iter().filter(|step| step.standing == StepStanding::InDoubt).count();
     if gives_up {
         draft.moved += 1;
-        draft.fail(task, Failure::fatal("given_up", "nobody can tell whether its effect happened"));
+        let failure = Failure::fatal("given_up", "nobody can tell whether its effect happened");
+        draft.fail(task, with_causes(failure, it));
     } else if doubts == 1 {
         draft.moved += 1;
+        draft.woke = true;
         draft.push(Event::TaskUnparked { task });
     }
     Ok(draft.finish())

@@ -55,6 +55,14 @@ fn check(state: &State, submission: &SubmitRun, now: Time) -> Result<(), Rejecte
     if submission.deadline.is_some_and(|deadline| deadline <= now) {
         return Err(Rejected::new(Kind::Invalid, "deadline_past", "the deadline has passed"));
     }
+    let authority = submission.grant.authority();
+    if authority.expires() <= now {
+        return Err(Rejected::new(Kind::Denied, "authority_expired", "the authority has expired"));
+    }
+    if let Some(id) = authority.revoked_by(&state.revoked) {
+        let message = format!("the grant `{id}` was taken back");
+        return Err(Rejected::new(Kind::Denied, "authority_denied", message));
+    }
     let Some(key) = &submission.key else { return Ok(()) };
     if state.submission(&submission.namespace, &key.key).is_some() {
         return Err(Rejected::new(Kind::Conflict, "key_used", "the idempotency key is in use"));

@@ -1,6 +1,7 @@
 //! `FireTimer`: act on the earliest timer that is due.
 
 use super::draft::Draft;
+use super::outcome::with_causes;
 use super::{nothing, of_instance};
 use crate::error::{Failure, Rejected};
 use crate::event::{AttemptEnd, Change, Event, RunEnd, Standing};
@@ -57,9 +58,11 @@ fn retry(state: &State, id: RunId, task: TaskRef, now: Time) -> Change {
 
 fn task_deadline(state: &State, id: RunId, node: u32, now: Time) -> Change {
     let Some(run) = state.runs.get(&id) else { return nothing(now) };
+    let Some(it) = run.node(node).filter(|it| !it.state.is_over()) else { return nothing(now) };
     let mut draft = Draft::new(state, run, now);
     draft.moved -= i64::from(run.moving_at(node));
-    draft.fail_node(node, Failure::fatal("deadline_exceeded", "the task's deadline has passed"));
+    let failure = Failure::fatal("deadline_exceeded", "the task's deadline has passed");
+    draft.fail_node(node, with_causes(failure, it));
     draft.finish()
 }
 

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn broken_conditions_end() {
-        for cel in ["'", "\"\"\"", "tasks.", "tasks[", "tasks['", "é'\\", "r'", "//"] {
+        for cel in ["'", "\"\"\"", "tasks.", "tasks[", "tasks[1", "é'\\", "r'", "//"] {
             assert!(tasks_in(cel).is_empty(), "{cel}");
         }
     }

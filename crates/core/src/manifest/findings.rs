@@ -25,10 +25,10 @@ pub(super) mod code {
     pub(in crate::manifest) const INVALID_VALUE: &str = "invalid_value";
     pub(in crate::manifest) const MISSING_FIELD: &str = "missing_field";
     pub(in crate::manifest) const MISSING_INPUT: &str = "missing_input";
+    pub(in crate::manifest) const NO_ITEM: &str = "no_item";
     pub(in crate::manifest) const NOT_A_MAP: &str = "not_a_map";
     pub(in crate::manifest) const NOT_COLLECTED: &str = "not_collected";
     pub(in crate::manifest) const NOT_IN_ENUM: &str = "not_in_enum";
-    pub(in crate::manifest) const NO_ITEM: &str = "no_item";
     pub(in crate::manifest) const OUT_OF_RANGE: &str = "out_of_range";
     pub(in crate::manifest) const SELF_DEPENDENCY: &str = "self_dependency";
     pub(in crate::manifest) const TOO_DEEP: &str = "too_deep";
@@ -56,10 +56,10 @@ pub const CODES: [&str; 27] = [
     code::INVALID_VALUE,
     code::MISSING_FIELD,
     code::MISSING_INPUT,
+    code::NO_ITEM,
     code::NOT_A_MAP,
     code::NOT_COLLECTED,
     code::NOT_IN_ENUM,
-    code::NO_ITEM,
     code::OUT_OF_RANGE,
     code::SELF_DEPENDENCY,
     code::TOO_DEEP,

@@ -9,6 +9,7 @@ use crate::effect::Effect;
 use crate::event::{Admission, Change, Event, InstanceStarted, RunAccepted, Standing};
 use crate::fleet::Fleet;
 use crate::ids::{AgentIx, RunId};
+use crate::layer::Layer;
 use crate::limits::{KEY_KEPT_MS, RUNS_ENDED_KEPT_MAX, WORKFLOWS_MAX};
 use crate::queue::ReadyQueue;
 use crate::run::{Counts, Phase, Run, RunSummary, Task, TaskState};
@@ -135,14 +136,27 @@ impl State {
         self.ended.push_back(id);
         if self.ended.len() > RUNS_ENDED_KEPT_MAX
             && let Some(oldest) = self.ended.pop_front()
+            && let Some(run) = self.runs.remove(&oldest)
         {
-            self.runs.remove(&oldest);
+            self.close_account(&run);
+        }
+    }
+
+    /// Nobody can resolve the steps of a forgotten run any more: they are charged in full.
+    fn close_account(&mut self, run: &Run) {
+        let reserved = run.reserved_by_steps();
+        if let Some(account) = self.accounts.get_mut(&run.namespace) {
+            account.settle_below(reserved, reserved);
         }
     }
 
     fn start_instance(&mut self, started: &InstanceStarted) {
         self.epoch += 1;
         let concurrency = started.agent_concurrency;
+        // A limit that was raised in the settings holds for accounts that exist already.
+        if self.namespace_budget() != started.namespace_budget {
+            self.accounts.values_mut().for_each(|it| it.raise(started.namespace_budget));
+        }
         self.fleet = Fleet::new(started.agents, &started.skills, concurrency, Some(&self.fleet));
         self.instance = Some(Box::new(started.clone()));
         self.intake = crate::event::Intake::Open;
@@ -164,13 +178,27 @@ impl State {
     }
 
     fn change_agent(&mut self, agent: AgentIx, standing: Standing, until: Option<Time>) {
+        let before = self.fleet.empty_layer();
         self.fleet.set_standing(agent, standing);
+        self.name_empty_layer(before);
         if let Some(back) = self.backs.remove(&agent) {
             self.timers.clear(back, Timer::AgentBack(agent));
         }
         if let Some(until) = until {
             self.backs.insert(agent, until);
             self.timers.set(until, Timer::AgentBack(agent));
+        }
+    }
+
+    /// Runs that wait say for whom, also when one layer is back and another still empty.
+    fn name_empty_layer(&mut self, before: Option<Layer>) {
+        let Some(layer) = self.fleet.empty_layer().filter(|layer| before != Some(*layer)) else {
+            return;
+        };
+        for id in &self.blocked {
+            if let Some(run) = self.runs.get_mut(id) {
+                run.waits_for = Some(layer);
+            }
         }
     }
 

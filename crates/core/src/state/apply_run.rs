@@ -133,6 +133,7 @@ impl Scope<'_> {
             pt: crate::ids::PtId { run: self.run.id, task, fence },
         });
         self.release(task, None);
+        self.doubt_open_steps(task);
         self.set_state(task, TaskState::Cancelled);
     }
 }

@@ -4,7 +4,7 @@ use super::apply::Scope;
 use crate::budget::Amounts;
 use crate::error::Failure;
 use crate::event::{Resolution, StepIntended};
-use crate::ids::{PtId, TaskRef};
+use crate::ids::TaskRef;
 use crate::run::Task;
 use crate::step::{Step, StepKey, StepOutcome, StepStanding};
 
@@ -35,8 +35,6 @@ impl Scope<'_> {
             self.run.account.reserve(intended.reserved);
             self.account.reserve(intended.reserved);
         }
-        let pt = PtId { run: self.run.id, task: intended.task, fence: intended.fence };
-        self.effects.push(crate::effect::Effect::PerformStep { pt, key: intended.key });
     }
 
     pub(super) fn settle(
@@ -66,7 +64,20 @@ impl Scope<'_> {
         });
     }
 
-    /// A cancelled task leaves it open whether its last effects happened.
+    /// A task that is over settles no step any more: what is still reserved for repeatable ones
+    /// is charged in full, since they may have happened. Those in doubt wait for a person.
+    pub(super) fn close_steps(&mut self, task: TaskRef) {
+        let reserved = self.with(task, |it| {
+            let open = it.steps.iter_mut().filter(|step| step.standing == StepStanding::Open);
+            open.fold(Amounts::ZERO, |sum, step| sum.plus(std::mem::take(&mut step.reserved)))
+        });
+        if let Some(reserved) = reserved.filter(|reserved| !reserved.is_zero()) {
+            self.run.account.settle(reserved, reserved);
+            self.account.settle_below(reserved, reserved);
+        }
+    }
+
+    /// An attempt that was ended leaves it open whether its last effects happened.
     pub(super) fn doubt_open_steps(&mut self, task: TaskRef) {
         self.with(task, |it| {
             for step in &mut it.steps {

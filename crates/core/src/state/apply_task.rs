@@ -30,9 +30,15 @@ impl Scope<'_> {
             Event::TasksSkipped { tasks, cause } => self.skip(tasks, cause),
             Event::TasksCancelled { tasks } => self.cancel(tasks),
             Event::TaskParked { task, reason, message } => {
+                // An attempt that neither failed nor was done is not counted, or a person's word
+                // to go on would let attempts exceed their limit.
+                let uncounted = u32::from(self.run.task(*task).is_some_and(|it| it.active.is_some()));
                 self.leave(*task);
                 self.set_state(*task, TaskState::Parked);
-                self.with(*task, |it| it.parked = Some((*reason, message.clone())));
+                self.with(*task, |it| {
+                    it.attempt = it.attempt.saturating_sub(uncounted);
+                    it.parked = Some((*reason, message.clone()));
+                });
             }
             Event::TaskUnparked { task } => self.unpark(*task),
             _ => {}
@@ -56,6 +62,12 @@ impl Scope<'_> {
             (std::mem::replace(&mut it.state, state), counted)
         });
         let Some((old, counted)) = changed else { return };
+        if state.is_moving() {
+            self.run.parked = false;
+        }
+        if state.is_over() && !old.is_over() {
+            self.close_steps(task);
+        }
         if counted {
             self.run.counts.take(old, 1);
             self.run.counts.add(state, 1);
@@ -139,7 +151,9 @@ impl Scope<'_> {
     }
 
     pub(super) fn set_task_deadline(&mut self, node: u32) {
-        if let Some(at) = self.task_deadline(node) {
+        if let Some(at) = self.task_deadline(node)
+            && self.run.node(node).is_some_and(|it| !it.state.is_over())
+        {
             self.timers.set(at, Timer::TaskDeadline(self.run.id, node));
         }
     }
@@ -187,6 +201,7 @@ impl Scope<'_> {
         let at = self.at;
         self.with(task, |it| {
             it.attempt = started.attempt;
+            it.partials = 0;
             it.last_agent = Some(started.agent);
             it.ready_at = it.ready_at.min(at);
             it.active = Some(Box::new(active));
@@ -353,6 +368,7 @@ impl Scope<'_> {
             self.effects.push(Effect::StopAttempt { pt });
             self.release(task, None);
         }
+        self.doubt_open_steps(task);
         self.clear_retry(task);
         self.step_out(task);
         if task.child.is_none() {
@@ -392,7 +408,6 @@ impl Scope<'_> {
         for task in tasks {
             self.leave(*task);
             self.set_state(*task, TaskState::Cancelled);
-            self.doubt_open_steps(*task);
         }
     }
 
@@ -409,7 +424,7 @@ impl Scope<'_> {
 
     /// What a node feeds waits for one less. A fallback settles for the task it stands in for.
     pub(super) fn settle_needs(&mut self, node: u32) {
-        let primary = self.run.stands_in_for(node).unwrap_or(node);
+        let primary = self.run.settles_for(node);
         let workflow = self.run.workflow.clone();
         let Some(spec) = workflow.tasks.get(primary as usize) else { return };
         for fed in &spec.feeds {

@@ -45,6 +45,17 @@ pub struct SkillSpec {
     pub output_schema: &'static str,
 }
 
+/// An external effect that an attempt is about to have.
+#[derive(Clone, Copy, Debug)]
+pub struct StepCall<'a> {
+    /// What is called; its scope is `tool:` and this name.
+    pub tool: &'a str,
+    /// Canonical arguments; their digest is part of the step's key.
+    pub arguments: &'a [u8],
+    /// What recovery may do when the outcome is not known.
+    pub class: ark_os_core::plan::EffectClass,
+}
+
 /// What an attempt may ask of its host while it works.
 pub trait Host {
     /// Whether the attempt was cancelled; long work asks at least every second and stops.
@@ -62,6 +73,17 @@ pub trait Host {
     fn item(&self, index: usize) -> Result<Vec<u8>, SkillError>;
     /// The number of this attempt, from 1, over all retries of the task.
     fn attempt(&self) -> u32;
+    /// Has an external effect, recorded: its intent is durable before `effect` is called with the
+    /// step's key, its outcome before this returns. A step that an earlier attempt settled answers
+    /// what was recorded, and `effect` is not called.
+    fn step(
+        &self,
+        call: &StepCall<'_>,
+        effect: &mut dyn FnMut(&str) -> Result<Vec<u8>, SkillError>,
+    ) -> Result<Vec<u8>, SkillError> {
+        let (_, _) = (call, effect);
+        Err(SkillError::permanent("skill.no_steps", "have an effect: this host records none"))
+    }
 }
 
 /// One native skill. It keeps no state between runs: the same value serves every agent.

@@ -24,8 +24,13 @@ pub struct DiskFiles {
 impl DiskFiles {
     /// Uses `root`, creating it (and its parents) with mode 0700 if it is not there.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
-        let root = root.as_ref();
-        fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(root)?;
+        let root = std::path::absolute(root)?;
+        let present = root.ancestors().find(|dir| dir.is_dir()).unwrap_or(&root).to_owned();
+        fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(&root)?;
+        // A directory made just now must not vanish with the power, and all that is in it.
+        for parent in root.ancestors().skip(1).take_while(|dir| dir.starts_with(&present)) {
+            fs::File::open(parent)?.sync_all()?;
+        }
         Ok(Self { root: fs::canonicalize(root)? })
     }
 
@@ -107,7 +112,10 @@ impl File for DiskFile {
         Ok(filled)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that times the device; the value is only shown")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that times the device; the value is only shown"
+    )]
     fn sync(&self) -> io::Result<Duration> {
         let start = Instant::now();
         rustix::fs::fdatasync(&self.0)?;

@@ -35,7 +35,9 @@ impl MemFiles {
         let files = tree
             .files
             .iter()
-            .map(|(path, file)| (path.clone(), Arc::new(MemFile(Mutex::new(lock(&file.0).clone())))))
+            .map(|(path, file)| {
+                (path.clone(), Arc::new(MemFile(Mutex::new(lock(&file.0).clone()))))
+            })
             .collect();
         Self { tree: Arc::new(Mutex::new(Tree { dirs: tree.dirs.clone(), files })) }
     }

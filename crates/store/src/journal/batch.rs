@@ -3,7 +3,10 @@
 use crate::error::{ErrorKind, StoreError};
 use crate::record::{NAMESPACE_BYTES_MAX, RECORD_BYTES_MAX, RecordHeader, encode_header};
 
-use super::frame::{FRAME_HEADER, FrameHeader, FrameKind, PAYLOAD_MAX, RECORD_PREFIX, RECORDS_MAX, put, seal_records};
+use super::frame::{
+    FRAME_HEADER, FrameHeader, FrameKind, PAYLOAD_MAX, RECORD_PREFIX, RECORDS_MAX, put,
+    seal_records,
+};
 
 /// A buffer larger than this is given back after use: one large record must not hold memory for ever.
 const KEPT_BYTES_MAX: usize = 8 << 20;
@@ -107,7 +110,11 @@ impl Batch {
     }
 
     /// Fills in checksums and the frame header; shows each record's bytes to `visit`. Returns what to write.
-    pub(super) fn seal(&mut self, salt: u64, visit: impl FnMut(&[u8])) -> Result<&[u8], StoreError> {
+    pub(super) fn seal(
+        &mut self,
+        salt: u64,
+        visit: impl FnMut(&[u8]),
+    ) -> Result<&[u8], StoreError> {
         seal_records(self.buffer.get_mut(FRAME_HEADER..).unwrap_or_default(), visit)?;
         FrameHeader::seal(FrameKind::Batch, self.first, self.count, salt, &mut self.buffer)
             .ok_or_else(|| StoreError::new(ErrorKind::Internal, "seal a batch"))?;

@@ -7,6 +7,9 @@ use crate::merkle::{Hash, Tree, leaf_hash};
 use super::frame::{FrameHeader, RecordWalk};
 use super::segment::SegmentHeader;
 
+/// Called with the tree after each record; an error stops.
+pub(crate) type AfterRecord<'a> = dyn FnMut(&Tree) -> Result<(), &'static str> + 'a;
+
 /// The state of the log at one point.
 #[derive(Debug, Clone)]
 pub(crate) struct Chain {
@@ -26,12 +29,12 @@ impl Chain {
         self.tree.size() + 1
     }
 
-    /// Takes a batch; shows each record and the tree after it to `visit`. On an error gives its sequence too.
+    /// Takes a batch; shows the tree after each record to `visit`. An error says what does not verify.
     pub(crate) fn batch(
         &mut self,
         header: &FrameHeader,
         payload: &[u8],
-        visit: &mut dyn FnMut(&[u8], &Tree) -> Result<(), &'static str>,
+        visit: &mut AfterRecord<'_>,
     ) -> Result<(), &'static str> {
         if header.first != self.next() {
             return Err("the sequence does not follow");
@@ -40,7 +43,7 @@ impl Chain {
         while let Some(record) = walk.next() {
             let record = record?;
             self.tree.push(leaf_hash(record));
-            visit(record, &self.tree)?;
+            visit(&self.tree)?;
         }
         if self.next() != header.seqs().end {
             return Err("the number of records is not what the frame says");
@@ -64,7 +67,11 @@ impl Chain {
     }
 
     /// Takes the header of the segment after one that ended at `sealed_at`.
-    pub(crate) fn segment(&mut self, header: &SegmentHeader, sealed_at: u64) -> Result<(), &'static str> {
+    pub(crate) fn segment(
+        &mut self,
+        header: &SegmentHeader,
+        sealed_at: u64,
+    ) -> Result<(), &'static str> {
         if header.checkpoint.statement().sealed_at != Some(sealed_at) {
             return Err("the segment before ends elsewhere than this one says");
         }

@@ -43,7 +43,13 @@ pub(crate) struct FrameHeader {
 
 impl FrameHeader {
     /// Writes the header of `frame`, whose payload is complete, into its first bytes.
-    pub(crate) fn seal(kind: FrameKind, first: u64, count: u32, salt: u64, frame: &mut [u8]) -> Option<()> {
+    pub(crate) fn seal(
+        kind: FrameKind,
+        first: u64,
+        count: u32,
+        salt: u64,
+        frame: &mut [u8],
+    ) -> Option<()> {
         let (header, payload) = frame.split_at_mut_checked(FRAME_HEADER)?;
         let kind: u32 = match kind {
             FrameKind::Batch => 1,
@@ -135,12 +141,16 @@ impl<'a> RecordWalk<'a> {
 }
 
 /// Fills in the CRC of every record of `payload` and shows each to `visit`.
-pub(crate) fn seal_records(payload: &mut [u8], mut visit: impl FnMut(&[u8])) -> Result<(), StoreError> {
+pub(crate) fn seal_records(
+    payload: &mut [u8],
+    mut visit: impl FnMut(&[u8]),
+) -> Result<(), StoreError> {
     let broken = || StoreError::invalid("append a batch whose bytes were changed from outside");
     let mut rest = payload;
     while !rest.is_empty() {
         let length = u32_at(rest, 0).ok_or_else(broken)? as usize;
-        let (record, after) = rest.split_at_mut_checked(RECORD_PREFIX + length).ok_or_else(broken)?;
+        let (record, after) =
+            rest.split_at_mut_checked(RECORD_PREFIX + length).ok_or_else(broken)?;
         let (prefix, bytes) = record.split_at_mut_checked(RECORD_PREFIX).ok_or_else(broken)?;
         put(prefix, 4, &crc32c::crc32c(bytes).to_le_bytes()).ok_or_else(broken)?;
         visit(bytes);

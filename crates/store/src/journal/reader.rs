@@ -79,7 +79,10 @@ impl Leaves for Reader {
         let mut cursor = self.cursor(from.saturating_add(1));
         for leaf in from..to {
             let record = cursor.next()?.ok_or_else(|| {
-                StoreError::new(ErrorKind::NotFound, format!("find record {}", leaf.saturating_add(1)))
+                StoreError::new(
+                    ErrorKind::NotFound,
+                    format!("find record {}", leaf.saturating_add(1)),
+                )
             })?;
             visit(leaf_hash(record.bytes));
         }
@@ -109,19 +112,31 @@ impl Cursor {
     }
 
     /// The next record, borrowed until the next call.
-    #[expect(clippy::should_implement_trait, reason = "it lends from its buffer, which an Iterator cannot")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it lends from its buffer, which an Iterator cannot"
+    )]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, StoreError> {
-        if self.frame.is_none_or(|(_, header)| self.seq >= header.seqs().end) && !self.next_frame()? {
+        if self.frame.is_none_or(|(_, header)| self.seq >= header.seqs().end)
+            && !self.next_frame()?
+        {
             return Ok(None);
         }
         let seq = self.seq;
         let (Some(scan), Some((at, header))) = (&self.scan, self.frame) else { return Ok(None) };
         let bad = |why: &'static str| {
             let file = scan.path().to_owned();
-            StoreError::corrupt(Place { file, bytes: at..at + header.total(), seqs: seq..seq + 1 }, why)
+            StoreError::corrupt(
+                Place { file, bytes: at..at + header.total(), seqs: seq..seq + 1 },
+                why,
+            )
         };
         let rest = scan.payload().get(self.position..).unwrap_or_default();
-        let bytes = RecordWalk::new(rest).next().ok_or("the frame has too few records").flatten().map_err(bad)?;
+        let bytes = RecordWalk::new(rest)
+            .next()
+            .ok_or("the frame has too few records")
+            .flatten()
+            .map_err(bad)?;
         self.position += RECORD_PREFIX + bytes.len();
         self.seq += 1;
         decode(seq, bytes).map(Some)
@@ -169,10 +184,14 @@ impl Cursor {
         let (Some(scan), Some((at, header))) = (&self.scan, self.frame) else { return Ok(()) };
         let mut walk = RecordWalk::new(scan.payload());
         for seq in header.first..self.seq {
-            let bytes = walk.next().ok_or("the frame has too few records").flatten().map_err(|why| {
-                let bytes = at..at + header.total();
-                StoreError::corrupt(Place { file: scan.path().to_owned(), bytes, seqs: seq..seq + 1 }, why)
-            })?;
+            let bytes =
+                walk.next().ok_or("the frame has too few records").flatten().map_err(|why| {
+                    let bytes = at..at + header.total();
+                    StoreError::corrupt(
+                        Place { file: scan.path().to_owned(), bytes, seqs: seq..seq + 1 },
+                        why,
+                    )
+                })?;
             self.position += RECORD_PREFIX + bytes.len();
         }
         Ok(())

@@ -75,7 +75,8 @@ pub(super) fn open(
     let mut next = 1;
     for (&first, &after) in older.iter().zip(segments.iter().skip(1)) {
         check_next(next, first)?;
-        let sealed_at = read_header(files.as_ref(), after, key.public())?.1.checkpoint.statement().sealed_at;
+        let sealed_at =
+            read_header(files.as_ref(), after, key.public())?.1.checkpoint.statement().sealed_at;
         next = sealed_segment(files.as_ref(), key.public(), &index, first, sealed_at)?;
     }
     check_next(next, newest)?;
@@ -102,7 +103,8 @@ fn first_segment(
     let header = super::header_bytes(&tree, &checkpoint)?;
     let new = NewSegment::create(files.as_ref(), 1, &header, settings.segment_bytes)?;
     let file = new.publish(files.as_ref())?;
-    let position = Position::new(file, Chain { tree, last: checkpoint }, header.len() as u64, settings);
+    let position =
+        Position::new(file, Chain { tree, last: checkpoint }, header.len() as u64, settings);
     index.add_segment(1, position.salt, position.end);
     Ok(Opened { position, index, torn: None, rewritten: 0 })
 }
@@ -127,7 +129,8 @@ impl NewSegment {
             file.write_at(header, 0)?;
             Ok(file)
         };
-        let file = create().map_err(|error| StoreError::io(format!("create `{unfinished}`"), error))?;
+        let file =
+            create().map_err(|error| StoreError::io(format!("create `{unfinished}`"), error))?;
         Ok(Self { file, first })
     }
 
@@ -149,7 +152,8 @@ fn check_next(next: u64, first: u64) -> Result<(), StoreError> {
         return Ok(());
     }
     let (file, seqs) = (path(first), next.min(first)..next.max(first));
-    let why = if next < first { "records before this segment are missing" } else { "segments overlap" };
+    let why =
+        if next < first { "records before this segment are missing" } else { "segments overlap" };
     Err(StoreError::corrupt(Place { file, bytes: 0..0, seqs }, why))
 }
 
@@ -167,7 +171,10 @@ pub(crate) fn read_header(
         if header.first() == first { Ok(header) } else { Err("the segment's name is not its own") }
     });
     let header = header.map_err(|why| {
-        StoreError::corrupt(Place { file: name, bytes: 0..read as u64, seqs: first..first + 1 }, why)
+        StoreError::corrupt(
+            Place { file: name, bytes: 0..read as u64, seqs: first..first + 1 },
+            why,
+        )
     })?;
     Ok((file, header))
 }
@@ -187,7 +194,8 @@ fn sealed_segment(
     let mut next = first;
     index.add_segment(first, header.salt, header.length);
     let end = sealed_at.unwrap_or(length);
-    let mut scan = SegmentScan::new(Arc::clone(&file), name.clone(), header.salt, header.length..length);
+    let mut scan =
+        SegmentScan::new(Arc::clone(&file), name.clone(), header.salt, header.length..length);
     while scan.offset() < end {
         match scan.step()? {
             Step::End => break,
@@ -196,11 +204,16 @@ fn sealed_segment(
                 index.add_frame(frame.first, next, at, scan.offset());
             }
             Step::Frame(at, frame) => {
-                let place = Place { file: name, bytes: at..scan.offset(), seqs: next..frame.first.max(next) };
+                let place = Place {
+                    file: name,
+                    bytes: at..scan.offset(),
+                    seqs: next..frame.first.max(next),
+                };
                 return Err(StoreError::corrupt(place, "the sequence does not follow"));
             }
             Step::Bad(frame) => {
-                let frame_end = frame.map_or(end, |frame| (scan.offset() + frame.total()).min(length));
+                let frame_end =
+                    frame.map_or(end, |frame| (scan.offset() + frame.total()).min(length));
                 let seqs = next..frame.map_or(next + 1, |frame| frame.seqs().end);
                 return Err(StoreError::corrupt(scan.place(frame_end, seqs), "a frame is damaged"));
             }
@@ -223,25 +236,30 @@ fn newest_segment(
     first: u64,
 ) -> Result<Tail, StoreError> {
     let (file, header) = read_header(files, first, key)?;
-    let length = file.len().map_err(|error| StoreError::io(format!("read `{}`", path(first)), error))?;
+    let length =
+        file.len().map_err(|error| StoreError::io(format!("read `{}`", path(first)), error))?;
     let mut chain = Chain::from_header(&header);
     let mut checkpointed = chain.tree.clone();
     let mut checkpoint = header.length..header.length;
     let mut torn = None;
     index.add_segment(first, header.salt, header.length);
-    let mut scan = SegmentScan::new(Arc::clone(&file), path(first), header.salt, header.length..length);
+    let mut scan =
+        SegmentScan::new(Arc::clone(&file), path(first), header.salt, header.length..length);
     loop {
         let next = chain.next();
         match scan.step()? {
             Step::End => break,
             Step::Frame(at, frame) => {
                 let taken = match frame.kind {
-                    FrameKind::Batch => chain.batch(&frame, scan.payload(), &mut |_, _| Ok(())),
+                    FrameKind::Batch => chain.batch(&frame, scan.payload(), &mut |_| Ok(())),
                     FrameKind::Checkpoint => chain.checkpoint(&frame, scan.payload(), key),
                 };
                 let (file, bytes) = (path(first), at..scan.offset());
                 taken.map_err(|why| {
-                    StoreError::corrupt(Place { file, bytes, seqs: next..frame.seqs().end.max(next) }, why)
+                    StoreError::corrupt(
+                        Place { file, bytes, seqs: next..frame.seqs().end.max(next) },
+                        why,
+                    )
                 })?;
                 if frame.kind == FrameKind::Checkpoint {
                     checkpointed = chain.tree.clone();

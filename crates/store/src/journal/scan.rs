@@ -94,7 +94,8 @@ impl SegmentScan {
         }
         let (at, salt) = (self.offset, self.salt);
         let head = self.window(at, FRAME_HEADER)?;
-        let Some(header) = FrameHeader::decode(self.buffer.get(head).unwrap_or_default(), salt) else {
+        let Some(header) = FrameHeader::decode(self.buffer.get(head).unwrap_or_default(), salt)
+        else {
             return Ok(Step::Bad(None));
         };
         let length = header.payload as usize;
@@ -120,13 +121,17 @@ impl SegmentScan {
             if bytes.is_empty() {
                 break;
             }
-            if let Some((index, found)) = find_frame(bytes, self.salt)
+            let found = if is_zero(bytes) { None } else { find_frame(bytes, self.salt) };
+            if let Some((index, found)) = found
                 && at + index as u64 != self.offset
             {
                 let end = at + index as u64;
-                return Ok(Rest::Foreign { why: "a frame is damaged, and others follow it", end, seq: found.first });
+                let why = "a frame is damaged, and others follow it";
+                return Ok(Rest::Foreign { why, end, seq: found.first });
             }
-            if let Some(index) = bytes.iter().rposition(|byte| *byte != 0) {
+            if !is_zero(bytes)
+                && let Some(index) = bytes.iter().rposition(|byte| *byte != 0)
+            {
                 last = Some(at + index as u64 + 1);
             }
             // A frame header may lie across two windows.
@@ -137,7 +142,9 @@ impl SegmentScan {
         Ok(match last {
             None => Rest::Zeros,
             Some(last) if last <= torn_end => Rest::Torn(last),
-            Some(end) => Rest::Foreign { why: "bytes follow that belong to no frame", end, seq: next },
+            Some(end) => {
+                Rest::Foreign { why: "bytes follow that belong to no frame", end, seq: next }
+            }
         })
     }
 
@@ -164,6 +171,11 @@ impl SegmentScan {
         self.buffer_at = at;
         Ok(0..length.min(read))
     }
+}
+
+/// Most of what is looked through is reserved space, so this must be fast.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(256).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
 /// The first valid frame header in `bytes`.

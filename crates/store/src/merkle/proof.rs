@@ -21,7 +21,11 @@ impl Leaves for [Hash] {
 }
 
 /// The path that proves that leaf `index` is in the tree of `size` leaves. Reads all leaves, keeps O(log n).
-pub fn inclusion_proof(leaves: &dyn Leaves, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
+pub fn inclusion_proof(
+    leaves: &dyn Leaves,
+    index: u64,
+    size: u64,
+) -> Result<Vec<Hash>, StoreError> {
     if index >= size {
         return Err(StoreError::invalid(format!("prove leaf {index} of a tree of {size}")));
     }
@@ -159,7 +163,12 @@ mod tests {
     struct Slice(Vec<Hash>);
 
     impl Leaves for Slice {
-        fn leaves(&self, from: u64, to: u64, visit: &mut dyn FnMut(Hash)) -> Result<(), StoreError> {
+        fn leaves(
+            &self,
+            from: u64,
+            to: u64,
+            visit: &mut dyn FnMut(Hash),
+        ) -> Result<(), StoreError> {
             self.0.as_slice().leaves(from, to, visit)
         }
     }

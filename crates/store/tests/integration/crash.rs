@@ -47,7 +47,8 @@ fn recover(files: &CrashFiles, acknowledged: u64, submitted_max: u64, what: &str
     assert!(records <= submitted_max, "{what}: {records} records, {submitted_max} were submitted");
     append(&mut journal, 3).unwrap();
     let checkpoint = journal.close().unwrap();
-    let trust = Trust { key: Some(key().public().clone()), checkpoint: Some(checkpoint.note().into()) };
+    let trust =
+        Trust { key: Some(key().public().clone()), checkpoint: Some(checkpoint.note().into()) };
     let report = verify(files.as_ref(), &trust).unwrap();
     assert!(report.is_ok() && report.oddities.is_empty(), "{what}: {report:?}");
     assert_eq!(report.records, records + 3);
@@ -108,11 +109,14 @@ fn an_error_at_any_operation_closes_the_journal_and_loses_nothing() {
             let what = format!("error at {at}, seed {seed}");
             let process = files.restart_process(Fault::None);
             let shared: Arc<dyn Files> = Arc::new(process.clone());
-            let (journal, recovered) = open(&shared).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let (mut journal, recovered) =
+                open(&shared).unwrap_or_else(|error| panic!("{what}: {error}"));
             let served = recovered.records();
             assert!(served >= acknowledged, "{what}");
+            append(&mut journal, 2).unwrap();
             drop(journal);
-            recover(&process.restart_machine(Fault::None), served, acknowledged + 9, &what);
+            let machine = process.restart_machine(Fault::None);
+            recover(&machine, served + 2, acknowledged + 11, &what);
         }
     }
 }

@@ -177,7 +177,10 @@ impl Inode {
                         let end = ((at + done) / SECTOR + 1) * SECTOR - at;
                         let part = done..end.min(data.len());
                         if rng.coin() {
-                            Self::apply(&mut self.disk, &Change::Write(at + part.start, data[part.clone()].to_vec()));
+                            Self::apply(
+                                &mut self.disk,
+                                &Change::Write(at + part.start, data[part.clone()].to_vec()),
+                            );
                         }
                         done = part.end;
                     }
@@ -205,7 +208,11 @@ impl Machine {
     }
 
     fn failure(&self) -> io::Error {
-        if self.operations.is_multiple_of(2) { io::ErrorKind::StorageFull.into() } else { io::Error::other("device error") }
+        if self.operations.is_multiple_of(2) {
+            io::ErrorKind::StorageFull.into()
+        } else {
+            io::Error::other("device error")
+        }
     }
 
     fn rename(&mut self, change: NameChange) -> io::Result<()> {

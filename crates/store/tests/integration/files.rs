@@ -57,7 +57,11 @@ fn paths_cannot_leave_the_root() {
     let disk: Arc<dyn Files> = Arc::new(DiskFiles::new(dir.path()).unwrap());
     for files in [disk, Arc::new(MemFiles::default())] {
         for path in ["../x", "/x", "a/../../x", "a//b", "./a", "a\0b"] {
-            assert_eq!(files.create(path, 0).unwrap_err().kind(), ErrorKind::InvalidInput, "{path}");
+            assert_eq!(
+                files.create(path, 0).unwrap_err().kind(),
+                ErrorKind::InvalidInput,
+                "{path}"
+            );
         }
     }
 }

@@ -28,7 +28,10 @@ fn what_is_appended_is_read_back_in_every_way() {
         for round in 0..60 {
             let committed = append(&mut journal, 1 + round % 13).unwrap();
             while let Some(record) = cursor.next().unwrap() {
-                assert_eq!((record.header, record.body), (header(record.seq), &body(record.seq)[..]));
+                assert_eq!(
+                    (record.header, record.body),
+                    (header(record.seq), &body(record.seq)[..])
+                );
                 tree.push(leaf_hash(record.bytes));
             }
             assert_eq!(cursor.seq(), reader.next_seq());
@@ -137,7 +140,8 @@ fn limits_are_refused_and_change_nothing() {
     let files = memory();
     let (mut journal, _) = open(&files).unwrap();
     let mut large = Batch::new(1);
-    let error = large.push(&header(1), |out| out.resize(out.len() + RECORD_BYTES_MAX, 0)).unwrap_err();
+    let error =
+        large.push(&header(1), |out| out.resize(out.len() + RECORD_BYTES_MAX, 0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let error = large.push(&header(1), Vec::clear).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
@@ -164,7 +168,8 @@ fn limits_are_refused_and_change_nothing() {
     assert_eq!(recovered.records(), 2 + u64::from(BATCH_RECORDS_MAX));
     let second = journal.reader().read(2).unwrap();
     assert_eq!(second.record().unwrap().body.len(), half);
-    let report = verify(files.as_ref(), &Trust { key: Some(key().public().clone()), checkpoint: None });
+    let report =
+        verify(files.as_ref(), &Trust { key: Some(key().public().clone()), checkpoint: None });
     assert!(report.unwrap().is_ok());
 }
 
@@ -178,7 +183,10 @@ fn another_key_does_not_open_the_journal() {
     let error = Journal::open(Arc::clone(&files), SMALL, other).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let tiny = Settings { segment_bytes: 100 };
-    assert_eq!(Journal::open(files, tiny, key()).map(|_| ()).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        Journal::open(files, tiny, key()).map(|_| ()).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
 }
 
 #[test]
@@ -198,4 +206,15 @@ fn a_missing_segment_is_named() {
     let trust = Trust { key: Some(key().public().clone()), checkpoint: None };
     let fault = verify(files.as_ref(), &trust).unwrap().fault.unwrap();
     assert!(fault.why.contains("another segment follows it"), "{fault}");
+}
+
+#[test]
+fn what_crosses_threads_may_cross_threads() {
+    fn sends<T: Send>() {}
+    fn shares<T: Send + Sync + Clone>() {}
+    sends::<Journal>();
+    sends::<Batch>();
+    sends::<ark_os_store::Recovered>();
+    shares::<ark_os_store::Reader>();
+    shares::<ark_os_store::Blobs>();
 }

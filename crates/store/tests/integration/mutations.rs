@@ -57,7 +57,12 @@ fn parse(bytes: &[u8]) -> Segment {
         } else {
             parts.push(payload.to_vec());
         }
-        frames.push(Frame { kind, first: u64_at(bytes, at + 16), salt: u64_at(bytes, at + 24), parts });
+        frames.push(Frame {
+            kind,
+            first: u64_at(bytes, at + 16),
+            salt: u64_at(bytes, at + 24),
+            parts,
+        });
         at += FRAME + payload.len();
     }
     Segment { header, frames }
@@ -124,7 +129,8 @@ fn original() -> Original {
         log.insert(path, segment);
     }
     assert!(log.len() >= 3);
-    let trust = Trust { key: Some(key().public().clone()), checkpoint: Some(checkpoint.note().into()) };
+    let trust =
+        Trust { key: Some(key().public().clone()), checkpoint: Some(checkpoint.note().into()) };
     Original { log, records: checkpoint.size(), trust }
 }
 
@@ -142,13 +148,16 @@ fn is_found(original: &Original, mutated: &Bytes) -> bool {
     }
     let report = verify(&files, &original.trust).unwrap();
     // Bytes behind the signed end of a segment are void: they change no record, but are reported.
-    report.fault.is_some() || report.oddities.iter().any(|oddity| matches!(oddity, Oddity::VoidBytes(_)))
+    report.fault.is_some()
+        || report.oddities.iter().any(|oddity| matches!(oddity, Oddity::VoidBytes(_)))
 }
 
 /// Picks a segment, and a frame in it of this kind.
 fn pick<'a>(log: &'a mut Log, kind: u32, rng: &mut Rng) -> (&'a mut Segment, usize) {
-    let with: Vec<_> =
-        log.values_mut().filter(|segment| segment.frames.iter().any(|frame| frame.kind == kind)).collect();
+    let with: Vec<_> = log
+        .values_mut()
+        .filter(|segment| segment.frames.iter().any(|frame| frame.kind == kind))
+        .collect();
     let at = rng.below(with.len());
     let segment = with.into_iter().nth(at).unwrap();
     let frames: Vec<_> =
@@ -341,7 +350,8 @@ fn every_changed_checkpoint_is_found() {
     });
     let forger = LedgerKey::from_seed(super::support::ORIGIN, &[66; 32]).unwrap();
     let files: Arc<dyn Files> = Arc::new(MemFiles::default());
-    let (mut journal, _) = ark_os_store::Journal::open(files, super::support::SMALL, forger).unwrap();
+    let (mut journal, _) =
+        ark_os_store::Journal::open(files, super::support::SMALL, forger).unwrap();
     append(&mut journal, 3).unwrap();
     let forged = journal.checkpoint().unwrap();
     each_edit_is_found("forge", 6, |log, rng| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ark_os_store::{
-    Batch, Committed, Files, Journal, LedgerKey, Recovered, RecordHeader, Settings, StoreError,
+    Batch, Committed, Files, Journal, LedgerKey, RecordHeader, Recovered, Settings, StoreError,
 };
 
 pub(super) const ORIGIN: &str = "example.org/ark-os-test";

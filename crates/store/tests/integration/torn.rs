@@ -86,7 +86,9 @@ fn foreign_bytes_behind_the_end_stop_the_opening() {
     let files = whole.copy();
     // A whole frame behind a hole: somebody wrote it, so the hole is a loss.
     files
-        .edit(SEGMENT, |bytes| bytes.copy_within(ends[2] as usize..ends[3] as usize, ends[3] as usize + 64))
+        .edit(SEGMENT, |bytes| {
+            bytes.copy_within(ends[2] as usize..ends[3] as usize, ends[3] as usize + 64)
+        })
         .unwrap();
     files.edit(SEGMENT, |bytes| bytes[ends[2] as usize..ends[3] as usize].fill(0)).unwrap();
     let shared: Arc<dyn Files> = Arc::new(files);
@@ -96,7 +98,8 @@ fn foreign_bytes_behind_the_end_stop_the_opening() {
 #[test]
 fn a_payload_that_holds_a_frame_of_another_segment_does_not_confuse_recovery() {
     let (whole, ends) = journal();
-    let frame = read_small(&whole, SEGMENT, 1 << 20).unwrap()[ends[1] as usize..ends[2] as usize].to_vec();
+    let frame =
+        read_small(&whole, SEGMENT, 1 << 20).unwrap()[ends[1] as usize..ends[2] as usize].to_vec();
     let files = MemFiles::default();
     let shared: Arc<dyn Files> = Arc::new(files.clone());
     let key = ark_os_store::LedgerKey::from_seed("example.org/other", &[9; 32]).unwrap();
@@ -106,7 +109,8 @@ fn a_payload_that_holds_a_frame_of_another_segment_does_not_confuse_recovery() {
     batch.push(&super::support::header(1), |out| out.extend_from_slice(&frame)).unwrap();
     journal.append(&mut batch).unwrap();
     let used = batch.bytes();
-    let end = read_small(&files, SEGMENT, 1 << 20).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
+    let end =
+        read_small(&files, SEGMENT, 1 << 20).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
     files.edit(SEGMENT, |bytes| bytes[end + 1 - used + 8] ^= 1).unwrap();
     let key = ark_os_store::LedgerKey::from_seed("example.org/other", &[9; 32]).unwrap();
     let (_, recovered) = ark_os_store::Journal::open(shared, settings, key).unwrap();

@@ -40,7 +40,7 @@ use Action::{Built, Call, Cargo};
 #[rustfmt::skip]
 pub(super) const STEPS: &[Step] = &[
     Step { name: "setup", quick: false, what: "tools the tests need", action: Call(setup::run) },
-    Step { name: "fmt", quick: true, what: "formatting", action: Cargo(&["fmt", "--all", "--check"]) },
+    Step { name: "fmt", quick: true, what: "formatting (`cargo fmt --all` mends it)", action: Cargo(&["fmt", "--all", "--check", "--", "-l"]) },
     Step { name: "tidy", quick: true, what: "the rules of the house", action: Call(house) },
     Step { name: "clippy", quick: true, what: "lints are errors",
         action: Cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]) },

@@ -37,6 +37,8 @@ const fn phrases(
     Phrases { id, all, none }
 }
 
+const APACHE_NOTICE: &str = "licensed under the apache license version 2 0 the license you may not \
+                             use this file except in compliance with the license";
 const MIT: &str = "permission is hereby granted free of charge to any person obtaining a copy of \
                    this software and associated documentation files";
 const MIT_NOTICE: &str =
@@ -57,6 +59,7 @@ static TABLE: &[Phrases] = &[
     phrases("MIT", &[MIT, MIT_NOTICE], &[]),
     phrases("MIT-0", &[MIT], &[MIT_NOTICE]),
     phrases("Apache-2.0", &["apache license version 2 0 january 2004"], &[]),
+    phrases("Apache-2.0", &[APACHE_NOTICE], &["apache license version 2 0 january 2004"]),
     phrases("LLVM-exception", &["llvm exceptions to the apache 2 0 license"], &[]),
     phrases("BSD-4-Clause", &[BSD, BSD_ADVERTISING], &[]),
     phrases("BSD-3-Clause", &[BSD, BSD_NAMES], &[BSD_ADVERTISING]),

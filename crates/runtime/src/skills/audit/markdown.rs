@@ -29,6 +29,8 @@ pub(super) fn render(report: &Report) -> String {
     page.files(report);
     page.duplicates(report);
     page.left_out(report);
+    let end = page.text.trim_end().len();
+    page.text.truncate(end + 1);
     page.text
 }
 
@@ -43,8 +45,17 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// A line with an empty one before and after.
+    fn paragraph(&mut self, line: &str) {
+        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
+            self.text.push('\n');
+        }
+        self.line(line);
+        self.text.push('\n');
+    }
+
     fn heading(&mut self, title: &str) {
-        self.line(&format!("\n## {title}\n"));
+        self.paragraph(&format!("## {title}"));
     }
 
     /// A table; columns whose title begins with `#` are numbers and stand to the right.
@@ -62,7 +73,7 @@ impl Page {
     fn cut(&mut self, shown: usize, total: u64) {
         if total > shown as u64 {
             let (shown, total) = (grouped(shown.min(ROWS_MAX) as u64), grouped(total));
-            self.line(&format!("\n{shown} of {total} are shown here."));
+            self.paragraph(&format!("{shown} of {total} are shown here."));
         }
     }
 
@@ -73,8 +84,8 @@ impl Page {
 
     fn overview(&mut self, report: &Report) {
         let totals = &report.totals;
-        self.line("# Audit\n");
-        self.line(&format!("Of {}\n", code(&report.root)));
+        self.paragraph("# Audit");
+        self.paragraph(&format!("Of {}", code(&report.root)));
         let counted = |count: u64, note: String| format!("{}{note}", grouped(count));
         let lines = totals.code + totals.comments + totals.blank;
         let rows = [
@@ -115,7 +126,9 @@ impl Page {
         if report.secrets.total == 0 {
             return self.line("None found.");
         }
-        self.line("Values are never shown: a fingerprint is the begin of the value's SHA-256.\n");
+        self.paragraph(
+            "Values are never shown: a fingerprint is the begin of the value's SHA-256.",
+        );
         self.list(&["Where", "#Line", "Kind", "Fingerprint"], &report.secrets, |secret| {
             let fingerprint = code(&secret.fingerprint);
             vec![code(&secret.path), secret.line.to_string(), secret.kind.clone(), fingerprint]
@@ -148,13 +161,13 @@ impl Page {
             });
         }
         if licences.declared.total > 0 {
-            self.line("\nDeclared by package manifests:\n");
+            self.paragraph("Declared by package manifests:");
             self.list(&["Manifest", "Licence"], &licences.declared, |declared| {
                 vec![code(&declared.path), code(&declared.expression)]
             });
         }
         if !licences.tags.is_empty() {
-            self.line("\nSPDX tags in sources:\n");
+            self.paragraph("SPDX tags in sources:");
             let rows = licences.tags.iter().take(ROWS_MAX);
             let rows = rows.map(|(tag, files)| vec![code(tag), grouped(*files)]);
             self.table(&["Expression", "#Files"], rows);
@@ -169,7 +182,7 @@ impl Page {
             return self.line("No lock file names any.");
         }
         for (ecosystem, total) in &dependencies.by_ecosystem {
-            self.line(&format!("\n### {ecosystem}: {}\n", grouped(*total)));
+            self.paragraph(&format!("### {ecosystem}: {}", grouped(*total)));
             let packages = dependencies.listed.iter().filter(|p| p.ecosystem == *ecosystem);
             let rows = packages.take(PACKAGE_ROWS_MAX).map(|package| {
                 let first = package.paths.first().map(|path| code(path)).unwrap_or_default();
@@ -181,12 +194,15 @@ impl Page {
             });
             self.table(&["Package", "Version", "Locked in"], rows);
             if *total > PACKAGE_ROWS_MAX as u64 {
-                self.line(&format!("\n{PACKAGE_ROWS_MAX} of {} are shown here.", grouped(*total)));
+                self.paragraph(&format!(
+                    "{PACKAGE_ROWS_MAX} of {} are shown here.",
+                    grouped(*total)
+                ));
             }
         }
         if dependencies.not_listed > 0 {
             let left = grouped(dependencies.not_listed);
-            self.line(&format!("\n{left} further entries of lock files are not listed."));
+            self.paragraph(&format!("{left} further entries of lock files are not listed."));
         }
     }
 
@@ -197,7 +213,7 @@ impl Page {
         }
         let marks = report.todos_by_mark.iter();
         let marks: Vec<_> = marks.map(|(mark, n)| format!("{mark} {}", grouped(*n))).collect();
-        self.line(&format!("{}\n", marks.join(" · ")));
+        self.paragraph(&marks.join(" · "));
         self.list(&["Where", "#Line", "Text"], &report.todos, |todo| {
             vec![code(&todo.path), todo.line.to_string(), code(&todo.text)]
         });
@@ -208,7 +224,7 @@ impl Page {
         let classes = report.sizes.iter();
         let rows = classes.map(|c| vec![c.label.clone(), grouped(c.files), size(c.bytes)]);
         self.table(&["Class", "#Files", "#Together"], rows);
-        self.line("\nThe largest:\n");
+        self.paragraph("The largest:");
         let largest = report.largest.iter().take(LARGEST_ROWS_MAX);
         self.table(&["File", "#Size"], largest.map(|f| vec![code(&f.path), size(f.bytes)]));
     }
@@ -238,28 +254,28 @@ impl Page {
         self.heading("Not looked into");
         let pair = |a: &str, b: &str| vec![code(a), code(b)];
         if report.problems.total > 0 {
-            self.line("Problems:\n");
+            self.paragraph("Problems:");
             self.list(&["Where", "What"], &report.problems, |p| {
                 vec![code(&p.path), plain(&p.problem)]
             });
         }
         if report.skipped.total > 0 {
-            self.line("\nLeft out on purpose:\n");
+            self.paragraph("Left out on purpose:");
             self.list(&["Where", "Why"], &report.skipped, |s| {
                 vec![code(&s.path), plain(&s.reason)]
             });
         }
         if report.links.total > 0 {
-            self.line("\nSymbolic links, not followed:\n");
+            self.paragraph("Symbolic links, not followed:");
             self.list(&["Link", "To"], &report.links, |link| pair(&link.path, &link.target));
         }
         if report.special.total > 0 {
-            self.line("\nSockets, pipes and devices, not opened:\n");
+            self.paragraph("Sockets, pipes and devices, not opened:");
             self.list(&["Where"], &report.special, |path| vec![code(path)]);
         }
         let totals = &report.totals;
-        self.line(&format!(
-            "\n{} files were too large to compare, {} texts too large to count.",
+        self.paragraph(&format!(
+            "{} files were too large to compare, {} texts too large to count.",
             grouped(totals.unhashed_files),
             grouped(totals.uncounted_files)
         ));

@@ -14,8 +14,10 @@ use crate::skills::wire;
 const FOUND_MAX: usize = 4000;
 /// How far the end of a private key may be from its begin.
 const KEY_BYTES_MAX: usize = 16 * 1024;
-/// A key block with less than this is an example or a pattern.
-const KEY_BODY_BYTES_MIN: usize = 64;
+/// A key has an unbroken run of this many base64 digits near its begin; an example or a program
+/// that only speaks of keys has none.
+const KEY_RUN_BYTES: usize = 40;
+const KEY_HEAD_BYTES: usize = 512;
 
 /// Shapes that belong to one issuer. Each begins with a literal, so that the search stays fast.
 const TOKENS: &[(&str, &str)] = &[
@@ -38,7 +40,10 @@ const TOKENS: &[(&str, &str)] = &[
     ),
     ("private-key", r"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----"),
 ];
-const URL: &str = r#"(?i)[a-z0-9]://[^\s/:@"'<>`]{0,100}:([^\s/@"'<>`]{3,200})@[a-z0-9\[]"#;
+const URL: &str =
+    r#"(?i)[a-z0-9]://[^\s/:@"'<>`]{0,100}:([^\s/@"'<>`]{3,200})@([a-z0-9.\-\[]{1,100})"#;
+/// Hosts of examples: what is said to them is no secret.
+const EXAMPLE_HOSTS: [&str; 3] = ["example", "localhost", "127.0.0.1"];
 const NAMES: &str = r"(?:password|passwd|passphrase|secret|token|api_?key|api-key|access_?key|private_?key|auth_?key|credential)";
 const QUOTED: &str = r#"[a-z0-9_.\-]{0,40}["'\]]{0,2}[ \t]{0,20}(?:=>|:=|=|:)[ \t]{0,20}["'`]([^"'`\s]{6,200})["'`]"#;
 const BARE: &str =
@@ -103,6 +108,10 @@ pub(super) fn find(text: &[u8], has_bare_values: bool) -> Findings {
     }
     let mut assigned = |shape: &Regex, kind: &'static str, is_harmless: fn(&str) -> bool| {
         for captures in shape.captures_iter(text).take(FOUND_MAX) {
+            let host = captures.get(2).map(|host| String::from_utf8_lossy(host.as_bytes()));
+            let is_example =
+                host.is_some_and(|host| EXAMPLE_HOSTS.iter().any(|name| host.contains(name)));
+            let is_harmless = if is_example { |_: &str| true } else { is_harmless };
             if let Some(value) = captures.get(1) {
                 findings.add(text, value.range(), kind, is_harmless);
             }
@@ -170,8 +179,10 @@ fn key_block(text: &[u8], start: usize) -> Option<Range<usize>> {
     let rest = text.get(start..far)?;
     let length = memchr::memmem::find(rest, b"-----END").unwrap_or(rest.len());
     let body = rest.get(..length)?;
-    let is_base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    (body.iter().filter(is_base64).count() >= KEY_BODY_BYTES_MIN).then_some(start..start + length)
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let head = body.get(..KEY_HEAD_BYTES).unwrap_or(body);
+    let has_run = head.split(|byte| !is_base64(byte)).any(|run| run.len() >= KEY_RUN_BYTES);
+    has_run.then_some(start..start + length)
 }
 
 fn is_example_token(value: &str) -> bool {
@@ -324,9 +335,11 @@ mod tests {
             "token = \"access_token_v2\"",
             "secret_name = \"prod/database-2\"",
             "let token = \"identifier\";",
-            "postgres://user:password@localhost/db",
+            "postgres://user:password@db.internal/x",
+            "postgres://me:q8Zt!w3K@localhost/db",
             "https://example.com:8080/@x",
             "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
+            "let begin = \"-----BEGIN PRIVATE KEY-----\"; let words = is_that_no_key(a, b, c, d, e, f);",
             "token_url = \"https://auth.acme.io/v1/token8\"",
             "api_key = os.environ['API_KEY_1']",
         ];

@@ -1,5 +1,5 @@
-//! Finds the marks people leave for later: TODO, FIXME, XXX, HACK. In code they count only inside
-//! comments; in prose only where a `:` or `(` follows, so that text about to-dos is not one.
+//! Finds the marks people leave for later. In code they count only inside comments, in prose only
+//! where a `:` or `(` follows; a mark that is quoted or part of a list is talked about and is none.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -36,13 +36,26 @@ pub(super) fn confirm(
     is_prose: bool,
 ) -> Vec<Mark> {
     let is_mark = |mark: &Mark| {
+        let before = mark.at.start.checked_sub(1).and_then(|at| text.get(at));
+        let after = text.get(mark.at.end);
+        if matches!(before, Some(b'`' | b'"' | b'\'' | b'|'))
+            || matches!(after, Some(b'`' | b'"' | b'\'' | b'|' | b','))
+        {
+            return false;
+        }
         if is_prose {
-            return matches!(text.get(mark.at.end), Some(b':' | b'('));
+            return matches!(after, Some(b':' | b'('));
         }
         let next = comments.partition_point(|comment| comment.end <= mark.at.start);
         comments.get(next).is_some_and(|comment| comment.start <= mark.at.start)
     };
-    candidates.into_iter().filter(is_mark).collect()
+    let mut marks: Vec<Mark> = candidates.into_iter().filter(is_mark).collect();
+    // One a line: its text holds the others.
+    marks.dedup_by(|next, first| {
+        let between = text.get(first.at.end..next.at.start).unwrap_or_default();
+        memchr::memchr(b'\n', between).is_none()
+    });
+    marks
 }
 
 /// The text of a mark, from the mark to the end of its line; what overlaps `hidden` is left out.
@@ -76,6 +89,14 @@ mod tests {
         let text = b"TODO // TODO a */\nXXXX FIXMEs";
         assert_eq!(marks(text, &one(5..17), false), ["TODO a"]);
         assert_eq!(marks(b"a TODO list. TODO: this", &[], true), ["TODO: this"]);
+    }
+
+    #[test]
+    fn marks_that_are_talked_about_do_not_count() {
+        for text in ["// `TODO` is a mark", "// \"TODO\"", "// a|TODO|b"] {
+            assert!(marks(text.as_bytes(), &one(0..text.len()), false).is_empty(), "{text}");
+        }
+        assert_eq!(marks(b"//TODO a HACK", &one(0..13), false), ["TODO a HACK"]);
     }
 
     #[test]

@@ -1,0 +1,513 @@
+//! A small world around the core: a state, the built-in rules, a clock that only we move, agents
+//! that do what a test says, and a journal of every change in its encoded form.
+//!
+//! Every change goes through CBOR before it is applied, and every state is audited.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ark_os_core::authority::{Attenuation, Authority, Grant, RevocationId, Scopes};
+use ark_os_core::budget::Amounts;
+use ark_os_core::command::{AttemptOutcome, FinishAttempt, IntendStep, Prepared, SubmitRun};
+use ark_os_core::effect::Effect;
+use ark_os_core::error::Failure;
+use ark_os_core::event::{InstanceStarted, Resolution, SubmissionKey};
+use ark_os_core::fleet::SkillInfo;
+use ark_os_core::hash::Hash;
+use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
+use ark_os_core::payload::Payload;
+use ark_os_core::plan::{EffectClass, MapSpec, OnFailure, Shape, TaskSpec, Workflow};
+use ark_os_core::priority::Priority;
+use ark_os_core::rules::{BuiltinRules, Mode, Rules};
+use ark_os_core::run::{Run, RunState, RunSummary, Task, TaskState};
+use ark_os_core::step::{StepKey, StepOutcome};
+use ark_os_core::text::Text;
+use ark_os_core::time::Time;
+use ark_os_core::decide::{self, decide};
+use ark_os_core::{Change, Command, Event, Rejected, State};
+
+use super::audit::Auditor;
+
+/// More follow-ups than any test needs; beyond it something goes round in circles.
+const FOLLOW_UPS_MAX: usize = 100_000;
+
+/// An attempt that an agent of the world works on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Working {
+    pub(crate) pt: PtId,
+    pub(crate) agent: AgentIx,
+    pub(crate) attempt: u32,
+}
+
+pub(crate) struct World {
+    pub(crate) state: State,
+    pub(crate) now: Time,
+    pub(crate) instance: InstanceStarted,
+    /// The journal, encoded.
+    pub(crate) journal: Vec<(Option<RunId>, Time, Vec<u8>)>,
+    /// The same, decoded, for tests that look for an event.
+    pub(crate) changes: Vec<Change>,
+    /// Attempts under way, by token.
+    pub(crate) open: BTreeMap<PtId, Working>,
+    /// Every attempt ever begun.
+    pub(crate) begun: Vec<Working>,
+    pub(crate) performed: Vec<(PtId, StepKey)>,
+    pub(crate) announced: BTreeMap<RunId, Arc<RunSummary>>,
+    /// Answers to preparations, by task name; a map gets three items where nothing is said.
+    pub(crate) prepared: BTreeMap<String, Prepared>,
+    prepares: Vec<(RunId, u32, u32)>,
+    gathers: Vec<(RunId, u32)>,
+    pub(crate) gathered: Result<Payload, Failure>,
+    pub(crate) grant: Arc<Grant>,
+    /// Runs whose cancellation was acknowledged.
+    pub(crate) cancelled: BTreeSet<RunId>,
+    auditor: Auditor,
+    /// Audit every so many changes.
+    pub(crate) audit_every: usize,
+    runs: u128,
+}
+
+pub(crate) fn skill(name: &str, class: EffectClass, concurrency_max: Option<u32>) -> SkillInfo {
+    SkillInfo { name: name.into(), class, concurrency_max }
+}
+
+pub(crate) fn instance(agents: u32) -> InstanceStarted {
+    InstanceStarted {
+        version: "test".into(),
+        mode: Mode::Autonomous,
+        agents,
+        skills: vec![
+            skill("echo", EffectClass::Pure, None),
+            skill("look", EffectClass::Read, None),
+            skill("put", EffectClass::Idempotent, None),
+            skill("send", EffectClass::Effectful, None),
+            skill("narrow", EffectClass::Pure, Some(2)),
+        ],
+        agent_concurrency: 2,
+        concurrent_tasks_max: 1_000,
+        task_timeout_ms: 300_000,
+        rules: BuiltinRules.hash(),
+        namespace_budget: Amounts::UNLIMITED,
+    }
+}
+
+pub(crate) fn authority() -> Authority {
+    let scopes = Scopes::parse(["*", "effect:effectful"]).unwrap();
+    Authority::root("tester".into(), scopes, RevocationId([7; 16]))
+}
+
+pub(crate) fn narrowed(change: impl FnOnce(&mut Attenuation)) -> Grant {
+    let mut asked = Attenuation::of_everything("caller".into(), RevocationId([9; 16]));
+    change(&mut asked);
+    // The five layers below need the rest of the depth.
+    Grant::new(authority().attenuate(&asked).unwrap())
+}
+
+/// A task with these needs, by place.
+pub(crate) fn task(name: &str, needs: &[u32]) -> TaskSpec {
+    let mut task = TaskSpec::new(name, "echo");
+    task.needs = needs.to_vec();
+    task
+}
+
+pub(crate) fn map(name: &str, needs: &[u32], parallel_max: u32, failures_max: u32) -> TaskSpec {
+    let over = ark_os_core::payload::Bytes(Arc::from(&br#""${input}""#[..]));
+    let shape = Shape::Map(MapSpec { over, parallel_max, failures_max, collect: false });
+    TaskSpec { shape, ..task(name, needs) }
+}
+
+/// Fills in what links tasks, as reading a manifest does.
+pub(crate) fn plan(mut tasks: Vec<TaskSpec>) -> Arc<Workflow> {
+    let needs: Vec<Vec<u32>> = tasks.iter().map(|task| task.needs.clone()).collect();
+    for (node, needs) in (0u32..).zip(needs) {
+        needs.into_iter().for_each(|need| tasks[need as usize].feeds.push(node));
+    }
+    let fallbacks: Vec<u32> = tasks
+        .iter()
+        .filter_map(|task| match task.on_failure {
+            OnFailure::Fallback(node) => Some(node),
+            _ => None,
+        })
+        .collect();
+    fallbacks.into_iter().for_each(|node| tasks[node as usize].is_fallback = true);
+    let single = Workflow::single("echo");
+    Workflow { name: "plan".into(), version: "1".into(), tasks, ..single }.sealed()
+}
+
+pub(crate) fn json(text: &str) -> Payload {
+    Payload::inline(text.as_bytes())
+}
+
+pub(crate) fn list(count: u32) -> Prepared {
+    Prepared::List { count, list: json("[]") }
+}
+
+impl World {
+    pub(crate) fn new(agents: u32) -> World {
+        World::of(instance(agents))
+    }
+
+    pub(crate) fn of(instance: InstanceStarted) -> World {
+        let mut world = World {
+            state: State::default(),
+            now: Time(1_000_000),
+            instance: instance.clone(),
+            journal: Vec::new(),
+            changes: Vec::new(),
+            open: BTreeMap::new(),
+            begun: Vec::new(),
+            performed: Vec::new(),
+            announced: BTreeMap::new(),
+            prepared: BTreeMap::new(),
+            prepares: Vec::new(),
+            gathers: Vec::new(),
+            gathered: Ok(json("{}")),
+            grant: Arc::new(Grant::new(authority())),
+            cancelled: BTreeSet::new(),
+            auditor: Auditor::default(),
+            audit_every: 1,
+            runs: 0,
+        };
+        world.act(Command::StartInstance(Box::new(instance))).unwrap();
+        world
+    }
+
+    /// Decides, records and applies; what the change asks for is noted.
+    pub(crate) fn act(&mut self, command: Command) -> Result<Change, Rejected> {
+        let change = decide(&self.state, &BuiltinRules, command, self.now)?;
+        if change.events.is_empty() {
+            return Ok(change);
+        }
+        let bytes = minicbor::to_vec(&change.events).unwrap();
+        let events: Vec<Event> = minicbor::decode(&bytes).unwrap();
+        assert_eq!(events, change.events, "events read back from their encoding");
+        let change = Change { run: change.run, at: change.at, events };
+        let mut effects = Vec::new();
+        self.state.apply(&change, &mut effects);
+        for event in &change.events {
+            match (event, change.run) {
+                (Event::TaskSucceeded(done), Some(run)) => {
+                    self.open.remove(&PtId { run, task: done.task, fence: done.fence });
+                }
+                (Event::StepIntended(step), Some(run)) => {
+                    assert!(!self.cancelled.contains(&run), "I7: a step begins after a cancel");
+                    let pt = PtId { run, task: step.task, fence: step.fence };
+                    self.performed.push((pt, step.key));
+                }
+                _ => {}
+            }
+        }
+        effects.into_iter().for_each(|effect| self.note(effect));
+        self.journal.push((change.run, change.at, bytes));
+        self.changes.push(change.clone());
+        if self.journal.len() % self.audit_every == 0 {
+            self.audit();
+        }
+        Ok(change)
+    }
+
+    pub(crate) fn audit(&mut self) {
+        let open: BTreeSet<PtId> = self.open.keys().copied().collect();
+        self.auditor.audit(&self.state, &open);
+    }
+
+    fn note(&mut self, effect: Effect) {
+        match effect {
+            Effect::RunAttempt { pt, agent, attempt, .. } => {
+                assert!(!self.cancelled.contains(&pt.run), "I7: {pt} begins after a cancel");
+                let working = Working { pt, agent, attempt };
+                assert!(self.begun.iter().rev().take(1).all(|it| it.pt.fence < pt.fence));
+                self.begun.push(working);
+                self.open.insert(pt, working);
+            }
+            Effect::StopAttempt { pt } => {
+                self.open.remove(&pt);
+            }
+            Effect::Prepare { run, node, generation } => self.prepares.push((run, node, generation)),
+            Effect::Gather { run, generation } => self.gathers.push((run, generation)),
+            Effect::AnnounceRun { summary } => {
+                self.announced.insert(summary.id, summary);
+            }
+        }
+    }
+
+    pub(crate) fn submission(&mut self, workflow: Arc<Workflow>) -> SubmitRun {
+        self.runs += 1;
+        SubmitRun {
+            run: RunId(self.runs),
+            namespace: "default".into(),
+            workflow,
+            input: json("{}"),
+            grant: self.grant.clone(),
+            priority: Priority::Normal,
+            deadline: None,
+            budget: None,
+            seed: self.runs as u64,
+            key: None,
+        }
+    }
+
+    pub(crate) fn submit_with(
+        &mut self,
+        workflow: Arc<Workflow>,
+        change: impl FnOnce(&mut SubmitRun),
+    ) -> Result<RunId, Rejected> {
+        let mut submission = self.submission(workflow);
+        change(&mut submission);
+        let id = submission.run;
+        self.act(Command::SubmitRun(Box::new(submission)))?;
+        self.dispatch();
+        Ok(id)
+    }
+
+    pub(crate) fn submit(&mut self, workflow: Arc<Workflow>) -> RunId {
+        self.submit_with(workflow, |_| {}).unwrap()
+    }
+
+    pub(crate) fn submit_as(&mut self, priority: Priority, workflow: Arc<Workflow>) -> RunId {
+        self.submit_with(workflow, |it| it.priority = priority).unwrap()
+    }
+
+    pub(crate) fn keyed(key: &str) -> Option<SubmissionKey> {
+        Some(SubmissionKey { key: key.into(), request: Hash::of(key.as_bytes()) })
+    }
+
+    fn finished(&mut self, pt: PtId, outcome: AttemptOutcome) -> Result<Change, Rejected> {
+        let agent = self.open[&pt].agent;
+        let spent = Amounts { calls: 1, ..Amounts::ZERO };
+        self.finish_as(pt, agent, outcome, spent)
+    }
+
+    pub(crate) fn finish_as(
+        &mut self,
+        pt: PtId,
+        agent: AgentIx,
+        outcome: AttemptOutcome,
+        spent: Amounts,
+    ) -> Result<Change, Rejected> {
+        let finish = FinishAttempt { pt, agent, outcome, input: Hash::ZERO, spent, micros: 1 };
+        let change = self.act(Command::FinishAttempt(Box::new(finish)));
+        self.dispatch();
+        change
+    }
+
+    /// The agent that holds the token presents this result.
+    pub(crate) fn finish(&mut self, pt: PtId, output: &str) -> Change {
+        let outcome = AttemptOutcome::Succeeded { output: json(output), blobs: Vec::new() };
+        self.finished(pt, outcome).unwrap()
+    }
+
+    pub(crate) fn fail(&mut self, pt: PtId, failure: Failure) -> Change {
+        self.finished(pt, AttemptOutcome::Failed(failure)).unwrap()
+    }
+
+    pub(crate) fn refuse(&mut self, pt: PtId) -> Change {
+        let failure = Failure::retryable("not_the_schema", "not the schema's");
+        self.finished(pt, AttemptOutcome::Refused(failure)).unwrap()
+    }
+
+    pub(crate) fn lose(&mut self, pt: PtId) {
+        let reason = Failure::retryable("agent_died", "the agent died");
+        self.act(Command::LoseAttempt { pt, reason }).unwrap();
+        self.dispatch();
+    }
+
+    /// Time passes; timers that are due fire in their order, each at the end of the pause.
+    pub(crate) fn tick(&mut self, ms: u64) {
+        self.now = self.now.plus(ms);
+        self.dispatch();
+    }
+
+    /// Time passes until the next timer; whether there is one.
+    pub(crate) fn tick_to_timer(&mut self) -> bool {
+        let Some((due, _)) = self.state.timers().first() else { return false };
+        self.now = self.now.max(due);
+        self.dispatch();
+        true
+    }
+
+    fn prepare(&mut self) -> bool {
+        let asked = std::mem::take(&mut self.prepares);
+        let any = !asked.is_empty();
+        for (run, node, generation) in asked {
+            let Some(spec) = self.state.run(run).and_then(|run| run.spec(node)) else { continue };
+            let said = self.prepared.get(&*spec.name).cloned();
+            let result = said.unwrap_or_else(|| match spec.shape {
+                Shape::Map(_) => list(3),
+                _ => Prepared::Go,
+            });
+            self.act(Command::FinishPreparation { run, node, generation, result }).unwrap();
+        }
+        for (run, generation) in std::mem::take(&mut self.gathers) {
+            let result = self.gathered.clone();
+            self.act(Command::FinishGathering { run, generation, result }).unwrap();
+        }
+        any
+    }
+
+    /// Everything that follows by itself at this moment.
+    pub(crate) fn dispatch(&mut self) {
+        for _ in 0..FOLLOW_UPS_MAX {
+            if let Some(run) = self.state.interrupted() {
+                self.act(Command::RecoverRun { run }).unwrap();
+                continue;
+            }
+            if self.prepare() {
+                continue;
+            }
+            let fired = self.act(Command::FireTimer).unwrap();
+            let due = self.state.timers().first().is_some_and(|(at, _)| at <= self.now);
+            assert!(!fired.events.is_empty() || !due, "a due timer does nothing: {:?}",
+                self.state.timers().first());
+            let started = self.act(Command::Dispatch).unwrap();
+            if fired.events.is_empty() && started.events.is_empty() {
+                return;
+            }
+        }
+        panic!("the world never comes to rest");
+    }
+
+    /// Replays the journal into a fresh state and asserts that it is the live one (I8).
+    pub(crate) fn replayed(&self) -> State {
+        let mut again = State::default();
+        for (run, at, bytes) in &self.journal {
+            let events: Vec<Event> = minicbor::decode(bytes).unwrap();
+            again.apply(&Change { run: *run, at: *at, events }, &mut Vec::new());
+        }
+        assert_eq!(again.digest(), self.state.digest(), "I8: replay gives another state");
+        again
+    }
+
+    /// The process dies and another one opens the journal.
+    pub(crate) fn restart(&mut self) {
+        self.state = self.replayed();
+        self.open.clear();
+        self.prepares.clear();
+        self.gathers.clear();
+        self.act(Command::StartInstance(Box::new(self.instance.clone()))).unwrap();
+        self.dispatch();
+    }
+
+    /// Agents work until nothing moves any more, waiting for timers where nobody works.
+    pub(crate) fn work(&mut self) {
+        for _ in 0..FOLLOW_UPS_MAX {
+            self.dispatch();
+            if let Some(pt) = self.open.keys().next().copied() {
+                self.finish(pt, "1");
+            } else if self.state.live() == 0 || !self.tick_to_timer() {
+                return;
+            }
+        }
+        panic!("the agents never come to rest");
+    }
+
+    pub(crate) fn run(&self, id: RunId) -> &Run {
+        self.state.run(id).unwrap_or_else(|| panic!("{id} is not in the state"))
+    }
+
+    /// How a run stands, or ended.
+    pub(crate) fn standing(&self, id: RunId) -> RunState {
+        self.state.run(id).map_or_else(|| self.announced[&id].state, Run::state)
+    }
+
+    pub(crate) fn node(&self, id: RunId, node: u32) -> &Task {
+        self.run(id).node(node).unwrap()
+    }
+
+    pub(crate) fn at(&self, id: RunId, node: u32) -> TaskState {
+        self.node(id, node).state
+    }
+
+    /// The token under which this task is worked on.
+    pub(crate) fn pt(&self, run: RunId, task: TaskRef) -> Option<PtId> {
+        self.open.keys().find(|pt| pt.run == run && pt.task == task).copied()
+    }
+
+    pub(crate) fn pt_at(&self, run: RunId, node: u32) -> PtId {
+        self.pt(run, TaskRef::node(node)).unwrap_or_else(|| panic!("nobody works on {run} {node}"))
+    }
+
+    /// Nodes of a run that somebody works on.
+    pub(crate) fn working(&self, run: RunId) -> Vec<TaskRef> {
+        self.open.keys().filter(|pt| pt.run == run).map(|pt| pt.task).collect()
+    }
+
+    pub(crate) fn intent(&self, pt: PtId, number: u32, class: EffectClass) -> IntendStep {
+        IntendStep {
+            pt,
+            agent: self.open[&pt].agent,
+            number,
+            tool: Text::from("sink"),
+            arguments: Hash::of(&number.to_le_bytes()),
+            class,
+            reserve: Amounts { tokens: 10, ..Amounts::ZERO },
+        }
+    }
+
+    pub(crate) fn intend(&mut self, pt: PtId, number: u32, class: EffectClass) -> StepKey {
+        let intent = self.intent(pt, number, class);
+        let (key, _) = decide::recorded_step(&self.state, &intent).unwrap();
+        self.act(Command::IntendStep(Box::new(intent))).unwrap();
+        key
+    }
+
+    pub(crate) fn settle(&mut self, pt: PtId, key: StepKey, result: &str) -> Change {
+        let spent = Amounts { tokens: 5, steps: 1, ..Amounts::ZERO };
+        let outcome = StepOutcome::Done(json(result));
+        let change = self.act(Command::SettleStep { pt, key, outcome, spent }).unwrap();
+        self.dispatch();
+        change
+    }
+
+    pub(crate) fn resolve(
+        &mut self,
+        run: RunId,
+        key: StepKey,
+        resolution: Resolution,
+    ) -> Result<Change, Rejected> {
+        let reason = "looked".into();
+        let change = self.act(Command::ResolveStep { run, key, resolution, reason });
+        self.dispatch();
+        change
+    }
+
+    pub(crate) fn cancel(&mut self, run: RunId) -> Result<Change, Rejected> {
+        let change = self.act(Command::CancelRun { run, reason: "enough".into() })?;
+        self.cancelled.insert(run);
+        self.dispatch();
+        Ok(change)
+    }
+
+    pub(crate) fn pause(&mut self, run: RunId) {
+        self.act(Command::PauseRun { run, reason: "wait".into() }).unwrap();
+        self.dispatch();
+    }
+
+    pub(crate) fn resume(&mut self, run: RunId) {
+        self.act(Command::ResumeRun { run }).unwrap();
+        self.dispatch();
+    }
+
+    pub(crate) fn retry(&mut self, run: RunId, task: Option<u32>) -> Result<Change, Rejected> {
+        let change = self.act(Command::RetryRun { run, task })?;
+        self.cancelled.remove(&run);
+        self.dispatch();
+        Ok(change)
+    }
+
+    pub(crate) fn unpark(&mut self, run: RunId, task: TaskRef) -> Result<Change, Rejected> {
+        let change = self.act(Command::UnparkTask { task: TaskId { run, task } });
+        self.dispatch();
+        change
+    }
+
+    pub(crate) fn set_agent(&mut self, agent: AgentIx, online: bool) {
+        self.act(Command::SetAgent { agent, online, reason: "operator".into() }).unwrap();
+        self.dispatch();
+    }
+
+    /// Events of all changes so far that `keep` picks.
+    pub(crate) fn events(&self, keep: impl Fn(&Event) -> bool) -> usize {
+        self.changes.iter().flat_map(|change| &change.events).filter(|event| keep(event)).count()
+    }
+}

@@ -1,0 +1,148 @@
+//! The committer: the one thread that writes. Appends a batch, syncs it, tells the loop, passes the
+//! changes on to the views, and signs a checkpoint every second while there is work.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use ark_os_store::{Batch, Journal, StoreError};
+
+use crate::RuntimeError;
+use crate::clock::Clock;
+use crate::handle::Message;
+use crate::kernel::record::Appended;
+use crate::metrics::Metrics;
+use crate::threads::spawn;
+
+/// A signed checkpoint is never older than this while there is work.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// Batches that the views may be behind before the committer waits for them: bounds the memory of
+/// changes that are durable and not yet shown.
+const FOLLOW_QUEUE_MAX: usize = 64;
+
+/// A batch to commit, with its changes for the views.
+pub(crate) struct Work {
+    pub(crate) batch: Batch,
+    pub(crate) changes: Vec<Appended>,
+}
+
+/// A batch that is durable.
+pub(crate) struct Done {
+    pub(crate) through: u64,
+    pub(crate) batch: Batch,
+}
+
+/// The loop's end of the committer.
+pub(crate) struct Committer {
+    tx: Option<SyncSender<Work>>,
+    thread: Option<std::thread::JoinHandle<Result<(), StoreError>>>,
+}
+
+/// Changes that are durable, for the views.
+pub(crate) type Followed = Vec<Appended>;
+
+struct Writer {
+    journal: Journal,
+    work: Receiver<Work>,
+    to_loop: Sender<Message>,
+    to_views: SyncSender<Followed>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    signed: Instant,
+    dirty: bool,
+}
+
+impl Committer {
+    pub(crate) fn start(
+        journal: Journal,
+        to_loop: Sender<Message>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<(Self, Receiver<Followed>), RuntimeError> {
+        let (tx, work) = sync_channel(1);
+        let (to_views, views) = sync_channel(FOLLOW_QUEUE_MAX);
+        let signed = clock.instant();
+        let mut writer =
+            Writer { journal, work, to_loop, to_views, metrics, clock, signed, dirty: false };
+        let thread = spawn("ark-committer", move || {
+            let result = writer.run();
+            match result {
+                Ok(()) => writer.journal.close().map(|_| ()),
+                Err(error) => Err(error),
+            }
+        })?;
+        Ok((Committer { tx: Some(tx), thread: Some(thread) }, views))
+    }
+
+    /// Hands a batch over. The caller waits for the last one to be done before it gives another.
+    pub(crate) fn commit(&self, work: Work) -> Result<(), RuntimeError> {
+        let tx = self.tx.as_ref().ok_or_else(RuntimeError::closed)?;
+        tx.send(work).map_err(|_| RuntimeError::closed())
+    }
+
+    /// Ends after the last batch, with a checkpoint over everything.
+    pub(crate) fn close(mut self) -> Result<(), RuntimeError> {
+        self.tx = None;
+        match self.thread.take().map(std::thread::JoinHandle::join) {
+            Some(Ok(result)) => result.map_err(RuntimeError::from),
+            Some(Err(_)) => Err(RuntimeError::closed()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Writer {
+    fn run(&mut self) -> Result<(), StoreError> {
+        loop {
+            match self.next() {
+                Ok(work) => self.commit(work)?,
+                Err(RecvTimeoutError::Timeout) => self.sign()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if self.clock.instant().duration_since(self.signed) >= CHECKPOINT_EVERY {
+                self.sign()?;
+            }
+        }
+    }
+
+    /// The next batch; without unsigned records there is no reason to wake up before it.
+    fn next(&mut self) -> Result<Work, RecvTimeoutError> {
+        if !self.dirty {
+            return self.work.recv().map_err(|_| RecvTimeoutError::Disconnected);
+        }
+        let age = self.clock.instant().duration_since(self.signed);
+        self.work.recv_timeout(CHECKPOINT_EVERY.saturating_sub(age))
+    }
+
+    /// INVARIANT: a failed append is told before anything of the batch could be acknowledged.
+    fn commit(&mut self, work: Work) -> Result<(), StoreError> {
+        let Work { mut batch, changes } = work;
+        let begun = self.clock.instant();
+        let committed = self.journal.append(&mut batch).inspect_err(|error| self.fail(error))?;
+        let took = self.clock.instant().duration_since(begun);
+        self.metrics.committed(&self.journal.stats(), committed.count, took);
+        self.dirty = true;
+        // The loop or the views are gone only when the instance stops; the records are durable.
+        let through = committed.size;
+        let _ = self.to_loop.send(Message::Committed(Done { through, batch }));
+        let _ = self.to_views.send(changes);
+        Ok(())
+    }
+
+    fn sign(&mut self) -> Result<(), StoreError> {
+        self.signed = self.clock.instant();
+        if self.dirty {
+            self.dirty = false;
+            self.journal.checkpoint().inspect_err(|error| self.fail(error))?;
+        }
+        Ok(())
+    }
+
+    fn fail(&self, error: &StoreError) {
+        let kind = ark_os_core::Kind::Unavailable;
+        let failed = RuntimeError::new(kind, "journal_failed", error.to_string())
+            .with_hint("free space or mend the disk, then start again; nothing acknowledged is lost");
+        // If the loop is gone, nobody acknowledges anything.
+        let _ = self.to_loop.send(Message::Failed(failed));
+    }
+}

@@ -1,0 +1,92 @@
+//! The skills and languages that manifests are checked against, for the core's `manifest`.
+
+use std::collections::BTreeMap;
+
+use ark_os_core::manifest::{SkillCatalogue, SkillShape};
+use ark_os_core::plan::EffectClass;
+use serde_json::Value;
+
+use super::Condition;
+use super::schemas::compile;
+use crate::skills;
+
+/// What a set of skills tells about itself, read once.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    skills: BTreeMap<String, SkillShape>,
+}
+
+impl Catalogue {
+    /// The catalogue of a set.
+    pub fn new(set: &skills::SkillSet) -> Self {
+        let mut catalogue = Catalogue::default();
+        for skill in set.iter() {
+            let spec = skill.spec();
+            catalogue.insert(
+                spec.name,
+                SkillShape {
+                    class: class(spec.class),
+                    input_schema: schema(spec.input_schema),
+                    output_schema: schema(spec.output_schema),
+                },
+            );
+        }
+        catalogue
+    }
+
+    /// Adds a skill that agents of another kind have; it takes the place of one of its name.
+    pub fn insert(&mut self, name: &str, shape: SkillShape) {
+        self.skills.insert(name.to_owned(), shape);
+    }
+}
+
+impl SkillCatalogue for Catalogue {
+    fn skill(&self, name: &str) -> Option<SkillShape> {
+        self.skills.get(name).cloned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.skills.keys().cloned().collect()
+    }
+
+    fn check_condition(&self, cel: &str) -> Result<(), String> {
+        Condition::compile(cel).map(|_| ())
+    }
+
+    fn check_schema(&self, schema: &Value) -> Result<(), String> {
+        compile(schema).map(|_| ())
+    }
+}
+
+/// The core's word for a class of effects.
+fn class(class: skills::EffectClass) -> EffectClass {
+    match class {
+        skills::EffectClass::Pure => EffectClass::Pure,
+        skills::EffectClass::Read => EffectClass::Read,
+        skills::EffectClass::Idempotent => EffectClass::Idempotent,
+    }
+}
+
+/// A skill's schema; a text that is none promises nothing, and a test holds every skill to it.
+fn schema(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().filter(|schema| *schema != Value::Bool(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_builtin_skill_has_schemas_that_compile() {
+        let set = skills::SkillSet::builtin();
+        let schemas = super::super::Schemas::new();
+        for skill in set.iter() {
+            let spec = skill.spec();
+            assert_eq!(schemas.check(spec.input_schema), Ok(()), "{}", spec.name);
+            assert_eq!(schemas.check(spec.output_schema), Ok(()), "{}", spec.name);
+        }
+        let catalogue = Catalogue::new(&set);
+        assert_eq!(catalogue.names(), set.names().collect::<Vec<_>>());
+        assert!(catalogue.skill("echo").is_some() && catalogue.skill("no").is_none());
+    }
+}

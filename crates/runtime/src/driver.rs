@@ -1,0 +1,350 @@
+//! The loop's thread: feeds the synchronous step, begins its effects, closes its batches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use ark_os_core::time::Time;
+use ark_os_core::Event;
+use ark_os_store::Batch;
+use tokio::sync::watch;
+
+use crate::RuntimeError;
+use crate::clock::Clock;
+use crate::committer::{Committer, Work};
+use crate::handle::{Message, Stopped};
+use crate::kernel::record::Appended;
+use crate::kernel::{Input, Loop, Output, Released};
+use crate::metrics::Metrics;
+use crate::reply::{Lines, Reply};
+use crate::settings::Settings;
+
+mod attempts;
+
+pub(crate) use attempts::Attempts;
+
+/// Messages taken before the loop turns to effects and batches, so that neither starves.
+const MESSAGES_MAX: usize = 512;
+/// Rounds of internal work before outside inputs get a turn again.
+const ROUNDS_MAX: usize = 10_000;
+/// How long the loop sleeps when there is nothing to do at all.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Everything the loop's thread owns.
+pub(crate) struct Driver {
+    pub(crate) lp: Loop<Reply>,
+    pub(crate) rx: Receiver<Message>,
+    pub(crate) waiting: Arc<AtomicUsize>,
+    pub(crate) committer: Committer,
+    pub(crate) attempts: Attempts,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) stopped: watch::Sender<Option<Stopped>>,
+    pub(crate) batch: Forming,
+}
+
+/// The batch that forms while another is synced.
+pub(crate) struct Forming {
+    /// Memory of the batch that is not being synced.
+    spare: Option<Batch>,
+    changes: Vec<Appended>,
+    /// Since when it has something in it.
+    since: Option<Instant>,
+}
+
+impl Forming {
+    pub(crate) fn new(first: u64) -> Self {
+        Forming { spare: Some(Batch::new(first)), changes: Vec::new(), since: None }
+    }
+}
+
+/// Whether to go on.
+enum Turn {
+    Go,
+    Stop,
+}
+
+impl Driver {
+    /// Runs until it is told to stop, or fails. What is not durable then was never told to anybody.
+    pub(crate) fn run(mut self) {
+        let result = self.turns();
+        let how = match &result {
+            Ok(()) => Stopped::Asked,
+            Err(error) => {
+                tracing::error!(error = %error, code = error.code(), "the instance failed and stops");
+                Stopped::Failed(error.to_string())
+            }
+        };
+        self.attempts.stop();
+        let closed = self.committer.close();
+        let how = match (how, closed) {
+            (Stopped::Asked, Err(error)) => Stopped::Failed(error.to_string()),
+            (how, _) => how,
+        };
+        self.stopped.send_replace(Some(how));
+    }
+
+    fn turns(&mut self) -> Result<(), RuntimeError> {
+        let mut out = Output::default();
+        let mut inputs = Vec::new();
+        let mut stopping = false;
+        // A first step without inputs: what a crash interrupted goes back to work.
+        self.settle(vec![Input::Tick], &mut out)?;
+        loop {
+            self.close_batch()?;
+            if stopping && !self.lp.has_unsynced() {
+                return Ok(());
+            }
+            if let Turn::Stop = self.collect(&mut inputs, &mut out)? {
+                stopping = true;
+            }
+            self.settle(std::mem::take(&mut inputs), &mut out)?;
+        }
+    }
+
+    /// Waits for messages and takes those that are there.
+    fn collect(
+        &mut self,
+        inputs: &mut Vec<Input<Reply>>,
+        out: &mut Output<Reply>,
+    ) -> Result<Turn, RuntimeError> {
+        let first = match self.patience() {
+            Duration::ZERO => self.rx.try_recv().ok(),
+            patience => match self.rx.recv_timeout(patience) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(Turn::Stop),
+            },
+        };
+        let mut turn = Turn::Go;
+        let mut next = first;
+        let mut count = 0;
+        while let Some(message) = next {
+            if let Turn::Stop = self.take(message, inputs, out)? {
+                turn = Turn::Stop;
+            }
+            count += 1;
+            next = if count < MESSAGES_MAX { self.rx.try_recv().ok() } else { None };
+        }
+        self.attempts.act_on_due(self.clock.instant(), inputs);
+        if inputs.is_empty() {
+            inputs.push(Input::Tick);
+        }
+        Ok(turn)
+    }
+
+    fn take(
+        &mut self,
+        message: Message,
+        inputs: &mut Vec<Input<Reply>>,
+        out: &mut Output<Reply>,
+    ) -> Result<Turn, RuntimeError> {
+        match message {
+            Message::One(input) => {
+                self.note(&input);
+                inputs.push(input);
+            }
+            Message::Many(many) => {
+                self.waiting.fetch_sub(many.len(), Ordering::Relaxed);
+                inputs.extend(many);
+            }
+            Message::Committed(done) => {
+                let mut batch = done.batch;
+                batch.reset(done.through + 1);
+                self.batch.spare = Some(batch);
+                self.metrics.journal_synced.set(done.through);
+                let synced = Input::Synced { through: done.through };
+                // Released before anything new is decided: who waits is told first.
+                self.lp.step(self.clock.now(), [synced], out);
+            }
+            Message::Failed(error) => return Err(error),
+            Message::Stop => return Ok(Turn::Stop),
+        }
+        Ok(Turn::Go)
+    }
+
+    /// Inputs from outside take a place in the line; those of attempts and threads do not.
+    fn note(&mut self, input: &Input<Reply>) {
+        let from_outside = match input {
+            Input::Command { reply, .. } => matches!(reply, Some(Reply::One(_))),
+            Input::Submit { .. } | Input::Watch { .. } | Input::Read(_) => true,
+            Input::Synced { .. } | Input::Viewed { .. } | Input::Tick => false,
+        };
+        if from_outside {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.attempts.note_outcome(input);
+        }
+    }
+
+    /// Steps until no internal work is left, then lets out what may go.
+    fn settle(
+        &mut self,
+        first: Vec<Input<Reply>>,
+        out: &mut Output<Reply>,
+    ) -> Result<(), RuntimeError> {
+        let mut inputs = first;
+        for _ in 0..ROUNDS_MAX {
+            let now = self.clock.now();
+            self.lp.step(now, inputs.drain(..), out);
+            self.keep(out);
+            for (seq, effect) in out.internal.drain(..) {
+                self.attempts.begin(&self.lp, seq, effect, &mut inputs)?;
+            }
+            self.let_out(out, &mut inputs)?;
+            if inputs.is_empty() || self.batch.changes.len() >= self.records_max() {
+                break;
+            }
+        }
+        // What is left after so many rounds goes on in the next turn.
+        self.attempts.postpone(inputs);
+        Ok(())
+    }
+
+    fn keep(&mut self, out: &mut Output<Reply>) {
+        if out.appended.is_empty() {
+            return;
+        }
+        if self.batch.since.is_none() {
+            self.batch.since = Some(self.clock.instant());
+        }
+        for appended in &out.appended {
+            count_events(&self.metrics, &appended.change.events);
+        }
+        self.batch.changes.append(&mut out.appended);
+    }
+
+    fn let_out(
+        &mut self,
+        out: &mut Output<Reply>,
+        inputs: &mut Vec<Input<Reply>>,
+    ) -> Result<(), RuntimeError> {
+        let mut touched: Option<Arc<Lines>> = None;
+        for released in out.released.drain(..) {
+            match released {
+                Released::Effect(seq, effect) => self.attempts.begin(&self.lp, seq, effect, inputs)?,
+                Released::Deliver(deliver) => deliver(),
+                Released::Answer(Reply::One(tx), answer) => {
+                    // Nobody waits any more: the answer is in the journal all the same.
+                    let _ = tx.send(answer);
+                }
+                Released::Answer(Reply::Step(tx), answer) => {
+                    // The same.
+                    let _ = tx.send(answer);
+                }
+                Released::Answer(Reply::Line { line, lines }, answer) => {
+                    lines.put(line, answer);
+                    wake_previous(&mut touched, lines);
+                }
+            }
+        }
+        if let Some(lines) = touched {
+            lines.wake();
+        }
+        Ok(())
+    }
+
+    fn records_max(&self) -> usize {
+        self.settings.batch_records_max as usize
+    }
+
+    /// A batch closes when no internal work is in flight, or it has waited long enough, or it is
+    /// full; and only when the one before it is durable.
+    fn close_batch(&mut self) -> Result<(), RuntimeError> {
+        let Some(since) = self.batch.since else { return Ok(()) };
+        if self.batch.spare.is_none() {
+            return Ok(());
+        }
+        let full = self.batch.changes.len() >= self.records_max();
+        let waited = self.clock.instant().duration_since(since) >= self.settings.batch_wait;
+        if !(full || waited || self.attempts.internal_in_flight() == 0) {
+            return Ok(());
+        }
+        let Some(mut batch) = self.batch.spare.take() else { return Ok(()) };
+        let mut changes = std::mem::take(&mut self.batch.changes);
+        let mut encoded = 0;
+        for change in &changes {
+            match change.encode(&mut batch) {
+                Ok(_) => encoded += 1,
+                Err(error) if encoded > 0 && error.kind() == ark_os_store::ErrorKind::Exhausted => {
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.batch.changes = changes.split_off(encoded);
+        self.batch.since = (!self.batch.changes.is_empty()).then_some(since);
+        self.gauge();
+        self.committer.commit(Work { batch, changes })
+    }
+
+    /// How long to wait for a message.
+    fn patience(&self) -> Duration {
+        if self.attempts.has_postponed() || self.lp.state().interrupted().is_some() {
+            return Duration::ZERO;
+        }
+        let now = self.clock.instant();
+        let mut patience = IDLE;
+        if let (Some(since), true) = (self.batch.since, self.batch.spare.is_some()) {
+            patience = (since + self.settings.batch_wait).saturating_duration_since(now);
+        }
+        if let Some(due) = self.lp.next_timer() {
+            patience = patience.min(until(self.clock.now(), due));
+        }
+        if let Some(due) = self.attempts.next_due() {
+            patience = patience.min(due.saturating_duration_since(now));
+        }
+        patience
+    }
+
+    fn gauge(&self) {
+        let state = self.lp.state();
+        self.metrics.runs_live.set(state.live() as u64);
+        self.metrics.tasks_ready.set(state.queue().len() as u64);
+        self.metrics.tokens_in_use.set(u64::from(state.fleet().in_use()));
+    }
+}
+
+fn until(now: Time, due: Time) -> Duration {
+    due.since(now)
+}
+
+/// One waker for a run of answers to the same batch.
+fn wake_previous(touched: &mut Option<Arc<Lines>>, lines: Arc<Lines>) {
+    if touched.as_ref().is_some_and(|other| Arc::ptr_eq(other, &lines)) {
+        return;
+    }
+    if let Some(previous) = touched.replace(lines) {
+        previous.wake();
+    }
+}
+
+fn count_events(metrics: &Metrics, events: &[Event]) {
+    use ark_os_core::event::{AttemptEnd, RunEnd, Standing};
+    for event in events {
+        match event {
+            Event::RunAccepted(_) => metrics.runs_accepted.inc(),
+            Event::RunEnded(ended) => match ended.end {
+                RunEnd::Succeeded => metrics.runs_succeeded.inc(),
+                RunEnd::Failed => metrics.runs_failed.inc(),
+                RunEnd::Cancelled => metrics.runs_cancelled.inc(),
+            },
+            Event::AttemptStarted(_) => metrics.attempts.inc(),
+            Event::AttemptEnded(ended) => {
+                metrics.attempts_failed.inc();
+                match ended.end {
+                    AttemptEnd::Lost => metrics.attempts_lost.inc(),
+                    AttemptEnd::Refused => metrics.refused.inc(),
+                    _ => {}
+                }
+            }
+            Event::AgentStruck { .. } => metrics.refused.inc(),
+            Event::AgentChanged { standing: Standing::Restarting | Standing::Replaced, .. } => {
+                metrics.agent_restarts.inc();
+            }
+            _ => {}
+        }
+    }
+}

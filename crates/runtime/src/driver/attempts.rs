@@ -1,0 +1,293 @@
+//! Effects into work: attempts assembled and begun, waits, preparations, gatherings.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ark_os_core::command::{AttemptOutcome, FinishAttempt};
+use ark_os_core::effect::Effect;
+use ark_os_core::error::Failure;
+use ark_os_core::hash::Hash;
+use ark_os_core::ids::{AgentIx, PtId, SkillIx};
+use ark_os_core::limits::LEASE_MS;
+use ark_os_core::plan::Shape;
+use ark_os_core::{Command, State};
+use rustc_hash::FxHashMap;
+
+use crate::RuntimeError;
+use crate::data;
+use crate::kernel::{Input, Loop};
+use crate::reply::Reply;
+use crate::skills::{Cost, SkillSet};
+use crate::workers::{Assignment, Shop, Stop, Workers, work};
+
+/// A waiting attempt renews its lease when this much of it is over.
+const RENEW_AFTER: Duration = Duration::from_millis(LEASE_MS / 3);
+/// How long a stopped attempt may go on before its thread counts as hung.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Attempts under way in this process, and everything that begins them.
+pub(crate) struct Attempts {
+    skills: Arc<SkillSet>,
+    shop: Arc<Shop>,
+    workers: Workers,
+    /// Attempts that wait or work on a thread.
+    running: FxHashMap<PtId, Running>,
+    /// What is due when: the end of a wait, a renewal, the end of a stopped attempt's patience.
+    dues: BinaryHeap<Reverse<(Instant, u64, PtId)>>,
+    due_order: u64,
+    /// Pure attempts on threads: the batch waits for them a little.
+    internal: usize,
+    postponed: Vec<Input<Reply>>,
+}
+
+struct Running {
+    assignment: Assignment,
+    phase: Phase,
+    pure: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Until then it holds no thread.
+    Waits(Instant),
+    /// On a worker thread.
+    Works,
+    /// Told to stop and not back yet.
+    Stopped,
+}
+
+impl Attempts {
+    pub(crate) fn new(skills: Arc<SkillSet>, shop: Arc<Shop>, workers: Workers) -> Self {
+        Attempts {
+            skills,
+            shop,
+            workers,
+            running: FxHashMap::default(),
+            dues: BinaryHeap::new(),
+            due_order: 0,
+            internal: 0,
+            postponed: Vec::new(),
+        }
+    }
+
+    /// Pure attempts on threads.
+    pub(crate) fn internal_in_flight(&self) -> usize {
+        self.internal
+    }
+
+    /// Begins an effect; what comes of it at once is added to `inputs`.
+    pub(crate) fn begin(
+        &mut self,
+        lp: &Loop<Reply>,
+        seq: u64,
+        effect: Effect,
+        inputs: &mut Vec<Input<Reply>>,
+    ) -> Result<(), RuntimeError> {
+        let state = lp.state();
+        match effect {
+            Effect::RunAttempt { pt, agent, skill, attempt, .. } => {
+                self.attempt(state, Begun { pt, agent, skill, attempt, seq }, inputs);
+            }
+            Effect::StopAttempt { pt } => self.stop_attempt(pt),
+            Effect::Prepare { run, node, generation } => {
+                let Some(it) = state.run(run) else { return Ok(()) };
+                let result = data::prepare(it, node, &self.shop.payloads);
+                let command = Command::FinishPreparation { run, node, generation, result };
+                inputs.push(Input::Command { command, cause: seq, reply: None });
+            }
+            Effect::Gather { run, generation } => {
+                let Some(it) = state.run(run) else { return Ok(()) };
+                let result = data::gather(it, &self.shop.payloads);
+                let command = Command::FinishGathering { run, generation, result };
+                inputs.push(Input::Command { command, cause: seq, reply: None });
+            }
+            // The loop has told who waits.
+            Effect::AnnounceRun { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn attempt(&mut self, state: &State, begun: Begun, inputs: &mut Vec<Input<Reply>>) {
+        match self.assemble(state, &begun) {
+            Ok(Some(assignment)) => self.start(assignment, inputs),
+            Ok(None) => {}
+            Err(failure) => inputs.push(finish(&begun, failure)),
+        }
+    }
+
+    /// What an attempt needs; none: it was stopped before it began.
+    fn assemble(&self, state: &State, begun: &Begun) -> Result<Option<Assignment>, Failure> {
+        let pt = begun.pt;
+        let Some(run) = state.run(pt.run) else { return Ok(None) };
+        let active = run.task(pt.task).and_then(|task| task.active.as_ref());
+        if active.is_none_or(|active| active.fence != pt.fence) {
+            return Ok(None);
+        }
+        let skill = state.fleet().skill_info(begun.skill);
+        let skill = skill.and_then(|info| self.skills.find(&info.name)).ok_or_else(|| {
+            Failure::fatal("unknown_skill", "the skill is not on offer any more")
+        })?;
+        let input = data::input_of(run, pt.task, &self.shop.payloads)?;
+        let spec = run.spec(pt.task.node);
+        let items = match spec.map(|spec| &spec.shape) {
+            Some(Shape::Reduce(_)) => data::items_of(run, pt.task.node),
+            _ => Vec::new(),
+        };
+        Ok(Some(Assignment {
+            pt,
+            agent: begun.agent,
+            attempt: begun.attempt,
+            skill: skill.clone(),
+            input: input.json,
+            input_hash: input.hash,
+            items,
+            output_schema: spec.and_then(|spec| spec.output_schema.clone()),
+            stop: Arc::new(Stop::default()),
+            cause: begun.seq,
+        }))
+    }
+
+    fn start(&mut self, assignment: Assignment, inputs: &mut Vec<Input<Reply>>) {
+        let spec = assignment.skill.spec();
+        let pure = spec.class == crate::skills::EffectClass::Pure;
+        let delay = match assignment.skill.delay(&assignment.input) {
+            Ok(delay) => delay.filter(|delay| !delay.is_zero()),
+            // `run` meets the same fault and reports it.
+            Err(_) => None,
+        };
+        match (delay, spec.cost) {
+            (Some(delay), _) => {
+                let until = self.shop.clock.instant() + delay;
+                let pt = assignment.pt;
+                self.running.insert(pt, Running { assignment, phase: Phase::Waits(until), pure });
+                self.due(until.min(self.shop.clock.instant() + RENEW_AFTER), pt);
+            }
+            (None, Cost::Tiny) => inputs.push(work(&self.shop, &assignment)),
+            (None, Cost::Blocking) => self.hand_over(assignment, pure),
+        }
+    }
+
+    fn hand_over(&mut self, assignment: Assignment, pure: bool) {
+        self.internal += usize::from(pure);
+        self.workers.assign(assignment.clone());
+        self.running.insert(assignment.pt, Running { assignment, phase: Phase::Works, pure });
+    }
+
+    fn due(&mut self, at: Instant, pt: PtId) {
+        self.due_order += 1;
+        self.dues.push(Reverse((at, self.due_order, pt)));
+    }
+
+    /// When the next wait, renewal or patience ends.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.dues.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Acts on what is due; what comes of it is added to `inputs`.
+    pub(crate) fn act_on_due(&mut self, now: Instant, inputs: &mut Vec<Input<Reply>>) {
+        inputs.append(&mut self.postponed);
+        while self.next_due().is_some_and(|at| at <= now) {
+            let Some(Reverse((_, _, pt))) = self.dues.pop() else { return };
+            let Some(running) = self.running.get(&pt) else { continue };
+            match running.phase {
+                Phase::Waits(until) if until <= now => self.end_wait(pt, inputs),
+                Phase::Waits(until) => {
+                    let command = Command::RenewLease { pt, agent: running.assignment.agent };
+                    inputs.push(Input::Command { command, cause: 0, reply: None });
+                    self.due(until.min(now + RENEW_AFTER), pt);
+                }
+                Phase::Works => {}
+                Phase::Stopped => self.give_up(pt),
+            }
+        }
+    }
+
+    fn end_wait(&mut self, pt: PtId, inputs: &mut Vec<Input<Reply>>) {
+        let Some(running) = self.running.remove(&pt) else { return };
+        match running.assignment.skill.spec().cost {
+            Cost::Tiny => inputs.push(work(&self.shop, &running.assignment)),
+            Cost::Blocking => self.hand_over(running.assignment, running.pure),
+        }
+    }
+
+    fn stop_attempt(&mut self, pt: PtId) {
+        let Some(running) = self.running.get_mut(&pt) else { return };
+        running.assignment.stop.ask();
+        match running.phase {
+            Phase::Waits(_) => {
+                self.running.remove(&pt);
+            }
+            Phase::Works => {
+                running.phase = Phase::Stopped;
+                let at = self.shop.clock.instant() + STOP_PATIENCE;
+                self.due(at, pt);
+            }
+            Phase::Stopped => {}
+        }
+    }
+
+    /// A stopped attempt does not come back: its thread is written off and another hired.
+    fn give_up(&mut self, pt: PtId) {
+        let Some(running) = self.running.remove(&pt) else { return };
+        self.internal -= usize::from(running.pure);
+        tracing::warn!(task_id = %pt, "an attempt does not stop; its thread is given up");
+        if let Err(error) = self.workers.abandon(&running.assignment.stop) {
+            tracing::error!(error = %error, "no thread takes the place of one that hangs");
+        }
+    }
+
+    /// An attempt on a thread has come to its end.
+    pub(crate) fn note_outcome(&mut self, input: &Input<Reply>) {
+        let pt = match input {
+            Input::Command { command: Command::FinishAttempt(finish), .. } => finish.pt,
+            Input::Command { command: Command::LoseAttempt { pt, .. }, .. } => *pt,
+            _ => return,
+        };
+        if let Some(running) = self.running.remove(&pt) {
+            self.internal -= usize::from(running.pure);
+        }
+    }
+
+    /// Keeps inputs for the next turn.
+    pub(crate) fn postpone(&mut self, inputs: Vec<Input<Reply>>) {
+        self.postponed.extend(inputs);
+    }
+
+    /// Whether inputs wait for the next turn.
+    pub(crate) fn has_postponed(&self) -> bool {
+        !self.postponed.is_empty()
+    }
+
+    /// Everything is told to stop; threads that do not listen end with the process.
+    pub(crate) fn stop(&mut self) {
+        for running in self.running.values() {
+            running.assignment.stop.ask();
+        }
+        self.workers.stop();
+    }
+}
+
+/// An attempt that the core has started.
+struct Begun {
+    pt: PtId,
+    agent: AgentIx,
+    skill: SkillIx,
+    attempt: u32,
+    seq: u64,
+}
+
+/// The end of an attempt that could not even begin.
+fn finish(begun: &Begun, failure: Failure) -> Input<Reply> {
+    let finish = FinishAttempt {
+        pt: begun.pt,
+        agent: begun.agent,
+        outcome: AttemptOutcome::Failed(failure),
+        input: Hash::ZERO,
+        spent: ark_os_core::budget::Amounts::ZERO,
+        micros: 0,
+    };
+    let command = Command::FinishAttempt(Box::new(finish));
+    Input::Command { command, cause: begun.seq, reply: None }
+}

@@ -1,0 +1,338 @@
+//! The handle: what the rest of the program holds of a running instance. Cheap to clone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use ark_os_core::ids::RunId;
+use ark_os_core::payload::Payload;
+use ark_os_core::run::RunSummary;
+use ark_os_core::{Change, Command, Kind};
+use ark_os_store::Reader;
+use ark_os_store::views::Queries;
+use tokio::sync::{oneshot, watch};
+
+use crate::RuntimeError;
+use crate::kernel::{Answer, Input, Kernel, record};
+use crate::metrics::Metrics;
+use crate::reply::{Lines, Reply};
+use crate::settings::Settings;
+use crate::skills::SkillSet;
+use crate::submission::{RunRequest, Submissions};
+
+/// Inputs from outside that may wait for the loop at one time; beyond it callers are told to come
+/// back. At 100 000 a second this is half a second of work.
+pub const INPUTS_WAITING_MAX: usize = 50_000;
+/// Records that one page of a run's history holds.
+pub const EVENTS_PAGE_MAX: usize = 1_000;
+
+/// What goes to the loop's thread.
+pub(crate) enum Message {
+    /// One input.
+    One(Input<Reply>),
+    /// Several from outside.
+    Many(Vec<Input<Reply>>),
+    /// A batch is durable; here is its memory back.
+    Committed(crate::committer::Done),
+    /// The journal failed: stop.
+    Failed(RuntimeError),
+    /// Stop as soon as everything decided is durable.
+    Stop,
+}
+
+/// A running instance.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) tx: Sender<Message>,
+    /// Inputs from outside that the loop has not taken yet.
+    pub(crate) waiting: Arc<AtomicUsize>,
+    pub(crate) submissions: Submissions,
+    pub(crate) queries: Queries,
+    pub(crate) reader: Reader,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) settings: Settings,
+    pub(crate) skills: Arc<SkillSet>,
+    pub(crate) viewed: watch::Receiver<u64>,
+    pub(crate) stopped: watch::Receiver<Option<Stopped>>,
+}
+
+/// How an instance came to a stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was asked to.
+    Asked,
+    /// It failed; the message says how.
+    Failed(String),
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("settings", &self.shared.settings).finish_non_exhaustive()
+    }
+}
+
+/// A run that was accepted, durably.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its id.
+    pub run: RunId,
+    /// Whether its idempotency key had been used for the same request before.
+    pub existing: bool,
+}
+
+/// One record of a run's history.
+#[derive(Clone, Debug)]
+pub struct RecordedEvents {
+    /// Sequence number of the record: the cursor.
+    pub seq: u64,
+    /// Sequence of the record that caused it; 0: none.
+    pub cause: u64,
+    /// What it changed.
+    pub change: Change,
+}
+
+impl Handle {
+    /// Submits a run; returns when it is durably accepted.
+    ///
+    /// # Errors
+    /// The request is wrong (with every place), refused, or there is too much to do.
+    pub async fn submit(&self, request: RunRequest) -> Result<Submitted, RuntimeError> {
+        let submission = Box::new(self.shared.submissions.prepare(request)?);
+        let (tx, rx) = oneshot::channel();
+        let accepted = Some(Reply::One(tx));
+        self.send(Input::Submit { submission, accepted, over: None })?;
+        accepted_answer(answer(rx).await?)
+    }
+
+    /// Submits a run and waits until it is over or parked, at most `patience`. The run is durably
+    /// accepted in any case; the summary is there if it ended in time.
+    ///
+    /// # Errors
+    /// As `submit`.
+    pub async fn submit_and_wait(
+        &self,
+        request: RunRequest,
+        patience: Duration,
+    ) -> Result<(Submitted, Option<Arc<RunSummary>>), RuntimeError> {
+        let submission = Box::new(self.shared.submissions.prepare(request)?);
+        let (tx, rx) = oneshot::channel();
+        let (over_tx, over_rx) = oneshot::channel();
+        let (accepted, over) = (Some(Reply::One(tx)), Some(Reply::One(over_tx)));
+        self.send(Input::Submit { submission, accepted, over })?;
+        let submitted = accepted_answer(answer(rx).await?)?;
+        let over = match tokio::time::timeout(patience, answer(over_rx)).await {
+            Ok(over) => Some(over_answer(over?)?),
+            Err(_) => None,
+        };
+        Ok((submitted, over))
+    }
+
+    /// Submits the lines of a batch. Each is answered through `lines` under its number: when it is
+    /// durably accepted or, with `until_over`, when it is over or parked. Lines that are wrong are
+    /// answered too.
+    ///
+    /// # Errors
+    /// The instance is gone or has too much to do; then no line of this call was taken.
+    pub fn submit_lines(
+        &self,
+        requests: Vec<(u32, RunRequest)>,
+        lines: &Arc<Lines>,
+        until_over: bool,
+    ) -> Result<(), RuntimeError> {
+        let mut inputs = Vec::with_capacity(requests.len());
+        let mut refused = Vec::new();
+        for (line, request) in requests {
+            match self.shared.submissions.prepare(request) {
+                Ok(submission) => {
+                    let reply = Some(Reply::Line { line, lines: lines.clone() });
+                    let (accepted, over) = if until_over { (None, reply) } else { (reply, None) };
+                    inputs.push(Input::Submit { submission: Box::new(submission), accepted, over });
+                }
+                Err(error) => refused.push((line, error)),
+            }
+        }
+        self.send_many(inputs)?;
+        for (line, error) in refused {
+            lines.refuse(line, error);
+        }
+        Ok(())
+    }
+
+    /// Waits until a run is over or parked, at most `patience`; none: it is still under way.
+    ///
+    /// # Errors
+    /// There is no such run, or the instance is gone.
+    pub async fn wait(
+        &self,
+        run: RunId,
+        patience: Duration,
+    ) -> Result<Option<Arc<RunSummary>>, RuntimeError> {
+        let (tx, rx) = oneshot::channel();
+        self.send(Input::Watch { run, over: Reply::One(tx) })?;
+        match tokio::time::timeout(patience, answer(rx)).await {
+            Ok(over) => over_answer(over?).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Carries out a command; returns when it is durable.
+    ///
+    /// # Errors
+    /// The command is refused, or the instance is gone.
+    pub async fn command(&self, command: Command) -> Result<(), RuntimeError> {
+        let (tx, rx) = oneshot::channel();
+        self.send(Input::Command { command, cause: 0, reply: Some(Reply::One(tx)) })?;
+        match answer(rx).await? {
+            Answer::Rejected(rejected) => Err(rejected.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at the state; returns what was seen once it is durable.
+    ///
+    /// # Errors
+    /// The instance is gone or has too much to do.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Kernel) -> T + Send + 'static,
+    ) -> Result<T, RuntimeError> {
+        let (tx, rx) = oneshot::channel();
+        self.send(Input::Read(Box::new(move |kernel| {
+            let seen = look(kernel);
+            Box::new(move || {
+                // Nobody waits any more: nothing to deliver.
+                let _ = tx.send(seen);
+            })
+        })))?;
+        rx.await.map_err(|_| RuntimeError::closed())
+    }
+
+    /// A page of a run's history after a record, oldest first, at most `limit` records.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    pub fn history(
+        &self,
+        run: RunId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvents>, RuntimeError> {
+        let limit = limit.min(EVENTS_PAGE_MAX);
+        let records = self.shared.queries.records_of(run, after, limit)?;
+        let read = |seq: u64| {
+            let owned = self.shared.reader.read(seq)?;
+            let record = owned.record()?;
+            let change = record::decode(&record)?;
+            Ok(RecordedEvents { seq, cause: record.header.cause, change })
+        };
+        records.into_iter().map(read).collect()
+    }
+
+    /// The bytes of a payload, wherever they lie.
+    ///
+    /// # Errors
+    /// A blob is missing or damaged.
+    pub fn load(&self, payload: &Payload) -> Result<Arc<[u8]>, RuntimeError> {
+        self.shared.submissions.payloads.load(payload).map_err(|error| {
+            RuntimeError::new(Kind::Unavailable, "blob_unreadable", error.to_string())
+        })
+    }
+
+    /// Queries over the views.
+    pub fn queries(&self) -> &Queries {
+        &self.shared.queries
+    }
+
+    /// The newest record that the views show; changes as they follow.
+    pub fn viewed(&self) -> watch::Receiver<u64> {
+        self.shared.viewed.clone()
+    }
+
+    /// Counters and gauges.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// How the instance is run.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// The native skills.
+    pub fn skills(&self) -> &SkillSet {
+        &self.shared.skills
+    }
+
+    /// Asks the loop to stop once everything decided is durable; see [`Handle::stopped`].
+    pub fn stop(&self) {
+        // A loop that is gone has stopped.
+        let _ = self.shared.tx.send(Message::Stop);
+    }
+
+    /// Waits until the instance has stopped, and tells how.
+    pub async fn stopped(&self) -> Stopped {
+        let mut stopped = self.shared.stopped.clone();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(how) => how.clone().unwrap_or(Stopped::Asked),
+            Err(_) => Stopped::Failed("the loop's thread is gone".to_owned()),
+        }
+    }
+
+    fn send(&self, input: Input<Reply>) -> Result<(), RuntimeError> {
+        self.take_places(1)?;
+        self.shared.tx.send(Message::One(input)).map_err(|_| RuntimeError::closed())
+    }
+
+    fn send_many(&self, inputs: Vec<Input<Reply>>) -> Result<(), RuntimeError> {
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        self.take_places(inputs.len())?;
+        self.shared.tx.send(Message::Many(inputs)).map_err(|_| RuntimeError::closed())
+    }
+
+    /// INVARIANT I18: too much to do is told to the caller before anything is taken.
+    fn take_places(&self, count: usize) -> Result<(), RuntimeError> {
+        let before = self.shared.waiting.fetch_add(count, Ordering::Relaxed);
+        if before + count > INPUTS_WAITING_MAX && before > 0 {
+            self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.shared.metrics.overloaded.inc();
+            return Err(RuntimeError::new(
+                Kind::Exhausted,
+                "overloaded",
+                "take more work now: too many requests wait",
+            )
+            .with_hint("try again in a moment; nothing that was accepted is lost"));
+        }
+        Ok(())
+    }
+}
+
+async fn answer(rx: oneshot::Receiver<Answer>) -> Result<Answer, RuntimeError> {
+    rx.await.map_err(|_| RuntimeError::closed())
+}
+
+fn accepted_answer(answer: Answer) -> Result<Submitted, RuntimeError> {
+    match answer {
+        Answer::Accepted { run, existing } => Ok(Submitted { run, existing }),
+        Answer::Rejected(rejected) => Err(rejected.into()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn over_answer(answer: Answer) -> Result<Arc<RunSummary>, RuntimeError> {
+    match answer {
+        Answer::Over(summary) => Ok(summary),
+        Answer::Rejected(rejected) => Err(rejected.into()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn unexpected(answer: &Answer) -> RuntimeError {
+    RuntimeError::new(Kind::Internal, "internal", format!("read the loop's answer {answer:?}"))
+}

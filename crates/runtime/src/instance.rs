@@ -1,0 +1,342 @@
+//! An instance: opens the data directory, replays the journal, starts the threads.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ark_os_core::authority::{Authority, Grant, RevocationId, Scopes};
+use ark_os_core::event::{InstanceStarted, Intake};
+use ark_os_core::fleet::SkillInfo;
+use ark_os_core::limits::AGENTS_MAX;
+use ark_os_core::plan::EffectClass;
+use ark_os_core::rules::{BuiltinRules, Rules};
+use ark_os_core::text::Text;
+use ark_os_core::{Command, Kind, State};
+use ark_os_store::views::{Follower, Queries, Views, ViewsOptions};
+use ark_os_store::{Blobs, DataLock, DiskFiles, Files, Journal, LedgerKey, Recovered};
+use tokio::sync::watch;
+
+use crate::RuntimeError;
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::data::{BlobSource, Catalogue, Payloads, Schemas};
+use crate::driver::{Attempts, Driver, Forming};
+use crate::follower;
+use crate::handle::{Handle, Message, Shared, Stopped};
+use crate::kernel::record::{Appended, decode};
+use crate::kernel::{Input, Loop};
+use crate::metrics::Metrics;
+use crate::plans::Plans;
+use crate::settings::Settings;
+use crate::skills::{self, SkillSet};
+use crate::submission::Submissions;
+use crate::threads::spawn;
+use crate::workers::{Shop, Workers};
+
+/// The name under which the journal signs its checkpoints.
+const ORIGIN: &str = "ark-os/journal";
+/// The views' file in the data directory.
+pub const VIEWS_FILE: &str = "views.db";
+/// Records that the views take in one transaction while they catch up.
+const CATCH_UP: usize = 4_096;
+/// The effectful scopes that the local operator holds; everything else is `*`.
+const OPERATOR_SCOPES: [&str; 1] = ["*"];
+
+/// What an instance is made of, besides its settings.
+#[derive(Clone)]
+pub struct Components {
+    /// The skills of its native agents.
+    pub skills: SkillSet,
+    /// The rules in force.
+    pub rules: Arc<dyn Rules>,
+    /// Scopes of the local operator, under whose authority runs are submitted.
+    pub operator: Scopes,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for Components {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Components").field("skills", &self.skills).finish_non_exhaustive()
+    }
+}
+
+impl Components {
+    /// The built-in skills under the built-in rules.
+    pub fn builtin() -> Self {
+        Components {
+            skills: SkillSet::builtin(),
+            rules: Arc::new(BuiltinRules),
+            operator: Scopes::parse(OPERATOR_SCOPES).unwrap_or_default(),
+            clock: Clock,
+        }
+    }
+}
+
+/// A running instance: dropping it without [`Instance::stop`] is like a crash.
+#[derive(Debug)]
+pub struct Instance {
+    handle: Handle,
+    threads: Vec<JoinHandle<()>>,
+    _lock: DataLock,
+}
+
+/// What was found when the journal was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Records in the journal.
+    pub records: u64,
+    /// Runs that were in flight.
+    pub live: usize,
+}
+
+impl Instance {
+    /// Opens the data directory, making it if need be, and starts. Runs in flight go on.
+    ///
+    /// # Errors
+    /// The directory is in use, damaged, or cannot be written; the settings are out of range.
+    pub fn start(settings: Settings, components: Components) -> Result<Self, RuntimeError> {
+        if settings.agents == 0 || settings.agents > AGENTS_MAX {
+            let message = format!("start with {} agents", settings.agents);
+            return Err(RuntimeError::new(Kind::Invalid, "agents_out_of_range", message)
+                .with_hint(format!("a fleet has 1 to {AGENTS_MAX} agents")));
+        }
+        let directory = open_directory(&settings.data_dir)?;
+        let lock = DataLock::acquire(&settings.data_dir)?;
+        let key = LedgerKey::load_or_generate(&*directory, ORIGIN)?;
+        let segments = ark_os_store::Settings { segment_bytes: settings.segment_bytes };
+        let (journal, recovered) = Journal::open(directory.clone(), segments, key)?;
+        let views =
+            Views::open(&settings.data_dir.join(VIEWS_FILE), ViewsOptions::default())?;
+        let position = views.position()?;
+        let (mut follower, queries) = views.split()?;
+        let state = replay(recovered, position, &mut follower)?;
+        let blobs: Arc<dyn BlobSource> = Arc::new(Blobs::open(directory)?);
+        let parts = Parts { settings, components, journal, follower, queries, state, blobs };
+        let (handle, threads) = parts.start()?;
+        Ok(Instance { handle, threads, _lock: lock })
+    }
+
+    /// What the rest of the program holds of it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Takes nothing new and starts nothing more; returns when what runs is over, or after
+    /// `patience`. Whether everything came to its end.
+    ///
+    /// # Errors
+    /// The instance is gone.
+    pub async fn drain(&self, patience: Duration) -> Result<bool, RuntimeError> {
+        self.handle.drain(patience).await
+    }
+
+    /// Stops when everything decided is durable, with a checkpoint over all of it. What runs is
+    /// told to stop and goes on at the next start.
+    ///
+    /// # Errors
+    /// The journal failed on the way.
+    pub fn stop(self) -> Result<(), RuntimeError> {
+        self.handle.stop();
+        for thread in self.threads {
+            thread.join().map_err(|_| RuntimeError::closed())?;
+        }
+        let stopped = self.handle.shared.stopped.borrow().clone();
+        match stopped {
+            Some(Stopped::Failed(message)) => {
+                Err(RuntimeError::new(Kind::Unavailable, "journal_failed", message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Handle {
+    /// Takes nothing new and starts nothing more; returns when what runs is over, or after
+    /// `patience`. Whether everything came to its end.
+    ///
+    /// # Errors
+    /// The instance is gone.
+    pub async fn drain(&self, patience: Duration) -> Result<bool, RuntimeError> {
+        let reason = Text::from("shutdown");
+        self.command(Command::SetIntake { intake: Intake::Draining, reason }).await?;
+        let mut viewed = self.viewed();
+        let idle = async {
+            loop {
+                if self.read(|kernel| kernel.state().fleet().in_use()).await? == 0 {
+                    return Ok(true);
+                }
+                // Every end of an attempt is a record, and every record reaches the views.
+                if viewed.changed().await.is_err() {
+                    return Err(RuntimeError::closed());
+                }
+            }
+        };
+        tokio::time::timeout(patience, idle).await.unwrap_or(Ok(false))
+    }
+}
+
+fn open_directory(path: &Path) -> Result<Arc<dyn Files>, RuntimeError> {
+    std::fs::create_dir_all(path).map_err(|error| {
+        let message = format!("make the data directory `{}`: {error}", path.display());
+        RuntimeError::new(Kind::Unavailable, "data_directory_unusable", message)
+            .with_hint("choose another with --data-dir")
+            .with_source(error)
+    })?;
+    let unusable = |error: std::io::Error| {
+        let message = format!("open the data directory `{}`: {error}", path.display());
+        RuntimeError::new(Kind::Unavailable, "data_directory_unusable", message).with_source(error)
+    };
+    Ok(Arc::new(DiskFiles::new(path).map_err(unusable)?))
+}
+
+/// The state that the journal tells; the views catch up on the way.
+fn replay(
+    mut recovered: Recovered,
+    position: u64,
+    follower: &mut Follower,
+) -> Result<State, RuntimeError> {
+    let mut state = State::default();
+    let mut effects = Vec::new();
+    let mut behind = Vec::new();
+    while let Some(record) = recovered.next()? {
+        let change = decode(&record)?;
+        state.apply(&change, &mut effects);
+        // What they asked for was done before the crash, or is asked again by the recovery.
+        effects.clear();
+        if record.seq > position {
+            let namespace = Text::from(record.header.namespace);
+            behind.push(Appended { seq: record.seq, cause: record.header.cause, namespace, change });
+        }
+        if behind.len() >= CATCH_UP {
+            follower::follow(follower, &behind)?;
+            behind.clear();
+        }
+    }
+    if !behind.is_empty() {
+        follower::follow(follower, &behind)?;
+    }
+    Ok(state)
+}
+
+/// Everything at hand when the threads are about to start.
+struct Parts {
+    settings: Settings,
+    components: Components,
+    journal: Journal,
+    follower: Follower,
+    queries: Queries,
+    state: State,
+    blobs: Arc<dyn BlobSource>,
+}
+
+impl Parts {
+    fn start(self) -> Result<(Handle, Vec<JoinHandle<()>>), RuntimeError> {
+        let (tx, rx) = channel();
+        let (viewed_tx, viewed) = watch::channel(self.journal.next_seq() - 1);
+        let (stopped_tx, stopped) = watch::channel(None);
+        let metrics = Arc::new(Metrics::default());
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let shop = Arc::new(Shop {
+            payloads: Arc::new(Payloads::new(self.blobs.clone())),
+            schemas: Arc::new(Schemas::new()),
+            to_loop: tx.clone(),
+            metrics: metrics.clone(),
+            clock: self.components.clock,
+        });
+        let skills = Arc::new(self.components.skills.clone());
+        let newest = self.journal.next_seq() - 1;
+        let reader = self.journal.reader();
+        let started = instance_started(&self.settings, &self.components);
+        let grant = Arc::new(operator_grant(&self.components));
+        let shared = Shared {
+            tx: tx.clone(),
+            waiting: waiting.clone(),
+            submissions: Submissions {
+                clock: self.components.clock,
+                grant,
+                plans: Plans::new(Catalogue::new(&skills)),
+                payloads: shop.payloads.clone(),
+                schemas: shop.schemas.clone(),
+            },
+            queries: self.queries,
+            reader,
+            metrics: metrics.clone(),
+            settings: self.settings.clone(),
+            skills: skills.clone(),
+            viewed,
+            stopped,
+        };
+        metrics.agents.set(u64::from(self.settings.agents));
+        let clock = self.components.clock;
+        let (committer, changes) =
+            Committer::start(self.journal, tx.clone(), metrics.clone(), clock)?;
+        let views = follower::start(self.follower, changes, tx.clone(), viewed_tx, metrics.clone())?;
+        let workers = Workers::start(worker_count(&self.settings), shop.clone())?;
+        let driver = Driver {
+            lp: Loop::new(self.state, self.components.rules.clone(), newest),
+            rx,
+            waiting,
+            committer,
+            attempts: Attempts::new(skills, shop, workers),
+            settings: self.settings,
+            clock,
+            metrics,
+            stopped: stopped_tx,
+            batch: Forming::new(newest + 1),
+        };
+        begin(&tx, started)?;
+        let looping = spawn("ark-loop", move || driver.run())?;
+        Ok((Handle { shared: Arc::new(shared) }, vec![looping, views]))
+    }
+}
+
+/// The first thing that the loop takes.
+fn begin(tx: &Sender<Message>, started: InstanceStarted) -> Result<(), RuntimeError> {
+    let command = Command::StartInstance(Box::new(started));
+    let input = Input::Command { command, cause: 0, reply: None };
+    tx.send(Message::One(input)).map_err(|_| RuntimeError::closed())
+}
+
+fn instance_started(settings: &Settings, components: &Components) -> InstanceStarted {
+    let skills = components.skills.iter().map(|skill| SkillInfo {
+        name: Text::from(skill.spec().name),
+        class: class_of(skill.spec().class),
+        concurrency_max: None,
+    });
+    InstanceStarted {
+        version: Text::from(env!("CARGO_PKG_VERSION")),
+        mode: settings.mode,
+        agents: settings.agents,
+        skills: skills.collect(),
+        agent_concurrency: settings.agent_concurrency,
+        concurrent_tasks_max: settings.concurrent_tasks_max,
+        task_timeout_ms: u64::try_from(settings.task_timeout.as_millis()).unwrap_or(u64::MAX),
+        rules: components.rules.hash(),
+        namespace_budget: settings.namespace_budget,
+    }
+}
+
+fn class_of(class: skills::EffectClass) -> EffectClass {
+    match class {
+        skills::EffectClass::Pure => EffectClass::Pure,
+        skills::EffectClass::Read => EffectClass::Read,
+        skills::EffectClass::Idempotent => EffectClass::Idempotent,
+    }
+}
+
+/// Who holds the instance's token acts as its local operator.
+fn operator_grant(components: &Components) -> Grant {
+    let id = RevocationId::derive(&[b"local-operator"]);
+    Grant::new(Authority::root(Text::from("local-operator"), components.operator.clone(), id))
+}
+
+fn worker_count(settings: &Settings) -> usize {
+    match settings.workers {
+        0 => std::thread::available_parallelism().map_or(2, usize::from).max(2),
+        workers => workers,
+    }
+}

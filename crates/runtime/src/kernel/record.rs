@@ -1,0 +1,73 @@
+//! A change as a journal record, and back.
+
+use ark_os_core::effect::Effect;
+use ark_os_core::ids::RunId;
+use ark_os_core::text::Text;
+use ark_os_core::time::Time;
+use ark_os_core::{Change, Event, State};
+use ark_os_store::{Batch, Record, RecordHeader, StoreError};
+
+/// Namespace of the records that belong to no run.
+const INSTANCE: &str = "";
+
+/// A change on its way into the journal.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// Its sequence number.
+    pub seq: u64,
+    /// The record whose effect led to it; 0: none.
+    pub cause: u64,
+    /// The tenant of its run; empty: the instance's own.
+    pub namespace: Text,
+    /// What changed.
+    pub change: Change,
+}
+
+impl Appended {
+    /// Appends it to a batch.
+    ///
+    /// # Errors
+    /// The batch is full, or the record is larger than a record may be.
+    pub fn encode(&self, batch: &mut Batch) -> Result<u64, StoreError> {
+        let header = RecordHeader {
+            namespace: &self.namespace,
+            run: self.change.run.map(RunId::to_bytes),
+            cause: self.cause,
+            time_ms: self.change.at.0,
+            ..RecordHeader::default()
+        };
+        batch.push(&header, |out| {
+            // Writing into a Vec cannot fail.
+            let _ = minicbor::encode(&self.change.events, out);
+        })
+    }
+}
+
+/// Reads a record back.
+///
+/// # Errors
+/// The body is not a list of events that this version knows.
+pub fn decode(record: &Record<'_>) -> Result<Change, StoreError> {
+    let events: Vec<Event> = minicbor::decode(record.body).map_err(|error| {
+        StoreError::new(
+            ark_os_store::ErrorKind::Corrupt,
+            format!("read the events of record {}: {error}", record.seq),
+        )
+    })?;
+    let run = record.header.run.map(RunId::from_bytes);
+    Ok(Change { run, at: Time(record.header.time_ms), events })
+}
+
+/// The tenant of the run that a change is about. A run that the change ended has left the state;
+/// its announcement still names it.
+pub(super) fn namespace_of(state: &State, change: &Change, effects: &[Effect]) -> Text {
+    let Some(run) = change.run else { return Text::from(INSTANCE) };
+    if let Some(run) = state.run(run) {
+        return run.namespace.clone();
+    }
+    let announced = effects.iter().find_map(|effect| match effect {
+        Effect::AnnounceRun { summary } => Some(summary.namespace.clone()),
+        _ => None,
+    });
+    announced.unwrap_or_else(|| Text::from(INSTANCE))
+}

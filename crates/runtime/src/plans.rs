@@ -1,0 +1,94 @@
+//! Plans from requests: parsed and validated once, then shared by the digest of their text.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ark_os_core::Kind;
+use ark_os_core::hash::Hash;
+use ark_os_core::manifest::{self, Findings};
+use ark_os_core::plan::Workflow;
+use rustc_hash::FxHashMap;
+use serde_json::{Value, json};
+
+use crate::RuntimeError;
+use crate::data::Catalogue;
+use crate::error::Place;
+use crate::submission::{PlanRequest, TaskRequest};
+
+/// Plans kept ready; when there are more, all are forgotten and made again on demand.
+const PLANS_KEPT_MAX: usize = 4_096;
+
+/// Parsed plans.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    catalogue: Catalogue,
+    known: Mutex<FxHashMap<Hash, Arc<Workflow>>>,
+}
+
+impl Plans {
+    pub(crate) fn new(catalogue: Catalogue) -> Self {
+        Plans { catalogue, known: Mutex::default() }
+    }
+
+    /// The plan of a request.
+    pub(crate) fn plan(&self, request: &PlanRequest) -> Result<Arc<Workflow>, RuntimeError> {
+        let name = match request {
+            PlanRequest::Task(TaskRequest { skill, options: None }) => {
+                Hash::of_parts(&[b"task", skill.as_bytes()])
+            }
+            PlanRequest::Task(TaskRequest { skill, options: Some(options) }) => {
+                Hash::of_parts(&[b"task", skill.as_bytes(), options.to_string().as_bytes()])
+            }
+            PlanRequest::Workflow(value) => {
+                Hash::of_parts(&[b"workflow", value.to_string().as_bytes()])
+            }
+        };
+        if let Some(plan) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(plan.clone());
+        }
+        let plan = self.parse(request)?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= PLANS_KEPT_MAX {
+            known.clear();
+        }
+        known.insert(name, plan.clone());
+        Ok(plan)
+    }
+
+    fn parse(&self, request: &PlanRequest) -> Result<Arc<Workflow>, RuntimeError> {
+        match request {
+            PlanRequest::Task(task) => {
+                let options = task.options.clone().unwrap_or(Value::Null);
+                manifest::single_task(&task.skill, &options, &self.catalogue).map_err(invalid)
+            }
+            PlanRequest::Workflow(value) => {
+                let document = match value.get("workflows") {
+                    Some(_) => value.clone(),
+                    None => json!({ "workflows": [value] }),
+                };
+                let parsed = manifest::parse(&document, &self.catalogue).map_err(invalid)?;
+                let mut workflows = parsed.workflows.into_iter();
+                match (workflows.next(), workflows.next()) {
+                    (Some(workflow), None) => Ok(workflow),
+                    _ => Err(RuntimeError::new(
+                        Kind::Invalid,
+                        "workflow_ambiguous",
+                        "run a manifest that does not have exactly one workflow",
+                    )
+                    .with_hint("name the workflow to run, or give just that one")),
+                }
+            }
+        }
+    }
+}
+
+fn invalid(findings: Findings) -> RuntimeError {
+    let more = findings.more();
+    let places = findings.as_slice().iter().map(|finding| Place {
+        pointer: finding.pointer.clone(),
+        message: finding.message.clone(),
+        hint: finding.hint.clone(),
+    });
+    let count = findings.as_slice().len() + more;
+    RuntimeError::new(Kind::Invalid, "manifest_invalid", format!("accept the plan: {count} findings"))
+        .with_places(places.collect())
+}

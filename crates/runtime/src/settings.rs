@@ -1,0 +1,53 @@
+//! Settings of an instance: plain data. Components (clock, skills, rules) are arguments.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ark_os_core::budget::Amounts;
+use ark_os_core::rules::Mode;
+
+/// How an instance is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where journal, blobs, views and keys lie.
+    pub data_dir: PathBuf,
+    /// Size of the fleet.
+    pub agents: u32,
+    /// How risky steps are treated.
+    pub mode: Mode,
+    /// Attempts that one agent may have under way.
+    pub agent_concurrency: u32,
+    /// Attempts of the whole instance at one time.
+    pub concurrent_tasks_max: u32,
+    /// Time for one attempt where its task does not say.
+    pub task_timeout: Duration,
+    /// What each namespace may use up.
+    pub namespace_budget: Amounts,
+    /// Space reserved for a journal segment.
+    pub segment_bytes: u64,
+    /// How long a batch may wait for work that is in flight.
+    pub batch_wait: Duration,
+    /// Records of one batch.
+    pub batch_records_max: u32,
+    /// Worker threads; 0: one a processor, at least two.
+    pub workers: usize,
+}
+
+impl Settings {
+    /// The defaults, for a data directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Settings {
+            data_dir: data_dir.into(),
+            agents: 100,
+            mode: Mode::Supervised,
+            agent_concurrency: 4,
+            concurrent_tasks_max: 1_000,
+            task_timeout: Duration::from_secs(300),
+            namespace_budget: Amounts::UNLIMITED,
+            segment_bytes: 64 << 20,
+            batch_wait: Duration::from_micros(200),
+            batch_records_max: 16_384,
+            workers: 0,
+        }
+    }
+}

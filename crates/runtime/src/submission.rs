@@ -1,0 +1,185 @@
+//! From what a caller asks for to a run that the core can accept: plan, input, budget, key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ark_os_core::Kind;
+use ark_os_core::authority::Grant;
+use ark_os_core::budget::Amounts;
+use ark_os_core::command::SubmitRun;
+use ark_os_core::event::SubmissionKey;
+use ark_os_core::hash::Hash;
+use ark_os_core::ids::RunId;
+use ark_os_core::limits::KEY_BYTES_MAX;
+use ark_os_core::manifest::with_defaults;
+use ark_os_core::plan::Workflow;
+use ark_os_core::priority::Priority;
+use ark_os_core::text::Text;
+use serde_json::Value;
+
+use crate::RuntimeError;
+use crate::clock::Clock;
+use crate::data::{Payloads, Schemas};
+use crate::error::Place;
+
+/// Bytes of a run's input, inline or not.
+pub const INPUT_BYTES_MAX: usize = 64 << 20;
+
+/// A task that is a run of its own.
+#[derive(Clone, Debug, Default)]
+pub struct TaskRequest {
+    /// The skill that it needs.
+    pub skill: String,
+    /// Timeout, deadline, retry, budget, output schema: as in a manifest's task.
+    pub options: Option<Value>,
+}
+
+/// What a run executes.
+#[derive(Clone, Debug)]
+pub enum PlanRequest {
+    /// A single task.
+    Task(TaskRequest),
+    /// A workflow as in a manifest, or a whole manifest with just one.
+    Workflow(Value),
+}
+
+/// A run that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// The tenant.
+    pub namespace: Text,
+    /// What it executes.
+    pub plan: PlanRequest,
+    /// Its input as JSON text.
+    pub input: Vec<u8>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Time for the whole of it.
+    pub deadline: Option<Duration>,
+    /// Its account.
+    pub budget: Option<Amounts>,
+    /// Idempotency key.
+    pub key: Option<String>,
+}
+
+impl RunRequest {
+    /// A single task with this input, and the defaults of everything else.
+    pub fn task(skill: &str, input: Vec<u8>) -> Self {
+        let task = TaskRequest { skill: skill.to_owned(), options: None };
+        RunRequest::new(PlanRequest::Task(task), input)
+    }
+
+    /// A plan with this input, and the defaults of everything else.
+    pub fn new(plan: PlanRequest, input: Vec<u8>) -> Self {
+        RunRequest {
+            namespace: Text::from("default"),
+            plan,
+            input,
+            priority: Priority::Normal,
+            deadline: None,
+            budget: None,
+            key: None,
+        }
+    }
+}
+
+/// Turns requests into submissions: on the caller's thread, so that the loop only decides.
+#[derive(Debug)]
+pub(crate) struct Submissions {
+    pub(crate) clock: Clock,
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) plans: crate::plans::Plans,
+    pub(crate) payloads: Arc<Payloads>,
+    pub(crate) schemas: Arc<Schemas>,
+}
+
+impl Submissions {
+    pub(crate) fn prepare(&self, request: RunRequest) -> Result<SubmitRun, RuntimeError> {
+        if request.input.len() > INPUT_BYTES_MAX {
+            let message = format!("the input has more than {INPUT_BYTES_MAX} bytes");
+            return Err(RuntimeError::new(Kind::Invalid, "input_too_large", message));
+        }
+        let workflow = self.plans.plan(&request.plan)?;
+        let key = request.key.as_deref().map(|key| submission_key(key, &workflow, &request));
+        let input = self.check_input(&workflow, request.input)?;
+        let now = self.clock.now();
+        let run = RunId(uuid_v7());
+        let payload = self.payloads.save(input).map_err(|failure| {
+            RuntimeError::new(Kind::Unavailable, "blob_not_stored", failure.to_string())
+        })?;
+        Ok(SubmitRun {
+            run,
+            namespace: request.namespace,
+            workflow,
+            input: payload,
+            grant: self.grant.clone(),
+            priority: request.priority,
+            deadline: request.deadline.map(|time| now.plus(millis(time))),
+            budget: request.budget,
+            seed: run.0 as u64,
+            key: key.transpose()?,
+        })
+    }
+
+    /// The input with the schema's defaults filled in, which it then has to fit.
+    fn check_input(&self, workflow: &Workflow, input: Vec<u8>) -> Result<Vec<u8>, RuntimeError> {
+        let invalid = |pointer: String, message: String| Place {
+            pointer: format!("/input{pointer}"),
+            message,
+            hint: None,
+        };
+        let wrong = |places: Vec<Place>| {
+            let message = "accept the input: it does not fit its schema";
+            RuntimeError::new(Kind::Invalid, "input_invalid", message).with_places(places)
+        };
+        let Some(schema) = &workflow.input_schema else {
+            return match serde_json::from_slice::<serde::de::IgnoredAny>(&input) {
+                Ok(_) => Ok(input),
+                Err(error) => Err(wrong(vec![invalid(String::new(), error.to_string())])),
+            };
+        };
+        let value: Value = serde_json::from_slice(&input)
+            .map_err(|error| wrong(vec![invalid(String::new(), error.to_string())]))?;
+        let filled = match serde_json::from_str(schema) {
+            Ok(schema) => with_defaults(&schema, value).to_string().into_bytes(),
+            Err(_) => input,
+        };
+        self.schemas.validate(schema, &filled).map_err(|violations| {
+            let places = violations.into_iter().map(|it| invalid(it.pointer, it.message));
+            wrong(places.collect())
+        })?;
+        Ok(filled)
+    }
+}
+
+fn submission_key(
+    key: &str,
+    workflow: &Workflow,
+    request: &RunRequest,
+) -> Result<SubmissionKey, RuntimeError> {
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || key.chars().any(char::is_control) {
+        let message = format!("an idempotency key has 1 to {KEY_BYTES_MAX} printable characters");
+        return Err(RuntimeError::new(Kind::Invalid, "key_invalid", message));
+    }
+    let deadline = request.deadline.map_or(u64::MAX, millis);
+    let budget = request.budget.map(|it| format!("{it:?}")).unwrap_or_default();
+    let digest = Hash::of_parts(&[
+        &workflow.hash.0,
+        &request.input,
+        request.priority.as_str().as_bytes(),
+        &deadline.to_le_bytes(),
+        budget.as_bytes(),
+    ]);
+    Ok(SubmissionKey { key: Text::from(key), request: digest })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Ids sort by the time of submission; within a millisecond by a counter, so that they also do
+/// for submissions of one process in a row.
+#[expect(clippy::disallowed_methods, reason = "the one place that draws ids")]
+fn uuid_v7() -> u128 {
+    uuid::Uuid::now_v7().as_u128()
+}

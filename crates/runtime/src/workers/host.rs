@@ -1,0 +1,219 @@
+//! What a native attempt may ask of its host while it works.
+
+use std::cell::RefCell;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use ark_os_core::budget::Amounts;
+use ark_os_core::command::IntendStep;
+use ark_os_core::error::Failure;
+use ark_os_core::hash::Hash;
+use ark_os_core::limits::LEASE_MS;
+use ark_os_core::step::{StepKey, StepOutcome};
+use ark_os_core::text::Text;
+use ark_os_core::Command;
+
+use super::{Assignment, Shop};
+use crate::handle::Message;
+use crate::kernel::{Answer, Input};
+use crate::reply::Reply;
+use crate::skills::{Host, SkillError, StepCall};
+
+/// A lease is renewed when this much of it is over, so that two renewals may be late.
+const RENEW_AFTER: Duration = Duration::from_millis(LEASE_MS / 3);
+/// Tag of a blob's name.
+const BLOB_TAG: &str = "sha256:";
+
+/// What the loop tells an attempt, and what its thread has to know.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    asked: AtomicBool,
+    replaced: AtomicBool,
+}
+
+impl Stop {
+    /// The attempt is over; its result would be refused.
+    pub(crate) fn ask(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Another thread has taken the place of the attempt's.
+    pub(super) fn replace(&self) {
+        self.replaced.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) struct AttemptHost<'a> {
+    shop: &'a Shop,
+    assignment: &'a Assignment,
+    renewed: RefCell<Instant>,
+    saved: Mutex<Vec<Hash>>,
+    steps: RefCell<u32>,
+}
+
+impl<'a> AttemptHost<'a> {
+    pub(super) fn new(shop: &'a Shop, assignment: &'a Assignment) -> Self {
+        AttemptHost {
+            shop,
+            assignment,
+            renewed: RefCell::new(shop.clock.instant()),
+            saved: Mutex::new(Vec::new()),
+            steps: RefCell::new(0),
+        }
+    }
+
+    /// Blobs that the attempt stored.
+    pub(super) fn saved(&self) -> Vec<Hash> {
+        std::mem::take(&mut *self.saved.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sends a command and waits for its durable answer.
+    fn ask(&self, command: Command) -> Result<Answer, SkillError> {
+        let (tx, rx) = sync_channel(1);
+        let reply = Some(Reply::Step(tx));
+        let input = Input::Command { command, cause: self.assignment.cause, reply };
+        let gone = |_| SkillError::retryable("instance_stopped", "the instance is stopping");
+        self.shop.to_loop.send(Message::One(input)).map_err(|_| gone(()))?;
+        rx.recv().map_err(|_| gone(()))
+    }
+
+    fn perform(
+        &self,
+        key: StepKey,
+        effect: &mut dyn FnMut(&str) -> Result<Vec<u8>, SkillError>,
+    ) -> Result<Vec<u8>, SkillError> {
+        let result = effect(&key.0.to_string());
+        let outcome = match &result {
+            Ok(bytes) => StepOutcome::Done(
+                self.shop
+                    .payloads
+                    .save(bytes.clone())
+                    .map_err(|error| SkillError::retryable("blob_not_stored", error.to_string()))?,
+            ),
+            Err(error) => StepOutcome::Failed(Failure::new(
+                error.code(),
+                error.message(),
+                error.is_retryable(),
+            )),
+        };
+        let spent = Amounts { steps: 1, ..Amounts::ZERO };
+        let settle = Command::SettleStep { pt: self.assignment.pt, key, outcome, spent };
+        match self.ask(settle)? {
+            Answer::Rejected(rejected) => Err(refused(&rejected)),
+            _ => result,
+        }
+    }
+
+    fn recorded(&self, outcome: &StepOutcome) -> Result<Vec<u8>, SkillError> {
+        match outcome {
+            StepOutcome::Done(payload) => self
+                .shop
+                .payloads
+                .load(payload)
+                .map(|bytes| bytes.to_vec())
+                .map_err(|error| SkillError::retryable("blob_unreadable", error.to_string())),
+            StepOutcome::Failed(failure) if failure.retryable => {
+                Err(SkillError::retryable(&*failure.code, &*failure.message))
+            }
+            StepOutcome::Failed(failure) => {
+                Err(SkillError::permanent(&*failure.code, &*failure.message))
+            }
+        }
+    }
+}
+
+fn refused(rejected: &ark_os_core::Rejected) -> SkillError {
+    SkillError::permanent(rejected.code(), rejected.to_string())
+}
+
+impl Host for AttemptHost<'_> {
+    fn is_cancelled(&self) -> bool {
+        self.assignment.stop.is_asked()
+    }
+
+    fn progress(&self, _done: u64, _total: u64) {
+        let now = self.shop.clock.instant();
+        let mut renewed = self.renewed.borrow_mut();
+        if now.duration_since(*renewed) < RENEW_AFTER {
+            return;
+        }
+        *renewed = now;
+        let (pt, agent) = (self.assignment.pt, self.assignment.agent);
+        let command = Command::RenewLease { pt, agent };
+        let input = Input::Command { command, cause: self.assignment.cause, reply: None };
+        // The loop is gone only when the instance stops.
+        let _ = self.shop.to_loop.send(Message::One(input));
+    }
+
+    fn save(&self, bytes: &[u8]) -> Result<String, SkillError> {
+        let hash = self.shop.payloads.blobs().save(bytes).map_err(|error| {
+            SkillError::retryable("blob_not_stored", error.to_string())
+        })?;
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner).push(hash);
+        Ok(format!("{BLOB_TAG}{hash}"))
+    }
+
+    fn load(&self, blob: &str) -> Result<Vec<u8>, SkillError> {
+        let hash = blob.strip_prefix(BLOB_TAG).and_then(Hash::parse).ok_or_else(|| {
+            SkillError::invalid_input(format!("read the blob `{blob}`: no such name"))
+        })?;
+        self.shop
+            .payloads
+            .blobs()
+            .load(hash)
+            .map_err(|error| SkillError::retryable("blob_unreadable", error.to_string()))
+    }
+
+    fn item_count(&self) -> usize {
+        self.assignment.items.len()
+    }
+
+    fn item(&self, index: usize) -> Result<Vec<u8>, SkillError> {
+        let item = self.assignment.items.get(index).ok_or_else(|| {
+            SkillError::invalid_input(format!("read item {index}: there is none"))
+        })?;
+        self.shop
+            .payloads
+            .load(item)
+            .map(|bytes| bytes.to_vec())
+            .map_err(|error| SkillError::retryable("blob_unreadable", error.to_string()))
+    }
+
+    fn attempt(&self) -> u32 {
+        self.assignment.attempt
+    }
+
+    fn step(
+        &self,
+        call: &StepCall<'_>,
+        effect: &mut dyn FnMut(&str) -> Result<Vec<u8>, SkillError>,
+    ) -> Result<Vec<u8>, SkillError> {
+        let number = self.steps.replace_with(|steps| steps.saturating_add(1));
+        let intent = IntendStep {
+            pt: self.assignment.pt,
+            agent: self.assignment.agent,
+            number,
+            tool: Text::from(call.tool),
+            arguments: Hash::of(call.arguments),
+            class: call.class,
+            reserve: Amounts::ZERO,
+        };
+        match self.ask(Command::IntendStep(Box::new(intent)))? {
+            Answer::Intended(key) => self.perform(key, effect),
+            Answer::Recorded(_, outcome) => self.recorded(&outcome),
+            Answer::Rejected(rejected) => Err(refused(&rejected)),
+            _ => Err(SkillError::permanent("internal", "read the loop's answer to a step")),
+        }
+    }
+}
