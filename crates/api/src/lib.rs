@@ -1,1 +1,38 @@
 //! Promises: wire types, error codes and exit codes.
+//!
+//! What a caller may rely on, and nothing else: requests refuse fields that they do not know,
+//! answers may gain fields. [`codes`] is the one table of everything that can go wrong.
+
+mod admin;
+mod agent;
+mod batch;
+pub mod codes;
+mod event;
+mod health;
+mod metrics;
+mod page;
+mod problem;
+mod run;
+mod task;
+mod time;
+mod workflow;
+
+pub use admin::{Reason, Resolution, Retry, Shutdown, ShuttingDown};
+pub use agent::{AgentView, Resources};
+pub use batch::{BatchAnswer, BatchLine};
+pub use codes::{Exit, Kind, Row};
+pub use event::EventView;
+pub use health::{Bare, Health, Lag};
+pub use metrics::{Bucket, HistogramView, MetricsView};
+pub use page::Page;
+pub use problem::{ErrorPlace, PROBLEM_JSON, Problem};
+pub use run::{
+    AccountView, AmountsView, BlobView, Budget, Counts, FailureView, RunAccepted, RunSubmission,
+    RunView,
+};
+pub use task::{ParkedView, StepView, TaskSpec, TaskStatus, TaskSubmission, TaskView};
+pub use time::Stamp;
+pub use workflow::{CheckpointView, LayerDecisionView, WorkflowView};
+
+/// A JSON text that is passed on as it is.
+pub type Json = Box<serde_json::value::RawValue>;

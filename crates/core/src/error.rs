@@ -69,7 +69,7 @@ impl Rejected {
 }
 
 /// Why an attempt, a task or a run failed; recorded, so bounded by `ERROR_BYTES_MAX`.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, Serialize, Deserialize)]
 #[cbor(map)]
 pub struct Failure {
     /// Stable code in `snake_case`, the agent's own or one of ours.
@@ -83,7 +83,7 @@ pub struct Failure {
     pub retryable: bool,
     /// The failures of earlier attempts, oldest first, at most `CAUSES_MAX`.
     #[n(3)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Failure>,
 }
 

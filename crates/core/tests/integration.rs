@@ -11,5 +11,15 @@ mod budget;
 mod fleet_profile;
 #[path = "integration/flow.rs"]
 mod flow;
+#[path = "integration/lifecycle.rs"]
+mod lifecycle;
+#[path = "integration/steps.rs"]
+mod steps;
 #[path = "integration/world.rs"]
 mod world;
+#[path = "integration/bounds.rs"]
+mod bounds;
+#[path = "integration/fleet_life.rs"]
+mod fleet_life;
+#[path = "integration/machine.rs"]
+mod machine;

@@ -20,21 +20,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// changes that are durable and not yet shown.
 const FOLLOW_QUEUE_MAX: usize = 64;
 
-/// A batch to commit, with its changes for the views.
-pub(crate) struct Work {
-    pub(crate) batch: Batch,
-    pub(crate) changes: Vec<Appended>,
-}
-
-/// A batch that is durable.
-pub(crate) struct Done {
-    pub(crate) through: u64,
-    pub(crate) batch: Batch,
-}
-
 /// The loop's end of the committer.
 pub(crate) struct Committer {
-    tx: Option<SyncSender<Work>>,
+    tx: Option<SyncSender<Vec<Appended>>>,
     thread: Option<std::thread::JoinHandle<Result<(), StoreError>>>,
 }
 
@@ -43,7 +31,8 @@ pub(crate) type Followed = Vec<Appended>;
 
 struct Writer {
     journal: Journal,
-    work: Receiver<Work>,
+    work: Receiver<Vec<Appended>>,
+    batch: Batch,
     to_loop: Sender<Message>,
     to_views: SyncSender<Followed>,
     metrics: Arc<Metrics>,
@@ -62,8 +51,9 @@ impl Committer {
         let (tx, work) = sync_channel(1);
         let (to_views, views) = sync_channel(FOLLOW_QUEUE_MAX);
         let signed = clock.instant();
+        let batch = Batch::new(journal.next_seq());
         let mut writer =
-            Writer { journal, work, to_loop, to_views, metrics, clock, signed, dirty: false };
+            Writer { journal, work, batch, to_loop, to_views, metrics, clock, signed, dirty: false };
         let thread = spawn("ark-committer", move || {
             let result = writer.run();
             match result {
@@ -75,9 +65,9 @@ impl Committer {
     }
 
     /// Hands a batch over. The caller waits for the last one to be done before it gives another.
-    pub(crate) fn commit(&self, work: Work) -> Result<(), RuntimeError> {
+    pub(crate) fn commit(&self, changes: Vec<Appended>) -> Result<(), RuntimeError> {
         let tx = self.tx.as_ref().ok_or_else(RuntimeError::closed)?;
-        tx.send(work).map_err(|_| RuntimeError::closed())
+        tx.send(changes).map_err(|_| RuntimeError::closed())
     }
 
     /// Ends after the last batch, with a checkpoint over everything.
@@ -95,7 +85,7 @@ impl Writer {
     fn run(&mut self) -> Result<(), StoreError> {
         loop {
             match self.next() {
-                Ok(work) => self.commit(work)?,
+                Ok(changes) => self.commit(changes)?,
                 Err(RecvTimeoutError::Timeout) => self.sign()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -106,7 +96,7 @@ impl Writer {
     }
 
     /// The next batch; without unsigned records there is no reason to wake up before it.
-    fn next(&mut self) -> Result<Work, RecvTimeoutError> {
+    fn next(&mut self) -> Result<Vec<Appended>, RecvTimeoutError> {
         if !self.dirty {
             return self.work.recv().map_err(|_| RecvTimeoutError::Disconnected);
         }
@@ -115,17 +105,37 @@ impl Writer {
     }
 
     /// INVARIANT: a failed append is told before anything of the batch could be acknowledged.
-    fn commit(&mut self, work: Work) -> Result<(), StoreError> {
-        let Work { mut batch, changes } = work;
+    fn commit(&mut self, changes: Vec<Appended>) -> Result<(), StoreError> {
+        for change in &changes {
+            match change.encode(&mut self.batch) {
+                Err(error)
+                    if error.kind() == ark_os_store::ErrorKind::Exhausted
+                        && !self.batch.is_empty() =>
+                {
+                    self.append()?;
+                    change.encode(&mut self.batch).inspect_err(|error| self.fail(error))?;
+                }
+                other => {
+                    other.inspect_err(|error| self.fail(error))?;
+                }
+            }
+        }
+        self.append()?;
+        // The loop or the views are gone only when the instance stops; the records are durable.
+        let through = self.journal.next_seq() - 1;
+        let _ = self.to_loop.send(Message::Committed { through });
+        let _ = self.to_views.send(changes);
+        Ok(())
+    }
+
+    fn append(&mut self) -> Result<(), StoreError> {
         let begun = self.clock.instant();
-        let committed = self.journal.append(&mut batch).inspect_err(|error| self.fail(error))?;
+        let result = self.journal.append(&mut self.batch);
+        let committed = result.inspect_err(|error| self.fail(error))?;
         let took = self.clock.instant().duration_since(begun);
         self.metrics.committed(&self.journal.stats(), committed.count, took);
         self.dirty = true;
-        // The loop or the views are gone only when the instance stops; the records are durable.
-        let through = committed.size;
-        let _ = self.to_loop.send(Message::Committed(Done { through, batch }));
-        let _ = self.to_views.send(changes);
+        self.batch.reset(self.journal.next_seq());
         Ok(())
     }
 

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use ark_os_core::time::Time;
 use ark_os_core::Event;
-use ark_os_store::Batch;
 use tokio::sync::watch;
 
 use crate::RuntimeError;
 use crate::clock::Clock;
-use crate::committer::{Committer, Work};
+use crate::committer::Committer;
 use crate::handle::{Message, Stopped};
 use crate::kernel::record::Appended;
 use crate::kernel::{Input, Loop, Output, Released};
@@ -46,18 +45,13 @@ pub(crate) struct Driver {
 }
 
 /// The batch that forms while another is synced.
+#[derive(Default)]
 pub(crate) struct Forming {
-    /// Memory of the batch that is not being synced.
-    spare: Option<Batch>,
     changes: Vec<Appended>,
     /// Since when it has something in it.
     since: Option<Instant>,
-}
-
-impl Forming {
-    pub(crate) fn new(first: u64) -> Self {
-        Forming { spare: Some(Batch::new(first)), changes: Vec::new(), since: None }
-    }
+    /// Whether the one before is not durable yet.
+    syncing: bool,
 }
 
 /// Whether to go on.
@@ -150,14 +144,11 @@ impl Driver {
                 self.waiting.fetch_sub(many.len(), Ordering::Relaxed);
                 inputs.extend(many);
             }
-            Message::Committed(done) => {
-                let mut batch = done.batch;
-                batch.reset(done.through + 1);
-                self.batch.spare = Some(batch);
-                self.metrics.journal_synced.set(done.through);
-                let synced = Input::Synced { through: done.through };
+            Message::Committed { through } => {
+                self.batch.syncing = false;
+                self.metrics.journal_synced.set(through);
                 // Released before anything new is decided: who waits is told first.
-                self.lp.step(self.clock.now(), [synced], out);
+                self.lp.step(self.clock.now(), [Input::Synced { through }], out);
             }
             Message::Failed(error) => return Err(error),
             Message::Stop => return Ok(Turn::Stop),
@@ -254,7 +245,7 @@ impl Driver {
     /// full; and only when the one before it is durable.
     fn close_batch(&mut self) -> Result<(), RuntimeError> {
         let Some(since) = self.batch.since else { return Ok(()) };
-        if self.batch.spare.is_none() {
+        if self.batch.syncing {
             return Ok(());
         }
         let full = self.batch.changes.len() >= self.records_max();
@@ -262,22 +253,10 @@ impl Driver {
         if !(full || waited || self.attempts.internal_in_flight() == 0) {
             return Ok(());
         }
-        let Some(mut batch) = self.batch.spare.take() else { return Ok(()) };
-        let mut changes = std::mem::take(&mut self.batch.changes);
-        let mut encoded = 0;
-        for change in &changes {
-            match change.encode(&mut batch) {
-                Ok(_) => encoded += 1,
-                Err(error) if encoded > 0 && error.kind() == ark_os_store::ErrorKind::Exhausted => {
-                    break;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.batch.changes = changes.split_off(encoded);
-        self.batch.since = (!self.batch.changes.is_empty()).then_some(since);
+        self.batch.since = None;
+        self.batch.syncing = true;
         self.gauge();
-        self.committer.commit(Work { batch, changes })
+        self.committer.commit(std::mem::take(&mut self.batch.changes))
     }
 
     /// How long to wait for a message.
@@ -287,7 +266,7 @@ impl Driver {
         }
         let now = self.clock.instant();
         let mut patience = IDLE;
-        if let (Some(since), true) = (self.batch.since, self.batch.spare.is_some()) {
+        if let (Some(since), false) = (self.batch.since, self.batch.syncing) {
             patience = (since + self.settings.batch_wait).saturating_duration_since(now);
         }
         if let Some(due) = self.lp.next_timer() {

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use ark_os_core::error::Failure;
 use ark_os_core::ids::RunId;
 use ark_os_core::payload::Payload;
-use ark_os_core::run::RunSummary;
+use ark_os_core::run::{RunState, RunSummary};
+use ark_os_core::time::Time;
 use ark_os_core::{Change, Command, Kind};
 use ark_os_store::Reader;
 use ark_os_store::views::Queries;
@@ -33,8 +35,11 @@ pub(crate) enum Message {
     One(Input<Reply>),
     /// Several from outside.
     Many(Vec<Input<Reply>>),
-    /// A batch is durable; here is its memory back.
-    Committed(crate::committer::Done),
+    /// A batch is durable.
+    Committed {
+        /// Sequence of its last record.
+        through: u64,
+    },
     /// The journal failed: stop.
     Failed(RuntimeError),
     /// Stop as soon as everything decided is durable.
@@ -85,6 +90,33 @@ pub struct Submitted {
     pub existing: bool,
 }
 
+/// How a run ended, or why nothing more happens to it by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Its id.
+    pub run: RunId,
+    /// Its state: one of the three ends, or parked.
+    pub state: RunState,
+    /// When it was over.
+    pub ended: Option<Time>,
+    /// Its output.
+    pub output: Option<Payload>,
+    /// Why it failed or was cancelled.
+    pub failure: Option<Failure>,
+}
+
+impl From<&RunSummary> for Outcome {
+    fn from(summary: &RunSummary) -> Self {
+        Outcome {
+            run: summary.id,
+            state: summary.state,
+            ended: summary.ended,
+            output: summary.output.clone(),
+            failure: summary.failure.clone(),
+        }
+    }
+}
+
 /// One record of a run's history.
 #[derive(Clone, Debug)]
 pub struct RecordedEvents {
@@ -118,7 +150,7 @@ impl Handle {
         &self,
         request: RunRequest,
         patience: Duration,
-    ) -> Result<(Submitted, Option<Arc<RunSummary>>), RuntimeError> {
+    ) -> Result<(Submitted, Option<Outcome>), RuntimeError> {
         let submission = Box::new(self.shared.submissions.prepare(request)?);
         let (tx, rx) = oneshot::channel();
         let (over_tx, over_rx) = oneshot::channel();
@@ -126,7 +158,7 @@ impl Handle {
         self.send(Input::Submit { submission, accepted, over })?;
         let submitted = accepted_answer(answer(rx).await?)?;
         let over = match tokio::time::timeout(patience, answer(over_rx)).await {
-            Ok(over) => Some(over_answer(over?)?),
+            Ok(over) => Some(self.outcome(over?)?),
             Err(_) => None,
         };
         Ok((submitted, over))
@@ -171,11 +203,11 @@ impl Handle {
         &self,
         run: RunId,
         patience: Duration,
-    ) -> Result<Option<Arc<RunSummary>>, RuntimeError> {
+    ) -> Result<Option<Outcome>, RuntimeError> {
         let (tx, rx) = oneshot::channel();
         self.send(Input::Watch { run, over: Reply::One(tx) })?;
         match tokio::time::timeout(patience, answer(rx)).await {
-            Ok(over) => over_answer(over?).map(Some),
+            Ok(over) => self.outcome(over?).map(Some),
             Err(_) => Ok(None),
         }
     }
@@ -283,6 +315,33 @@ impl Handle {
         }
     }
 
+    /// How a run ended, from the loop's answer to who waited for it.
+    ///
+    /// # Errors
+    /// There is no such run.
+    pub fn outcome(&self, answer: Answer) -> Result<Outcome, RuntimeError> {
+        match answer {
+            Answer::Over(summary) => Ok(Outcome::from(&*summary)),
+            Answer::Gone(run) => self.ended(run),
+            Answer::Rejected(rejected) => Err(rejected.into()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn ended(&self, run: RunId) -> Result<Outcome, RuntimeError> {
+        let row = self.shared.queries.run(run)?.ok_or_else(|| {
+            RuntimeError::new(Kind::NotFound, "run_not_found", format!("find the run `{run}`"))
+                .with_hint("`ark-os list runs` shows what there is")
+        })?;
+        Ok(Outcome {
+            run,
+            state: row.state,
+            ended: row.ended,
+            output: row.output,
+            failure: row.failure.and_then(|text| serde_json::from_str(&text).ok()),
+        })
+    }
+
     fn send(&self, input: Input<Reply>) -> Result<(), RuntimeError> {
         self.take_places(1)?;
         self.shared.tx.send(Message::One(input)).map_err(|_| RuntimeError::closed())
@@ -320,14 +379,6 @@ async fn answer(rx: oneshot::Receiver<Answer>) -> Result<Answer, RuntimeError> {
 fn accepted_answer(answer: Answer) -> Result<Submitted, RuntimeError> {
     match answer {
         Answer::Accepted { run, existing } => Ok(Submitted { run, existing }),
-        Answer::Rejected(rejected) => Err(rejected.into()),
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn over_answer(answer: Answer) -> Result<Arc<RunSummary>, RuntimeError> {
-    match answer {
-        Answer::Over(summary) => Ok(summary),
         Answer::Rejected(rejected) => Err(rejected.into()),
         other => Err(unexpected(&other)),
     }

@@ -286,7 +286,7 @@ impl Parts {
             clock,
             metrics,
             stopped: stopped_tx,
-            batch: Forming::new(newest + 1),
+            batch: Forming::default(),
         };
         begin(&tx, started)?;
         let looping = spawn("ark-loop", move || driver.run())?;

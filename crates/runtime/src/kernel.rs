@@ -113,6 +113,8 @@ pub enum Answer {
     Recorded(StepKey, StepOutcome),
     /// The run is over, or nothing more happens to it by itself.
     Over(Arc<RunSummary>),
+    /// The state does not know the run any more, if it ever did: the views do.
+    Gone(RunId),
     /// It changes nothing.
     Rejected(Rejected),
 }
@@ -428,12 +430,7 @@ impl<R> Loop<R> {
 
     fn watch(&mut self, run: RunId, over: R, out: &mut Output<R>) {
         let Some(summary) = self.kernel.summary(run) else {
-            let rejected = Rejected::new(
-                Kind::NotFound,
-                "run_not_found",
-                format!("no run `{run}` is under way"),
-            );
-            return self.hold(Released::Answer(over, Answer::Rejected(rejected)), out);
+            return self.hold(Released::Answer(over, Answer::Gone(run)), out);
         };
         if summary.ended.is_some() || summary.state == RunState::Parked {
             self.hold(Released::Answer(over, Answer::Over(summary)), out);

@@ -24,7 +24,7 @@ mod threads;
 mod workers;
 
 pub use error::RuntimeError;
-pub use handle::{Handle, RecordedEvents, Submitted};
+pub use handle::{Handle, Outcome, RecordedEvents, Submitted};
 pub use instance::{Components, Instance};
 pub use reply::Lines;
 pub use settings::Settings;

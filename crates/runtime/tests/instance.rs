@@ -7,13 +7,11 @@
     reason = "tests"
 )]
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use ark_os_core::run::{RunState, RunSummary};
 use ark_os_core::Command;
-use ark_os_runtime::submission::PlanRequest;
-use ark_os_runtime::{Components, Handle, Instance, RunRequest, Settings};
+use ark_os_core::run::RunState;
+use ark_os_runtime::{Components, Handle, Instance, Outcome, PlanRequest, RunRequest, Settings};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,11 +26,11 @@ fn start(dir: &tempfile::TempDir) -> Instance {
     Instance::start(settings(dir), Components::builtin()).unwrap()
 }
 
-async fn run(handle: &Handle, request: RunRequest) -> Arc<RunSummary> {
+async fn run(handle: &Handle, request: RunRequest) -> Outcome {
     handle.submit_and_wait(request, PATIENCE).await.unwrap().1.expect("the run ends in time")
 }
 
-fn output(handle: &Handle, summary: &RunSummary) -> Value {
+fn output(handle: &Handle, summary: &Outcome) -> Value {
     serde_json::from_slice(&handle.load(summary.output.as_ref().unwrap()).unwrap()).unwrap()
 }
 

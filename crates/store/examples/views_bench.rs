@@ -37,7 +37,12 @@ fn main() -> Result<(), AnyError> {
     let dir = tempfile::tempdir_in(parent)?;
     let path = dir.path().join("views.db");
     let (mut follower, queries) = Views::open(&path, ViewsOptions::default())?.split()?;
-    follower.follow(&[Followed { seq: 1, at: Time(START_MS), run: None, events: &[admitted()] }])?;
+    follower.follow(&[Followed {
+        seq: 1,
+        at: Time(START_MS),
+        run: None,
+        events: &[admitted()],
+    }])?;
     let (took, slowest) = follow(&mut follower, runs, batch)?;
     let read = ask(&queries, runs)?;
     let start = Instant::now();
@@ -141,7 +146,12 @@ fn follow(
             for (run, events) in &events {
                 let Some(events) = events.get(part as usize) else { continue };
                 let seq = follower.position() + 1 + feed.len() as u64;
-                feed.push(Followed { seq, at: Time(START_MS + run / 200), run: Some(id(*run)), events });
+                feed.push(Followed {
+                    seq,
+                    at: Time(START_MS + run / 200),
+                    run: Some(id(*run)),
+                    events,
+                });
             }
         }
         let start = Instant::now();

@@ -8,11 +8,14 @@ mod bytes;
 mod follower;
 mod live;
 mod names;
+mod pool;
 mod progress;
 mod queries;
 mod rows;
 mod scan;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -21,8 +24,9 @@ use rusqlite::Connection;
 use crate::{ErrorKind, StoreError};
 
 pub use follower::{Followed, Follower};
+pub use pool::READERS_MAX;
 pub use queries::{
-    AdmissionRow, Cursor, Page, Queries, READERS_MAX, RECORDS_PAGE_MAX, RUNS_PAGE_MAX, RunFilter,
+    AdmissionRow, Cursor, Page, Queries, RECORDS_PAGE_MAX, RUNS_PAGE_MAX, RunFilter,
 };
 pub use rows::{RunRow, TaskTally};
 pub use scan::SCAN_MAX;

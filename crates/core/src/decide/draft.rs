@@ -26,6 +26,8 @@ pub(super) struct Draft<'a> {
     taken: Vec<AgentIx>,
     /// Reserved in this decision.
     reserved: Amounts,
+    /// What an attempt that ends by this decision had reserved, and what it used.
+    settlement: Option<(Amounts, Amounts)>,
     /// Nodes over by this decision.
     pub(super) over: BTreeSet<u32>,
     /// By how much each node waits for less.
@@ -59,6 +61,7 @@ impl<'a> Draft<'a> {
             events: Vec::with_capacity(4),
             taken: Vec::new(),
             reserved: Amounts::ZERO,
+            settlement: None,
             over: BTreeSet::new(),
             settled: BTreeMap::new(),
             moved: 0,
@@ -196,12 +199,25 @@ impl<'a> Draft<'a> {
     /// Whether the run's and the namespace's accounts can bear another reservation.
     pub(super) fn check_budget(&self, wanted: Amounts) -> Result<(), Failure> {
         let wanted = wanted.plus(self.reserved);
-        let above = self.state.accounts.get(&self.run.namespace);
-        self.run
-            .account
+        let mut account = self.run.account;
+        let mut above = self.state.accounts.get(&self.run.namespace).copied();
+        if let Some((reserved, spent)) = self.settlement {
+            account.settle(reserved, spent);
+            if let Some(above) = &mut above {
+                above.settle_below(reserved, spent);
+            }
+        }
+        account
             .can_reserve(wanted)
-            .and_then(|()| above.map_or(Ok(()), |account| account.can_reserve(wanted)))
+            .and_then(|()| above.map_or(Ok(()), |above| above.can_reserve(wanted)))
             .map_err(|refusal| Failure::fatal("budget_exhausted", refusal.to_string()))
+    }
+
+    /// An attempt ends by this decision: what follows from it is paid from what it gives back,
+    /// and not at all if it used more than it had reserved.
+    pub(super) fn settle_attempt(&mut self, task: TaskRef, spent: Amounts) {
+        let active = self.run.task(task).and_then(|it| it.active.as_ref());
+        self.settlement = active.map(|active| (active.reserved, spent));
     }
 
     /// A node is over and what it feeds may go on.

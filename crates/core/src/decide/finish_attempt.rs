@@ -24,6 +24,7 @@ pub(super) fn decide(state: &State, finish: FinishAttempt, now: Time) -> Result<
                 draft.park(task, ParkReason::InDoubt, "it finished with a step still open");
                 return Ok(draft.finish());
             }
+            draft.settle_attempt(task, finish.spent);
             draft.push(Event::TaskSucceeded(Box::new(TaskSucceeded {
                 task,
                 fence: finish.pt.fence,

@@ -77,6 +77,7 @@ impl Draft<'_> {
         if self.doubt_open_steps(task, it) {
             return self.park(task, ParkReason::InDoubt, "an effect may or may not have happened");
         }
+        self.settle_attempt(task, spent);
         let retry_at = match end {
             AttemptEnd::Interrupted => Some(self.now),
             AttemptEnd::Lost if it.lost + 1 < LOST_ATTEMPTS_MAX => Some(self.now),

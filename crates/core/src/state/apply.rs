@@ -130,20 +130,22 @@ impl State {
     /// A run that succeeded leaves the state; others stay a while for `retry`.
     fn retire(&mut self, id: RunId, summary: &RunSummary) {
         if summary.state == crate::run::RunState::Succeeded {
-            self.runs.remove(&id);
-            return;
+            return self.forget(id);
         }
         self.ended.push_back(id);
         if self.ended.len() > RUNS_ENDED_KEPT_MAX
             && let Some(oldest) = self.ended.pop_front()
-            && let Some(run) = self.runs.remove(&oldest)
         {
-            self.close_account(&run);
+            self.forget(oldest);
         }
     }
 
     /// Nobody can resolve the steps of a forgotten run any more: they are charged in full.
-    fn close_account(&mut self, run: &Run) {
+    fn forget(&mut self, id: RunId) {
+        let Some(run) = self.runs.remove(&id) else { return };
+        if run.account.reserved().is_zero() {
+            return;
+        }
         let reserved = run.reserved_by_steps();
         if let Some(account) = self.accounts.get_mut(&run.namespace) {
             account.settle_below(reserved, reserved);

@@ -39,6 +39,7 @@ impl Scope<'_> {
 
     fn gather(&mut self) {
         self.run.phase = Phase::Gathering;
+        self.run.parked = false;
         self.effects.push(crate::effect::Effect::Gather {
             run: self.run.id,
             generation: self.run.generation,

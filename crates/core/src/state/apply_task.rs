@@ -39,6 +39,8 @@ impl Scope<'_> {
                     it.attempt = it.attempt.saturating_sub(uncounted);
                     it.parked = Some((*reason, message.clone()));
                 });
+                // Its place is free for another child.
+                self.refill(task.node);
             }
             Event::TaskUnparked { task } => self.unpark(*task),
             _ => {}

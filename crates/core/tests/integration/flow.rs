@@ -310,6 +310,37 @@ fn output_that_cannot_be_put_together_fails_the_run() {
 }
 
 #[test]
+fn parked_run_whose_last_task_is_given_up_is_gathered_and_not_parked() {
+    let mut world = World::new(20);
+    let mut a = task("a", &[]);
+    a.on_failure = OnFailure::Continue;
+    let run = world.submit(plan(vec![a]));
+    let pt = world.pt_at(run, 0);
+    let key = world.intend(pt, 0, ark_os_core::plan::EffectClass::Effectful);
+    world.finish(pt, "1");
+    assert_eq!(world.standing(run), RunState::Parked);
+    // The audit sees the moment between the two.
+    world.resolve(run, key, ark_os_core::event::Resolution::GiveUp).unwrap();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+}
+
+#[test]
+fn parked_child_leaves_its_place_to_the_next() {
+    let mut world = World::new(20);
+    world.prepared.insert("m".into(), list(3));
+    let run = world.submit(plan(vec![map("m", &[], 1, 0)]));
+    let pt = world.pt(run, TaskRef::child(0, 0)).unwrap();
+    let key = world.intend(pt, 0, ark_os_core::plan::EffectClass::Effectful);
+    world.finish(pt, "1");
+    assert_eq!(world.working(run), [TaskRef::child(0, 1)]);
+    let resolution = ark_os_core::event::Resolution::NotHappened;
+    world.resolve(run, key, resolution).unwrap();
+    assert_eq!(world.working(run), [TaskRef::child(0, 1)], "it waits for room");
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+}
+
+#[test]
 fn parked_child_that_is_given_up_parks_no_more_than_its_map() {
     use ark_os_core::event::Resolution;
     use ark_os_core::plan::EffectClass;

@@ -15,6 +15,7 @@ use ark_os_core::event::{InstanceStarted, Resolution, SubmissionKey};
 use ark_os_core::fleet::SkillInfo;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
+use ark_os_core::layer::Layer;
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::{EffectClass, MapSpec, OnFailure, Shape, TaskSpec, Workflow};
 use ark_os_core::priority::Priority;
@@ -380,12 +381,17 @@ impl World {
 
     /// The process dies and another one opens the journal.
     pub(crate) fn restart(&mut self) {
+        self.reopen();
+        self.dispatch();
+    }
+
+    /// The same, before any run is recovered.
+    pub(crate) fn reopen(&mut self) {
         self.state = self.replayed();
         self.open.clear();
         self.prepares.clear();
         self.gathers.clear();
         self.act(Command::StartInstance(Box::new(self.instance.clone()))).unwrap();
-        self.dispatch();
     }
 
     /// Agents work until nothing moves any more, waiting for timers where nobody works.
@@ -489,16 +495,34 @@ impl World {
     }
 
     pub(crate) fn retry(&mut self, run: RunId, task: Option<u32>) -> Result<Change, Rejected> {
-        let change = self.act(Command::RetryRun { run, task })?;
-        self.cancelled.remove(&run);
+        let was_cancelled = self.cancelled.remove(&run);
+        let change = self.act(Command::RetryRun { run, task });
+        if change.is_err() && was_cancelled {
+            self.cancelled.insert(run);
+        }
         self.dispatch();
-        Ok(change)
+        change
     }
 
     pub(crate) fn unpark(&mut self, run: RunId, task: TaskRef) -> Result<Change, Rejected> {
         let change = self.act(Command::UnparkTask { task: TaskId { run, task } });
         self.dispatch();
         change
+    }
+
+    /// All agents of a layer go offline, or come back.
+    pub(crate) fn set_layer(&mut self, layer: Layer, online: bool) {
+        let plan = *self.state.fleet().plan();
+        for ordinal in 0..plan.count(layer) {
+            self.set_agent(plan.agent(layer, ordinal).unwrap(), online);
+        }
+    }
+
+    /// Every attempt under way renews its lease.
+    pub(crate) fn renew_all(&mut self) {
+        for Working { pt, agent, .. } in self.open.values().copied().collect::<Vec<_>>() {
+            self.act(Command::RenewLease { pt, agent }).unwrap();
+        }
     }
 
     pub(crate) fn set_agent(&mut self, agent: AgentIx, online: bool) {

@@ -21,7 +21,7 @@ mod values;
 
 /// The code of a condition that could not be evaluated.
 pub(super) const CODE: &str = "condition_failed";
-/// Work of one evaluation: nodes visited and values touched, about 50 ns each, so a tenth of a
+/// Work of one evaluation: nodes visited and values touched, about 100 ns each, so a fifth of a
 /// second for the worst condition that is accepted.
 const COST_MAX: usize = 2_000_000;
 /// Bytes of the message of a failed evaluation: the interpreter puts whole values into it.

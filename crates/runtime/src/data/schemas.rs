@@ -8,8 +8,11 @@ use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use self::unfolding::{Unfolded, depth};
 use super::cache::Cache;
 use super::{PARSED_BYTES_MAX, SCHEMAS_KEPT_MAX, VIOLATIONS_MAX};
+
+mod unfolding;
 
 /// Bytes of the message of one violation.
 const MESSAGE_BYTES_MAX: usize = 500;
@@ -33,7 +36,13 @@ pub struct Schemas {
 }
 
 /// A schema that does not compile is as well worth keeping as one that does.
-type Compiled = Result<Arc<Validator>, Arc<str>>;
+type Compiled = Result<Arc<Schema>, Arc<str>>;
+
+/// A compiled schema.
+pub(super) struct Schema {
+    validator: Validator,
+    unfolded: Unfolded,
+}
 
 impl Default for Schemas {
     fn default() -> Self {
@@ -56,11 +65,9 @@ impl Schemas {
     /// Whether a text is JSON and what its schema says; the first `VIOLATIONS_MAX` faults if not.
     pub fn validate(&self, schema: &str, json: &[u8]) -> Result<(), Vec<Violation>> {
         if accepts_all(schema) {
-            // The value is not looked at, but what is passed on as JSON has to be JSON.
-            let read = serde_json::from_slice::<IgnoredAny>(json);
-            return read.map(|_| ()).map_err(|error| whole(format!("not JSON: {error}")));
+            return is_json(json).map_err(whole);
         }
-        let validator = self
+        let schema = self
             .compiled(schema)
             .map_err(|message| whole(format!("the schema is not one: {message}")))?;
         if json.len() > PARSED_BYTES_MAX {
@@ -68,10 +75,12 @@ impl Schemas {
         }
         let value: Value =
             serde_json::from_slice(json).map_err(|error| whole(format!("not JSON: {error}")))?;
-        if validator.is_valid(&value) {
+        if schema.validator.is_valid(&value) {
             return Ok(());
         }
-        let errors = validator.iter_errors(&value).take(VIOLATIONS_MAX);
+        let is_short = schema.unfolded.allows_list(depth(&value));
+        let errors = is_short.then(|| schema.validator.iter_errors(&value));
+        let errors = errors.into_iter().flatten().take(VIOLATIONS_MAX);
         let violations: Vec<_> = errors.map(|error| violation(&error, json.len())).collect();
         Err(if violations.is_empty() {
             whole("the value is not what its schema says".to_owned())
@@ -100,21 +109,30 @@ impl Schemas {
 }
 
 /// Compiles a schema, or says why it is none.
-pub(super) fn compile(schema: &Value) -> Result<Validator, String> {
+pub(super) fn compile(schema: &Value) -> Result<Schema, String> {
+    let unfolded = Unfolded::of(schema)?;
     let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX);
     let options = jsonschema::options().with_pattern_options(patterns);
-    options.build(schema).map_err(|error| {
+    let validator = options.build(schema).map_err(|error| {
         let at = error.instance_path().to_string();
         cut(match at.as_str() {
             "" => error.to_string(),
             at => format!("{error} at `{at}`"),
         })
-    })
+    })?;
+    Ok(Schema { validator, unfolded })
 }
 
 /// Only the ways to write it that skills use; others are compiled and come to the same.
 fn accepts_all(schema: &str) -> bool {
     matches!(schema.trim(), "true" | "{}")
+}
+
+/// Who only passes a text on may not look at it, but what is passed on as JSON has to be JSON.
+fn is_json(text: &[u8]) -> Result<(), String> {
+    let text = std::str::from_utf8(text).map_err(|error| format!("not JSON: {error}"))?;
+    let read = serde_json::from_str::<IgnoredAny>(text);
+    read.map(|_| ()).map_err(|error| format!("not JSON: {error}"))
 }
 
 fn violation(error: &ValidationError<'_>, bytes: usize) -> Violation {

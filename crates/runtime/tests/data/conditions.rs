@@ -93,6 +93,8 @@ fn what_is_no_condition_is_refused_when_it_is_compiled() {
     let deep = format!("{}1{} == 1", "(".repeat(900), ")".repeat(900));
     let chain = format!("{}1 == 1", "1+".repeat(900));
     let nots = format!("{}true", "!".repeat(1_900));
+    // The parser counts these away.
+    assert!(Condition::compile(&nots).is_ok());
     let dots = format!("input{} == 1", ".a".repeat(900));
     let ternary = "true?".repeat(390);
     let long = format!("'{}' == ''", "x".repeat(2_000));
@@ -128,7 +130,6 @@ fn what_is_no_condition_is_refused_when_it_is_compiled() {
         "@result == 1",
         deep.as_str(),
         chain.as_str(),
-        nots.as_str(),
         dots.as_str(),
         ternary.as_str(),
         long.as_str(),

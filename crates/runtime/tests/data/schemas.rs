@@ -75,3 +75,15 @@ fn schemas_that_refer_to_themselves_end() {
         let _ = schemas.validate(circle, b"{\"a\":1}");
     }
 }
+
+#[test]
+fn schemas_that_branch_into_themselves_answer_in_time() {
+    let schemas = Schemas::new();
+    let branching = r##"{"type":["object","integer"],"allOf":[{"properties":{"a":{"$ref":"#"}}},
+        {"properties":{"a":{"$ref":"#"}},"title":"x"}]}"##;
+    let nested = |last: &str| format!("{}{last}{}", "{\"a\":".repeat(100), "}".repeat(100));
+    assert_eq!(schemas.validate(branching, nested("1").as_bytes()), Ok(()));
+    assert_eq!(schemas.validate(branching, nested("\"x\"").as_bytes()).unwrap_err().len(), 1);
+    let found = schemas.validate(branching, br#"{"a":{"a":"x"}}"#).unwrap_err();
+    assert!(found.iter().all(|it| it.pointer == "/a/a"), "{found:?}");
+}

@@ -221,7 +221,8 @@ impl Memory {
             put(statement, run, rows::state_number(state))?;
             if run.counted != Some(state) {
                 let mut count = |state, change| {
-                    *self.moved.entry((run.plan.ns, rows::state_number(state))).or_insert(0) += change;
+                    *self.moved.entry((run.plan.ns, rows::state_number(state))).or_insert(0) +=
+                        change;
                 };
                 count(state, 1);
                 if let Some(old) = run.counted.replace(state) {

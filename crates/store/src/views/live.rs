@@ -149,8 +149,7 @@ impl Live {
         }
         let mut out = ShortBytes::new();
         let accepted = self.phase == Phase::Accepted;
-        let flags =
-            u64::from(self.paused) | u64::from(self.parked) << 1 | u64::from(accepted) << 2;
+        let flags = u64::from(self.paused) | u64::from(self.parked) << 1 | u64::from(accepted) << 2;
         put(&mut out, flags);
         progress.write(&mut out);
         Some(out)

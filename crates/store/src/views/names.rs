@@ -149,10 +149,9 @@ fn note(
     let new = "INSERT INTO plans (ns, hash, name, version, tasks, sink)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING plan";
     let tasks = workflow.tasks.len() as u32;
-    let plan = db.prepare_cached(new)?.query_row(
-        params![ns, hash, name, version, tasks, sink(workflow)],
-        |row| row.get(0),
-    )?;
+    let plan = db
+        .prepare_cached(new)?
+        .query_row(params![ns, hash, name, version, tasks, sink(workflow)], |row| row.get(0))?;
     Ok((ns, plan))
 }
 

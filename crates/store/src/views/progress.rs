@@ -198,8 +198,12 @@ impl Progress {
     fn stop_children(&mut self, node: u32) {
         let Some(fan) = self.fan(node) else { return };
         let fresh = fan.fresh();
-        let open: Vec<u32> =
-            fan.live.iter().filter(|(_, state)| !state.is_over()).map(|(child, _)| *child).collect();
+        let open: Vec<u32> = fan
+            .live
+            .iter()
+            .filter(|(_, state)| !state.is_over())
+            .map(|(child, _)| *child)
+            .collect();
         for child in open {
             self.set(TaskRef::child(node, child), TaskState::Cancelled);
         }

@@ -1,7 +1,7 @@
 //! Questions to the views, from any number of threads, each on a connection of its own.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::RunId;
@@ -13,13 +13,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::bytes::sequences;
+use super::pool::Pool;
 use super::rows::{self, RunRow, TaskTally};
 use super::{failed, int, number, scan, schema};
-use crate::{ErrorKind, StoreError};
+use crate::StoreError;
 
-/// Connections for reading. More threads than these wait for one: the work is CPU and page cache,
-/// so more of them would only take turns.
-pub const READERS_MAX: usize = 8;
 /// Runs of one page. With outputs of 16 KiB and failures of 32 KiB a page is 24 MiB at the worst.
 pub const RUNS_PAGE_MAX: usize = 500;
 /// Record numbers of one page: what a page of a run's history can need.
@@ -105,8 +103,7 @@ impl std::fmt::Display for Cursor {
 
 impl Queries {
     pub(super) fn new(path: &Path) -> Self {
-        let idle = Mutex::new(Idle { connections: Vec::new(), open: 0 });
-        Queries { pool: Arc::new(Pool { path: path.to_path_buf(), idle, back: Condvar::new() }) }
+        Queries { pool: Arc::new(Pool::new(path)) }
     }
 
     /// The newest record that the tables know; 0: none.
@@ -137,9 +134,8 @@ impl Queries {
                 .with_hint("begin again without a cursor"));
         }
         let limit = limit.clamp(1, RUNS_PAGE_MAX);
-        self.pool.with(|db| {
-            page(db, filter, cursor, limit).map_err(|error| failed("list runs", &error))
-        })
+        self.pool
+            .with(|db| page(db, filter, cursor, limit).map_err(|error| failed("list runs", &error)))
     }
 
     /// The numbers of a run's records after one, in order, at most [`RECORDS_PAGE_MAX`].
@@ -158,9 +154,7 @@ impl Queries {
 
     /// How many runs of a tenant are in each state; states without runs are left out.
     pub fn counts_by_state(&self, namespace: &str) -> Result<Vec<(RunState, u64)>, StoreError> {
-        self.pool.with(|db| {
-            counts(db, namespace).map_err(|error| failed("count runs", &error))
-        })
+        self.pool.with(|db| counts(db, namespace).map_err(|error| failed("count runs", &error)))
     }
 
     /// What let a workflow version in.
@@ -300,73 +294,4 @@ fn counts(db: &Connection, namespace: &str) -> Result<Vec<(RunState, u64)>, rusq
         }
     }
     Ok(found)
-}
-
-/// Connections that are lent out and come back.
-#[derive(Debug)]
-struct Pool {
-    path: PathBuf,
-    idle: Mutex<Idle>,
-    back: Condvar,
-}
-
-#[derive(Debug)]
-struct Idle {
-    connections: Vec<Connection>,
-    /// Idle and lent out.
-    open: usize,
-}
-
-impl Pool {
-    /// A panic while the lock is held leaves a list of connections, which is as good as before.
-    fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn with<T>(
-        &self,
-        ask: impl FnOnce(&Connection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let lent = self.lend()?;
-        match &lent.db {
-            Some(db) => ask(db),
-            None => Err(StoreError::new(ErrorKind::Internal, "lend a connection")),
-        }
-    }
-
-    fn lend(&self) -> Result<Lent<'_>, StoreError> {
-        let mut idle = self.lock();
-        loop {
-            if let Some(db) = idle.connections.pop() {
-                return Ok(Lent { pool: self, db: Some(db) });
-            }
-            if idle.open < READERS_MAX {
-                idle.open += 1;
-                break;
-            }
-            idle = self.back.wait(idle).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(idle);
-        // From here the place is given back even when the file does not open.
-        let mut lent = Lent { pool: self, db: None };
-        lent.db = Some(schema::open_reader(&self.path)?);
-        Ok(lent)
-    }
-}
-
-struct Lent<'a> {
-    pool: &'a Pool,
-    db: Option<Connection>,
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        let mut idle = self.pool.lock();
-        match self.db.take() {
-            Some(db) => idle.connections.push(db),
-            None => idle.open = idle.open.saturating_sub(1),
-        }
-        drop(idle);
-        self.pool.back.notify_one();
-    }
 }

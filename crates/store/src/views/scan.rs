@@ -126,8 +126,7 @@ impl<'a> Sieve<'a> {
         if let Some(known) = self.plans.get(&plan) {
             return Ok(*known);
         }
-        let name: Option<String> =
-            self.name_of.query_row([plan], |row| row.get(0)).optional()?;
+        let name: Option<String> = self.name_of.query_row([plan], |row| row.get(0)).optional()?;
         let same = name.as_deref() == Some(workflow.as_str());
         self.plans.insert(plan, same);
         Ok(same)

@@ -174,8 +174,7 @@ fn pragma(db: &Connection, name: &str) -> Result<i64, rusqlite::Error> {
 /// Whether nothing can have been lost: the file was closed properly, or the machine has been up
 /// since, in which case the system kept every write.
 fn is_whole(db: &Connection) -> Result<bool, rusqlite::Error> {
-    let marked: Option<String> =
-        db.query_row("SELECT boot FROM position", [], |row| row.get(0))?;
+    let marked: Option<String> = db.query_row("SELECT boot FROM position", [], |row| row.get(0))?;
     Ok(marked.is_none() || marked == boot())
 }
 

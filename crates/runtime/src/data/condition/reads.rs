@@ -139,7 +139,7 @@ impl<'e> Reader<'e> {
         if let Some((name, keys)) = path(expr)
             && !self.locals.contains(&name)
         {
-            return self.read(name, keys);
+            return self.read(name, &keys);
         }
         let below = if position == Position::Loop { Position::Loop } else { Position::Plain };
         match &expr.expr {
@@ -201,13 +201,13 @@ impl<'e> Reader<'e> {
     }
 
     /// Notes a path that starts at a name which is no loop's.
-    fn read(&mut self, name: &str, keys: Vec<&str>) -> Result<(), String> {
+    fn read(&mut self, name: &str, keys: &[&str]) -> Result<(), String> {
         if TYPES.contains(&name) && keys.is_empty() {
             return Ok(());
         }
         let path = match name {
-            "input" => Path { source: Source::Root(Root::Input), keys: owned(&keys) },
-            "tasks" => of_task(&keys)?,
+            "input" => Path { source: Source::Root(Root::Input), keys: owned(keys) },
+            "tasks" => of_task(keys)?,
             other => {
                 return Err(format!("there is no `{other}`: conditions see `input` and `tasks`"));
             }

@@ -1,0 +1,45 @@
+//! Metrics as JSON; the same numbers are at `/metrics` as Prometheus text.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Counters, gauges and histograms by name. Telemetry, not evidence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MetricsView {
+    /// Numbers that only grow while the instance lives.
+    pub counters: BTreeMap<String, u64>,
+    /// Numbers that go up and down.
+    pub gauges: BTreeMap<String, u64>,
+    /// How long things took.
+    pub histograms: BTreeMap<String, HistogramView>,
+}
+
+/// How long things took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HistogramView {
+    /// How many.
+    pub count: u64,
+    /// All together, in microseconds.
+    pub sum_us: u64,
+    /// Upper bounds of the quantiles 0.5, 0.95 and 0.99, in microseconds; the largest number where
+    /// the last bucket holds it.
+    pub p50_us: u64,
+    /// See `p50_us`.
+    pub p95_us: u64,
+    /// See `p50_us`.
+    pub p99_us: u64,
+    /// Not cumulated.
+    pub buckets: Vec<Bucket>,
+}
+
+/// A bucket of a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Bucket {
+    /// Its upper bound, in microseconds; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub le_us: Option<u64>,
+    /// How many are in it.
+    pub count: u64,
+}

@@ -1,0 +1,109 @@
+//! What the terminal can show: colour and progress bars only where somebody looks at one.
+
+use std::io::IsTerminal;
+
+use crate::environment::Environment;
+
+/// What the two output streams are connected to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terminal {
+    colour_out: bool,
+    colour_err: bool,
+    live: bool,
+}
+
+/// What a piece of text means, for those who see colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// Nothing special.
+    Plain,
+    /// It went well.
+    Good,
+    /// It needs somebody.
+    Warning,
+    /// It failed.
+    Bad,
+    /// Less important.
+    Faint,
+    /// A heading or a name.
+    Strong,
+}
+
+impl Terminal {
+    /// Looks at the process's streams.
+    pub(crate) fn of_process(environment: &Environment) -> Self {
+        let err = std::io::stderr().is_terminal();
+        Terminal {
+            colour_out: std::io::stdout().is_terminal() && !environment.no_colour,
+            colour_err: err && !environment.no_colour,
+            live: err,
+        }
+    }
+
+    /// Whether somebody watches: progress may be drawn over itself.
+    pub(crate) fn is_live(self) -> bool {
+        self.live
+    }
+
+    /// Whether standard error takes colours.
+    pub(crate) fn has_colour_err(self) -> bool {
+        self.colour_err
+    }
+
+    /// Text for standard output.
+    pub(crate) fn out(self, tone: Tone, text: &str) -> String {
+        painted(self.colour_out, tone, text)
+    }
+
+    /// Text for standard error.
+    pub(crate) fn err(self, tone: Tone, text: &str) -> String {
+        painted(self.colour_err, tone, text)
+    }
+}
+
+/// The text, in colour where wanted.
+pub(crate) fn painted(colour: bool, tone: Tone, text: &str) -> String {
+    let code = match tone {
+        Tone::Plain => return text.to_owned(),
+        Tone::Good => 32,
+        Tone::Warning => 33,
+        Tone::Bad => 31,
+        Tone::Faint => 2,
+        Tone::Strong => 1,
+    };
+    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// How a state of a run or task looks.
+pub(crate) fn tone_of(state: &str) -> Tone {
+    match state {
+        "succeeded" | "ready" | "ok" => Tone::Good,
+        "failed" => Tone::Bad,
+        "parked" | "waiting" | "paused" | "cancelled" => Tone::Warning,
+        "skipped" | "pending" => Tone::Faint,
+        _ => Tone::Plain,
+    }
+}
+
+/// Foreign text made fit for a terminal: control characters, which could move the cursor or forge
+/// lines, become spaces.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_only_for_those_who_see_it() {
+        assert_eq!(painted(false, Tone::Bad, "no"), "no");
+        assert_eq!(painted(true, Tone::Bad, "no"), "\x1b[31mno\x1b[0m");
+        assert_eq!(painted(true, Tone::Plain, "so"), "so");
+    }
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor() {
+        assert_eq!(one_line("a\x1b[2Jb\nc"), "a [2Jb c");
+    }
+}
