@@ -20,7 +20,7 @@ use crate::logs::LogFormat;
 use keys::{KEYS, Key};
 
 /// The port of an instance, where nobody asks for another.
-const PORT: u16 = 7413;
+const PORT: u16 = 7341;
 /// The configuration file that is read without being named, in the user's directory.
 const FILE: &str = "config.toml";
 /// Variables of ours that are no settings of an instance.

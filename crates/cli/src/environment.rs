@@ -1,12 +1,19 @@
 //! The environment of the process, read in this one place: everything else gets it as data.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What begins every variable of ours.
 const PREFIX: &str = "ARK_OS_";
 /// Name of our directories below the user's.
 const DIRECTORY: &str = "ark-os";
+
+/// The process's command line.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the arguments")]
+pub(crate) fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
 
 /// The variables that matter here, and where the user keeps things.
 #[derive(Clone, Debug, Default)]

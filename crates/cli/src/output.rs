@@ -2,6 +2,7 @@
 
 use std::io::{Write, stderr, stdout};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::{Failure, Part};
@@ -49,19 +50,19 @@ impl Output {
     }
 
     /// A JSON document of its own, readable.
-    pub(crate) fn document(&self, value: &Value) -> Result<(), Failure> {
-        self.line(&pretty(value))
+    pub(crate) fn document(&self, value: &impl Serialize) -> Result<(), Failure> {
+        self.line(&pretty(&text_of(value)))
     }
 
     /// One of many JSON documents, each on a line.
-    pub(crate) fn json_line(&self, value: &Value) -> Result<(), Failure> {
-        self.line(&value.to_string())
+    pub(crate) fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
+        self.line(&text_of(value))
     }
 
     /// The answer in the form that was asked for.
     pub(crate) fn answer(
         &self,
-        value: &Value,
+        value: &impl Serialize,
         human: impl FnOnce(&Terminal) -> Vec<String>,
     ) -> Result<(), Failure> {
         if self.json {
@@ -82,7 +83,7 @@ impl Output {
     pub(crate) fn failure(&self, failure: &Failure) {
         let mut err = stderr().lock();
         if self.json {
-            let _ = writeln!(err, "{}", pretty(&failure.problem()));
+            let _ = writeln!(err, "{}", pretty(&failure.problem().to_string()));
             return;
         }
         for (part, text) in failure.lines() {
@@ -99,9 +100,106 @@ impl Output {
     }
 }
 
-/// JSON as people read it.
-pub(crate) fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string())
+/// Plain data as JSON text. Texts that came from elsewhere are passed on digit by digit.
+fn text_of(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// JSON text as people read it: the same text with lines and indentation, so that no number loses
+/// a digit on the way.
+pub(crate) fn pretty(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    let mut rest = json.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => {
+                out.push(c);
+                while let Some(c) = rest.next() {
+                    out.push(c);
+                    match c {
+                        '\\' => out.extend(rest.next()),
+                        '"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            '{' | '[' => {
+                out.push(c);
+                while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                if let Some(end) = rest.next_if(|c| matches!(c, '}' | ']')) {
+                    out.push(end);
+                } else {
+                    depth += 1;
+                    new_line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                new_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// A JSON value as an indented outline for people; what is beyond `lines_max` lines is only told.
+pub(crate) fn outline(value: &Value, lines_max: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    outline_into(value, 0, &mut lines);
+    if lines.len() > lines_max {
+        let more = lines.len() - lines_max;
+        lines.truncate(lines_max);
+        lines.push(format!("… {more} more lines; --json shows all"));
+    }
+    lines
+}
+
+/// The value was parsed, so its depth is that of the parser at most.
+fn outline_into(value: &Value, depth: usize, lines: &mut Vec<String>) {
+    let indent = "  ".repeat(depth);
+    let mut put = |name: &str, value: &Value| match value {
+        Value::Object(entries) if !entries.is_empty() => {
+            lines.push(format!("{indent}{name}"));
+            outline_into(value, depth + 1, lines);
+        }
+        Value::Array(items) if items.iter().any(|it| it.is_object() || it.is_array()) => {
+            lines.push(format!("{indent}{name}"));
+            outline_into(value, depth + 1, lines);
+        }
+        Value::Array(items) if !items.is_empty() => {
+            let items: Vec<_> = items.iter().map(scalar).collect();
+            lines.push(format!("{indent}{name} {}", items.join(", ")));
+        }
+        other => lines.push(format!("{indent}{name} {}", scalar(other))),
+    };
+    match value {
+        Value::Object(entries) => {
+            entries.iter().for_each(|(name, value)| put(&format!("{}:", one_line(name)), value));
+        }
+        Value::Array(items) => items.iter().for_each(|value| put("-", value)),
+        other => lines.push(format!("{indent}{}", scalar(other))),
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(text) => one_line(text),
+        other => other.to_string(),
+    }
 }
 
 /// A table with aligned columns; the tone of a cell does not count for its width.
@@ -149,6 +247,22 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_laid_out_without_touching_its_numbers() {
+        let text = r#"{"a":[1e999,{"b":"x,{\"y"}],"c":{ },"d":[]}"#;
+        let want = "{\n  \"a\": [\n    1e999,\n    {\n      \"b\": \"x,{\\\"y\"\n    }\n  ],\n  \
+                    \"c\": {},\n  \"d\": []\n}";
+        assert_eq!(pretty(text), want);
+    }
+
+    #[test]
+    fn an_outline_is_short_and_tells_what_it_left_out() {
+        let value = serde_json::json!({ "a": { "b": 1 }, "l": ["x", "y"], "o": [{ "k": null }] });
+        let want = ["a:", "  b: 1", "l: x, y", "o:", "  -", "    k: null"];
+        assert_eq!(outline(&value, 100), want);
+        assert_eq!(outline(&value, 2), ["a:", "  b: 1", "… 4 more lines; --json shows all"]);
+    }
 
     #[test]
     fn a_table_is_aligned_by_its_widest_cells() {

@@ -70,7 +70,7 @@ pub fn decide(
         Command::SettleStep { pt, key, outcome, spent } => {
             step::settle(state, step::Settlement { pt, key, outcome, spent }, now)
         }
-        Command::CancelRun { run, reason } => run_control::cancel(state, run, reason, now),
+        Command::CancelRun { run, reason } => run_control::cancel(state, run, &reason, now),
         Command::PauseRun { run, reason } => run_control::pause(state, run, reason, now),
         Command::ResumeRun { run } => run_control::resume(state, run, now),
         Command::RetryRun { run, task } => retry_run::decide(state, run, task, now),

@@ -326,6 +326,9 @@ pub struct InstanceStarted {
     /// The account of each namespace that has no other limit.
     #[n(8)]
     pub namespace_budget: Amounts,
+    /// The lease of a progress token, in milliseconds; none: `LEASE_MS`.
+    #[n(9)]
+    pub lease_ms: Option<u64>,
 }
 
 /// Whether new runs are taken.

@@ -101,7 +101,12 @@ pub struct Want {
 impl Fleet {
     /// A fresh fleet: everybody ready and idle. Skills keep the place they had in the one `before`,
     /// so that runs in flight still mean the same by them.
-    pub fn new(agents: u32, skills: &[SkillInfo], concurrency: u32, before: Option<&Fleet>) -> Self {
+    pub fn new(
+        agents: u32,
+        skills: &[SkillInfo],
+        concurrency: u32,
+        before: Option<&Fleet>,
+    ) -> Self {
         let plan = FleetPlan::for_agents(agents);
         let mut fleet = Fleet {
             agents: Vec::with_capacity(agents as usize),

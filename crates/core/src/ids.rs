@@ -158,7 +158,18 @@ impl fmt::Display for TaskId {
 
 /// The fence of a task: raised with every lease, so that late work under an old one is refused.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Encode, Decode, serde::Serialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    Encode,
+    Decode,
+    serde::Serialize,
 )]
 #[cbor(transparent)]
 #[serde(transparent)]

@@ -22,7 +22,7 @@ pub const KEY_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 pub const KEY_BYTES_MAX: usize = 255;
 /// Attempts lost to the death of an agent before a task is poison.
 pub const LOST_ATTEMPTS_MAX: u32 = 5;
-/// The lease of a progress token.
+/// The lease of a progress token where the instance does not say.
 pub const LEASE_MS: u64 = 10_000;
 /// Attempts started by one decision: keeps a record, and the time until the next input, short.
 pub const DISPATCH_MAX: usize = 64;

@@ -14,7 +14,18 @@ pub mod graph;
 
 /// What a skill's work may do to the world outside, and so what recovery may do with it.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Encode, Decode, Serialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    Encode,
+    Decode,
+    Serialize,
     Deserialize,
 )]
 #[cbor(index_only)]

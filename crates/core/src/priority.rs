@@ -7,7 +7,18 @@ use crate::time::Time;
 
 /// How urgent a run is, most urgent first.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Encode, Decode, Serialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    Encode,
+    Decode,
+    Serialize,
     Deserialize,
 )]
 #[cbor(index_only)]

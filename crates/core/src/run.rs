@@ -287,8 +287,7 @@ impl Fan {
 
     /// Whether another fresh child may start under this limit (0: none but the pools').
     pub fn may_start(&self, parallel_max: u32, more: u32) -> bool {
-        self.next + more < self.total()
-            && (parallel_max == 0 || self.running + more < parallel_max)
+        self.next + more < self.total() && (parallel_max == 0 || self.running + more < parallel_max)
     }
 }
 
@@ -411,7 +410,8 @@ impl Run {
     pub fn ends_with_sink(&self) -> bool {
         self.workflow.output.is_none()
             && self.sole_sink().is_some_and(|node| {
-                let plain = self.spec(node).is_some_and(|spec| !matches!(spec.shape, Shape::Map(_)));
+                let plain =
+                    self.spec(node).is_some_and(|spec| !matches!(spec.shape, Shape::Map(_)));
                 plain && self.node(node).is_some_and(|task| task.failure.is_none())
             })
     }
@@ -532,7 +532,7 @@ impl Run {
             ended: self.ended,
             deadline: self.deadline,
             counts: self.counts,
-            account: self.account.clone(),
+            account: self.account,
             proof: self.proof,
             output: self.output.clone(),
             failure: self.failure.clone(),

@@ -11,6 +11,7 @@ use crate::event::{Admission, InstanceStarted, Intake};
 use crate::fleet::Fleet;
 use crate::hash::Hash;
 use crate::ids::{AgentIx, Fence, RunId};
+use crate::limits::LEASE_MS;
 use crate::queue::ReadyQueue;
 use crate::rules::Mode;
 use crate::run::Run;
@@ -200,6 +201,11 @@ impl State {
     /// Time for one attempt where its task does not say.
     pub(crate) fn task_timeout_ms(&self) -> u64 {
         self.instance.as_ref().map_or(u64::MAX, |instance| instance.task_timeout_ms)
+    }
+
+    /// The lease of a progress token.
+    pub(crate) fn lease_ms(&self) -> u64 {
+        self.instance.as_ref().and_then(|instance| instance.lease_ms).unwrap_or(LEASE_MS)
     }
 
     pub(crate) fn concurrent_tasks_max(&self) -> u32 {

@@ -12,7 +12,9 @@ use crate::text::Text;
 
 /// `SHA-256(run, task, generation, step number, tool, canonical arguments)`: fixed in the intent
 /// and reused by every retry of it. As text 64 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, serde::Serialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, serde::Serialize,
+)]
 #[cbor(transparent)]
 #[serde(transparent)]
 pub struct StepKey(#[n(0)] pub Hash);

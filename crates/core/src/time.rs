@@ -5,8 +5,18 @@ use std::time::Duration;
 
 /// A moment, in milliseconds since the Unix epoch. Within one journal it never goes back.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, minicbor::Encode, minicbor::Decode,
-    serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    minicbor::Encode,
+    minicbor::Decode,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[cbor(transparent)]
 #[serde(transparent)]

@@ -5,21 +5,27 @@
 mod audit;
 #[path = "integration/authority.rs"]
 mod authority;
+#[path = "integration/bounds.rs"]
+mod bounds;
 #[path = "integration/budget.rs"]
 mod budget;
+#[path = "integration/fleet_life.rs"]
+mod fleet_life;
 #[path = "integration/fleet_profile.rs"]
 mod fleet_profile;
 #[path = "integration/flow.rs"]
 mod flow;
+#[path = "integration/graph.rs"]
+mod graph;
 #[path = "integration/lifecycle.rs"]
 mod lifecycle;
-#[path = "integration/steps.rs"]
-mod steps;
-#[path = "integration/world.rs"]
-mod world;
-#[path = "integration/bounds.rs"]
-mod bounds;
-#[path = "integration/fleet_life.rs"]
-mod fleet_life;
 #[path = "integration/machine.rs"]
 mod machine;
+#[path = "integration/manifest.rs"]
+mod manifest;
+#[path = "integration/steps.rs"]
+mod steps;
+#[path = "integration/template.rs"]
+mod template;
+#[path = "integration/world.rs"]
+mod world;

@@ -22,8 +22,17 @@ const FOLLOW_QUEUE_MAX: usize = 64;
 
 /// The loop's end of the committer.
 pub(crate) struct Committer {
-    tx: Option<SyncSender<Vec<Appended>>>,
-    thread: Option<std::thread::JoinHandle<Result<(), StoreError>>>,
+    tx: SyncSender<Order>,
+    thread: std::thread::JoinHandle<Result<(), StoreError>>,
+}
+
+/// What the loop wants of the committer. If the loop is gone without a word, nothing more is
+/// written.
+enum Order {
+    /// Make this durable.
+    Append(Vec<Appended>),
+    /// Sign everything, and end.
+    Close,
 }
 
 /// Changes that are durable, for the views.
@@ -31,7 +40,7 @@ pub(crate) type Followed = Vec<Appended>;
 
 struct Writer {
     journal: Journal,
-    work: Receiver<Vec<Appended>>,
+    work: Receiver<Order>,
     batch: Batch,
     to_loop: Sender<Message>,
     to_views: SyncSender<Followed>,
@@ -55,39 +64,42 @@ impl Committer {
         let mut writer =
             Writer { journal, work, batch, to_loop, to_views, metrics, clock, signed, dirty: false };
         let thread = spawn("ark-committer", move || {
-            let result = writer.run();
-            match result {
-                Ok(()) => writer.journal.close().map(|_| ()),
-                Err(error) => Err(error),
+            if writer.run()? {
+                writer.journal.close()?;
             }
+            Ok(())
         })?;
-        Ok((Committer { tx: Some(tx), thread: Some(thread) }, views))
+        Ok((Committer { tx, thread }, views))
     }
 
     /// Hands a batch over. The caller waits for the last one to be done before it gives another.
     pub(crate) fn commit(&self, changes: Vec<Appended>) -> Result<(), RuntimeError> {
-        let tx = self.tx.as_ref().ok_or_else(RuntimeError::closed)?;
-        tx.send(changes).map_err(|_| RuntimeError::closed())
+        self.tx.send(Order::Append(changes)).map_err(|_| RuntimeError::closed())
     }
 
     /// Ends after the last batch, with a checkpoint over everything.
-    pub(crate) fn close(mut self) -> Result<(), RuntimeError> {
-        self.tx = None;
-        match self.thread.take().map(std::thread::JoinHandle::join) {
-            Some(Ok(result)) => result.map_err(RuntimeError::from),
-            Some(Err(_)) => Err(RuntimeError::closed()),
-            None => Ok(()),
-        }
+    pub(crate) fn close(self) -> Result<(), RuntimeError> {
+        // A committer that is gone has failed, and says how.
+        let _ = self.tx.send(Order::Close);
+        self.abandon()
+    }
+
+    /// Ends after the last batch and writes nothing more, as a crash would.
+    pub(crate) fn abandon(self) -> Result<(), RuntimeError> {
+        drop(self.tx);
+        self.thread.join().map_err(|_| RuntimeError::closed())?.map_err(RuntimeError::from)
     }
 }
 
 impl Writer {
-    fn run(&mut self) -> Result<(), StoreError> {
+    /// Whether it ends in good order.
+    fn run(&mut self) -> Result<bool, StoreError> {
         loop {
             match self.next() {
-                Ok(changes) => self.commit(changes)?,
+                Ok(Order::Append(changes)) => self.commit(changes)?,
+                Ok(Order::Close) => return Ok(true),
                 Err(RecvTimeoutError::Timeout) => self.sign()?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
             }
             if self.clock.instant().duration_since(self.signed) >= CHECKPOINT_EVERY {
                 self.sign()?;
@@ -96,7 +108,7 @@ impl Writer {
     }
 
     /// The next batch; without unsigned records there is no reason to wake up before it.
-    fn next(&mut self) -> Result<Vec<Appended>, RecvTimeoutError> {
+    fn next(&mut self) -> Result<Order, RecvTimeoutError> {
         if !self.dirty {
             return self.work.recv().map_err(|_| RecvTimeoutError::Disconnected);
         }

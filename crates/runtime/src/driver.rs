@@ -72,11 +72,13 @@ impl Driver {
             }
         };
         self.attempts.stop();
-        let closed = self.committer.close();
-        let how = match (how, closed) {
-            (Stopped::Asked, Err(error)) => Stopped::Failed(error.to_string()),
-            (how, _) => how,
+        // After a failure nothing more is written: the next start finds out what is durable.
+        let closed = match how {
+            Stopped::Asked => self.committer.close(),
+            Stopped::Failed(_) => self.committer.abandon(),
         };
+        // If the committer failed, that is why the loop did, whatever it met first.
+        let how = closed.map_or_else(|error| Stopped::Failed(error.to_string()), |()| how);
         self.stopped.send_replace(Some(how));
     }
 
@@ -137,8 +139,9 @@ impl Driver {
     ) -> Result<Turn, RuntimeError> {
         match message {
             Message::One(input) => {
-                self.note(&input);
-                inputs.push(input);
+                if self.note(&input) {
+                    inputs.push(input);
+                }
             }
             Message::Many(many) => {
                 self.waiting.fetch_sub(many.len(), Ordering::Relaxed);
@@ -156,8 +159,9 @@ impl Driver {
         Ok(Turn::Go)
     }
 
-    /// Inputs from outside take a place in the line; those of attempts and threads do not.
-    fn note(&mut self, input: &Input<Reply>) {
+    /// Inputs from outside take a place in the line; those of attempts and threads do not. Whether
+    /// the loop is to hear of it.
+    fn note(&mut self, input: &Input<Reply>) -> bool {
         let from_outside = match input {
             Input::Command { reply, .. } => matches!(reply, Some(Reply::One(_))),
             Input::Submit { .. } | Input::Watch { .. } | Input::Read(_) => true,
@@ -165,9 +169,9 @@ impl Driver {
         };
         if from_outside {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-        } else {
-            self.attempts.note_outcome(input);
+            return true;
         }
+        self.attempts.note(input)
     }
 
     /// Steps until no internal work is left, then lets out what may go.

@@ -41,6 +41,9 @@ pub(crate) fn start(
             let _ = to_loop.send(Message::One(Input::Viewed { through }));
             viewed.send_replace(through);
         }
+        if let Err(error) = follower.close() {
+            tracing::warn!(error = %error, "views were not closed cleanly and may be rebuilt");
+        }
     })
 }
 

@@ -30,6 +30,7 @@ use crate::kernel::record::{Appended, decode};
 use crate::kernel::{Input, Loop};
 use crate::metrics::Metrics;
 use crate::plans::Plans;
+use crate::run_ids::RunIds;
 use crate::settings::Settings;
 use crate::skills::{self, SkillSet};
 use crate::submission::Submissions;
@@ -56,6 +57,8 @@ pub struct Components {
     pub operator: Scopes,
     /// The clock.
     pub clock: Clock,
+    /// Where journal, blobs and keys lie; none: in the data directory.
+    pub files: Option<Arc<dyn Files>>,
 }
 
 impl std::fmt::Debug for Components {
@@ -72,11 +75,13 @@ impl Components {
             rules: Arc::new(BuiltinRules),
             operator: Scopes::parse(OPERATOR_SCOPES).unwrap_or_default(),
             clock: Clock,
+            files: None,
         }
     }
 }
 
-/// A running instance: dropping it without [`Instance::stop`] is like a crash.
+/// A running instance: dropping it without [`Instance::stop`] is like a crash. Nothing more is
+/// written or acknowledged, and attempts under way get no more answers.
 #[derive(Debug)]
 pub struct Instance {
     handle: Handle,
@@ -104,7 +109,8 @@ impl Instance {
             return Err(RuntimeError::new(Kind::Invalid, "agents_out_of_range", message)
                 .with_hint(format!("a fleet has 1 to {AGENTS_MAX} agents")));
         }
-        let directory = open_directory(&settings.data_dir)?;
+        let on_disk = open_directory(&settings.data_dir)?;
+        let directory = components.files.clone().unwrap_or(on_disk);
         let lock = DataLock::acquire(&settings.data_dir)?;
         let key = LedgerKey::load_or_generate(&*directory, ORIGIN)?;
         let segments = ark_os_store::Settings { segment_bytes: settings.segment_bytes };
@@ -139,9 +145,9 @@ impl Instance {
     ///
     /// # Errors
     /// The journal failed on the way.
-    pub fn stop(self) -> Result<(), RuntimeError> {
+    pub fn stop(mut self) -> Result<(), RuntimeError> {
         self.handle.stop();
-        for thread in self.threads {
+        for thread in std::mem::take(&mut self.threads) {
             thread.join().map_err(|_| RuntimeError::closed())?;
         }
         let stopped = self.handle.shared.stopped.borrow().clone();
@@ -150,6 +156,18 @@ impl Instance {
                 Err(RuntimeError::new(Kind::Unavailable, "journal_failed", message))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Instance {
+    /// The lock is given back only when nobody writes any more.
+    fn drop(&mut self) {
+        // A loop that is gone has stopped.
+        let _ = self.handle.shared.tx.send(Message::Failed(RuntimeError::closed()));
+        for thread in std::mem::take(&mut self.threads) {
+            // One that panicked is gone too.
+            let _ = thread.join();
         }
     }
 }
@@ -246,6 +264,7 @@ impl Parts {
             to_loop: tx.clone(),
             metrics: metrics.clone(),
             clock: self.components.clock,
+            lease: self.settings.lease,
         });
         let skills = Arc::new(self.components.skills.clone());
         let newest = self.journal.next_seq() - 1;
@@ -257,6 +276,7 @@ impl Parts {
             waiting: waiting.clone(),
             submissions: Submissions {
                 clock: self.components.clock,
+                ids: RunIds::new(),
                 grant,
                 plans: Plans::new(Catalogue::new(&skills)),
                 payloads: shop.payloads.clone(),
@@ -317,6 +337,7 @@ fn instance_started(settings: &Settings, components: &Components) -> InstanceSta
         task_timeout_ms: u64::try_from(settings.task_timeout.as_millis()).unwrap_or(u64::MAX),
         rules: components.rules.hash(),
         namespace_budget: settings.namespace_budget,
+        lease_ms: Some(u64::try_from(settings.lease.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 

@@ -20,6 +20,8 @@ mod error;
 mod follower;
 mod plans;
 mod reply;
+mod sync;
+mod run_ids;
 mod threads;
 mod workers;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ark_os_core::budget::Amounts;
+use ark_os_core::limits::LEASE_MS;
 use ark_os_core::rules::Mode;
 
 /// How an instance is run.
@@ -21,6 +22,8 @@ pub struct Settings {
     pub concurrent_tasks_max: u32,
     /// Time for one attempt where its task does not say.
     pub task_timeout: Duration,
+    /// The lease of a progress token: an attempt that does not renew it is given up.
+    pub lease: Duration,
     /// What each namespace may use up.
     pub namespace_budget: Amounts,
     /// Space reserved for a journal segment.
@@ -43,6 +46,7 @@ impl Settings {
             agent_concurrency: 4,
             concurrent_tasks_max: 1_000,
             task_timeout: Duration::from_secs(300),
+            lease: Duration::from_millis(LEASE_MS),
             namespace_budget: Amounts::UNLIMITED,
             segment_bytes: 64 << 20,
             batch_wait: Duration::from_micros(200),

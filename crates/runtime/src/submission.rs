@@ -9,7 +9,6 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::command::SubmitRun;
 use ark_os_core::event::SubmissionKey;
 use ark_os_core::hash::Hash;
-use ark_os_core::ids::RunId;
 use ark_os_core::limits::KEY_BYTES_MAX;
 use ark_os_core::manifest::with_defaults;
 use ark_os_core::plan::Workflow;
@@ -21,6 +20,7 @@ use crate::RuntimeError;
 use crate::clock::Clock;
 use crate::data::{Payloads, Schemas};
 use crate::error::Place;
+use crate::run_ids::RunIds;
 
 /// Bytes of a run's input, inline or not.
 pub const INPUT_BYTES_MAX: usize = 64 << 20;
@@ -87,6 +87,7 @@ impl RunRequest {
 #[derive(Debug)]
 pub(crate) struct Submissions {
     pub(crate) clock: Clock,
+    pub(crate) ids: RunIds,
     pub(crate) grant: Arc<Grant>,
     pub(crate) plans: crate::plans::Plans,
     pub(crate) payloads: Arc<Payloads>,
@@ -103,7 +104,7 @@ impl Submissions {
         let key = request.key.as_deref().map(|key| submission_key(key, &workflow, &request));
         let input = self.check_input(&workflow, request.input)?;
         let now = self.clock.now();
-        let run = RunId(uuid_v7());
+        let run = self.ids.draw(now);
         let payload = self.payloads.save(input).map_err(|failure| {
             RuntimeError::new(Kind::Unavailable, "blob_not_stored", failure.to_string())
         })?;
@@ -175,11 +176,4 @@ fn submission_key(
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Ids sort by the time of submission; within a millisecond by a counter, so that they also do
-/// for submissions of one process in a row.
-#[expect(clippy::disallowed_methods, reason = "the one place that draws ids")]
-fn uuid_v7() -> u128 {
-    uuid::Uuid::now_v7().as_u128()
 }

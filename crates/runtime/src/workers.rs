@@ -1,9 +1,8 @@
 //! Native attempts: worker threads, waiting attempts, and what an attempt may ask of its host.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ark_os_core::budget::Amounts;
@@ -24,14 +23,17 @@ use crate::skills::{Skill, SkillError};
 use crate::threads::spawn;
 
 mod host;
+mod line;
+mod stop;
 
 use host::AttemptHost;
-pub(crate) use host::Stop;
+use line::Line;
+pub(crate) use stop::{Caught, Stop};
 
 /// Threads given up on before nothing more is started: each may hold memory for ever.
 const ABANDONED_MAX: u64 = 64;
-/// How long an idle thread sleeps before it looks whether it is to stop.
-const IDLE: Duration = Duration::from_millis(500);
+/// The longest wait that a skill may ask for; its task's timeout ends most of them sooner.
+const DELAY_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// What the host of a native attempt reports as used: one call; nothing else is metered in process.
 const ATTEMPT_SPENT: Amounts = Amounts { calls: 1, ..Amounts::ZERO };
@@ -62,25 +64,32 @@ pub(crate) struct Shop {
     pub(crate) to_loop: Sender<Message>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    /// The lease of a progress token.
+    pub(crate) lease: Duration,
 }
 
-struct Line {
-    waiting: VecDeque<Assignment>,
-    idle: usize,
-    stopping: bool,
+impl Shop {
+    /// A lease is renewed when this much of it is over, so that two renewals may be late.
+    pub(crate) fn renew_after(&self) -> Duration {
+        self.lease / 3
+    }
+
+    /// How long a stopped attempt may go on before its thread counts as hung.
+    pub(crate) fn stop_patience(&self) -> Duration {
+        self.lease / 2
+    }
 }
 
 /// The worker threads.
 pub(crate) struct Workers {
-    line: Arc<(Mutex<Line>, Condvar)>,
+    line: Arc<Line<Assignment>>,
     shop: Arc<Shop>,
     threads: usize,
 }
 
 impl Workers {
     pub(crate) fn start(threads: usize, shop: Arc<Shop>) -> Result<Self, RuntimeError> {
-        let line = Line { waiting: VecDeque::new(), idle: 0, stopping: false };
-        let workers = Workers { line: Arc::new((Mutex::new(line), Condvar::new())), shop, threads };
+        let workers = Workers { line: Arc::new(Line::new()), shop, threads };
         for _ in 0..workers.threads {
             workers.hire()?;
         }
@@ -90,12 +99,16 @@ impl Workers {
     fn hire(&self) -> Result<(), RuntimeError> {
         let (line, shop) = (self.line.clone(), self.shop.clone());
         spawn("ark-worker", move || {
-            while let Some(assignment) = next(&line) {
-                let stop = assignment.stop.clone();
+            while let Some(assignment) = line.next() {
+                // Stopped while it was in line: nobody waits for it.
+                if !assignment.stop.begin() {
+                    continue;
+                }
                 let input = work(&shop, &assignment);
+                let is_replaced = assignment.stop.end();
                 // The loop is gone only when the instance stops.
                 let _ = shop.to_loop.send(Message::One(input));
-                if stop.is_replaced() {
+                if is_replaced {
                     return;
                 }
             }
@@ -105,14 +118,14 @@ impl Workers {
 
     /// Puts an attempt in line for a thread.
     pub(crate) fn assign(&self, assignment: Assignment) {
-        let (line, arrived) = &*self.line;
-        line.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(assignment);
-        arrived.notify_one();
+        self.line.push(assignment);
     }
 
     /// A thread is stuck in an attempt that is over: another takes its place.
     pub(crate) fn abandon(&self, stop: &Stop) -> Result<(), RuntimeError> {
-        stop.replace();
+        if !stop.replace() {
+            return Ok(());
+        }
         self.shop.metrics.threads_abandoned.inc();
         if self.shop.metrics.threads_abandoned.value() > ABANDONED_MAX {
             let message = "too many attempts hang; their threads cannot be taken back";
@@ -124,52 +137,37 @@ impl Workers {
 
     /// Lets the threads end when they have nothing to do. One that hangs ends with the process.
     pub(crate) fn stop(&self) {
-        let (line, arrived) = &*self.line;
-        line.lock().unwrap_or_else(PoisonError::into_inner).stopping = true;
-        arrived.notify_all();
+        self.line.close();
     }
 }
 
-fn next(line: &(Mutex<Line>, Condvar)) -> Option<Assignment> {
-    let (mutex, arrived) = line;
-    let mut line = mutex.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        if line.stopping {
-            return None;
-        }
-        if let Some(assignment) = line.waiting.pop_front() {
-            return Some(assignment);
-        }
-        line.idle += 1;
-        line = arrived.wait_timeout(line, IDLE).unwrap_or_else(PoisonError::into_inner).0;
-        line.idle -= 1;
-    }
+/// How long a skill wants to wait before it works. One that fails or panics here does so again
+/// when it works, and is told then.
+pub(crate) fn delay_of(assignment: &Assignment) -> Option<Duration> {
+    let ask = || assignment.skill.delay(&assignment.input);
+    let delay = catch_unwind(AssertUnwindSafe(ask)).ok()?.ok()??;
+    (!delay.is_zero()).then_some(delay.min(DELAY_MAX))
 }
 
 /// Works on an attempt to its end: the agent's panic is its own, not the host's.
 pub(crate) fn work<R>(shop: &Shop, assignment: &Assignment) -> Input<R> {
     let begun = shop.clock.instant();
     let host = AttemptHost::new(shop, assignment);
-    let answer = catch_unwind(AssertUnwindSafe(|| {
-        if assignment.stop.is_asked() {
-            return Err(SkillError::cancelled());
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        match assignment.skill.run(&host, &assignment.input) {
+            Err(error) => AttemptOutcome::Failed(failure_of(&error)),
+            Ok(output) => accept(shop, assignment, output, host.saved()),
         }
-        assignment.skill.run(&host, &assignment.input)
     }));
     let took = shop.clock.instant().duration_since(begun);
     shop.metrics.attempt.observe(took);
-    let blobs = host.saved();
-    let outcome = match answer {
-        Err(_) => {
-            let reason = Failure::retryable("agent_panicked", "the agent panicked");
-            return Input::Command {
-                command: Command::LoseAttempt { pt: assignment.pt, reason },
-                cause: assignment.cause,
-                reply: None,
-            };
-        }
-        Ok(Err(error)) => AttemptOutcome::Failed(failure_of(&error)),
-        Ok(Ok(output)) => accept(shop, assignment, output, blobs),
+    let Ok(outcome) = result else {
+        let reason = Failure::retryable("agent_panicked", "the agent panicked");
+        return Input::Command {
+            command: Command::LoseAttempt { pt: assignment.pt, reason },
+            cause: assignment.cause,
+            reply: None,
+        };
     };
     let finish = FinishAttempt {
         pt: assignment.pt,

@@ -1,1 +1,31 @@
 //! Serves: REST, SSE, OpenAPI and metrics over the runtime.
+//!
+//! [`Server::bind`] listens; `front` admits requests, `routes` answer them, one file for each
+//! resource. Nothing here decides: routes translate between the wire (`ark-os-api`) and the
+//! runtime's handle, and all errors become problem documents in one place.
+
+pub mod events;
+
+mod amounts;
+mod batch;
+mod context;
+mod counters;
+mod front;
+mod json;
+mod line;
+mod listen;
+mod openapi;
+mod past;
+mod problems;
+mod prometheus;
+mod query;
+mod routes;
+mod settings;
+mod show;
+mod tasks;
+mod words;
+
+pub use context::OnShutdown;
+pub use listen::{BindError, Server};
+pub use openapi::openapi_json;
+pub use settings::{BODY_BYTES_MAX, CONNECTIONS_MAX, PORT, ServerSettings};

@@ -264,9 +264,8 @@ impl Files for SimFiles {
         disk.check_parent(to)?;
         let inode = disk.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         disk.names.insert(to.to_owned(), inode);
-        // The two halves may be apart after a crash only where they are in two directories.
+        // Making the new name durable takes the old one away: a rename is never half done.
         disk.pending.push(NameChange::Set { path: to.to_owned(), inode });
-        disk.pending.push(NameChange::Gone { path: from.to_owned() });
         Ok(())
     }
 

@@ -43,7 +43,8 @@ fn main() -> Result<(), AnyError> {
         run: None,
         events: &[admitted()],
     }])?;
-    let (took, slowest) = follow(&mut follower, runs, batch)?;
+    let (took, slowest) = follow(&mut follower, 0..runs, batch, Overlap::WithinBatch)?;
+    let (across, _) = follow(&mut follower, runs..runs + runs / 4, batch, Overlap::AcrossBatches)?;
     let read = ask(&queries, runs)?;
     let start = Instant::now();
     follower.close()?;
@@ -55,8 +56,9 @@ fn main() -> Result<(), AnyError> {
             "runs": runs,
             "runs_per_batch": batch,
             "rows_per_s": (runs as f64 / took.as_secs_f64()).round(),
+            "rows_per_s_in_two_batches": (runs as f64 / 4.0 / across.as_secs_f64()).round(),
             "slowest_batch_ms": slowest.as_secs_f64() * 1e3,
-            "file_bytes_per_run": bytes / runs.max(1),
+            "file_bytes_per_run": bytes / (runs + runs / 4).max(1),
             "run_lookups_per_s": read.0.round(),
             "page_of_100_ms": read.1,
             "close_ms": close.as_secs_f64() * 1e3,
@@ -129,16 +131,24 @@ fn records(run: u64) -> [Vec<Event>; 2] {
     ]
 }
 
+/// Whether a run begins and ends in one call, or ends in the next one.
+#[derive(Clone, Copy, PartialEq)]
+enum Overlap {
+    WithinBatch,
+    AcrossBatches,
+}
+
 /// The time spent following, and that of the slowest batch.
 fn follow(
     follower: &mut Follower,
-    runs: u64,
+    runs: std::ops::Range<u64>,
     batch: u64,
+    overlap: Overlap,
 ) -> Result<(Duration, Duration), AnyError> {
     let (mut took, mut slowest) = (Duration::ZERO, Duration::ZERO);
-    let mut run = 0;
-    while run < runs {
-        let until = (run + batch).min(runs);
+    let mut run = runs.start;
+    while run < runs.end {
+        let until = (run + batch).min(runs.end);
         let events: Vec<_> = (run..until).map(|run| (run, records(run))).collect();
         // Runs overlap as they do in a journal: all begin, then all end.
         let mut feed = Vec::with_capacity(events.len() * RECORDS as usize);
@@ -146,16 +156,15 @@ fn follow(
             for (run, events) in &events {
                 let Some(events) = events.get(part as usize) else { continue };
                 let seq = follower.position() + 1 + feed.len() as u64;
-                feed.push(Followed {
-                    seq,
-                    at: Time(START_MS + run / 200),
-                    run: Some(id(*run)),
-                    events,
-                });
+                let at = Time(START_MS + run / 200);
+                feed.push(Followed { seq, at, run: Some(id(*run)), events });
             }
         }
+        let calls = if overlap == Overlap::WithinBatch { 1 } else { RECORDS as usize };
         let start = Instant::now();
-        follower.follow(&feed)?;
+        for part in feed.chunks(feed.len().div_ceil(calls)) {
+            follower.follow(part)?;
+        }
         let elapsed = start.elapsed();
         took += elapsed;
         slowest = slowest.max(elapsed);

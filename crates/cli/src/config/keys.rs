@@ -20,7 +20,7 @@ const CONCURRENT_TASKS_MAX: u32 = 1_000_000;
 /// Worker threads: beyond it the system only switches between them.
 const WORKERS_MAX: usize = 1_024;
 /// Space reserved for a journal segment: one batch must fit, and a disk should hold many.
-const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(4 << 30);
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
 /// Records of one batch: one sync must not take for ever.
 const BATCH_RECORDS: std::ops::RangeInclusive<u32> = 1..=65_536;
 
@@ -97,7 +97,7 @@ pub(super) const KEYS: &[Key] = &[
         form: Form::Text,
         about: "address of the API; port 0 takes a free one",
         set: |config, text| {
-            let rule = "write it like `127.0.0.1:7413`; port 0 takes a free one";
+            let rule = "write it like `127.0.0.1:7341`; port 0 takes a free one";
             put(&mut config.listen, text.parse().map_err(|_| rule.to_owned()))
         },
         show: |config| config.listen.to_string(),

@@ -150,7 +150,11 @@ fn authorities(
     let way_down =
         [Layer::Cecca, Layer::Board, Layer::Executive, Layer::StackChief, Layer::Specialist];
     for layer in way_down {
-        let id = RevocationId::derive(&[&digest.0, layer.as_str().as_bytes(), &state.epoch.to_le_bytes()]);
+        let id = RevocationId::derive(&[
+            &digest.0,
+            layer.as_str().as_bytes(),
+            &state.epoch.to_le_bytes(),
+        ]);
         let mut asked = Attenuation::of_everything(Text::from(layer.as_str()), id);
         asked.layer = layer;
         asked.limits = Amounts::UNLIMITED;

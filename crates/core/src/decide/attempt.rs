@@ -7,7 +7,7 @@ use crate::error::{Failure, Kind, Rejected};
 use crate::event::{AttemptEnd, Change, Event, ParkReason};
 use crate::hash::Hash;
 use crate::ids::{AgentIx, PtId};
-use crate::limits::{LEASE_MS, STALL_PARTIALS_MAX, STRIKES_MAX};
+use crate::limits::{STALL_PARTIALS_MAX, STRIKES_MAX};
 use crate::run::Run;
 use crate::state::State;
 use crate::time::Time;
@@ -66,7 +66,11 @@ pub(super) fn lose(
         (active.fence == pt.fence).then_some((run, active.agent))
     });
     let Some((run, agent)) = held else {
-        return Err(Rejected::new(Kind::Conflict, "stale_fence", "the token is not in use any more"));
+        return Err(Rejected::new(
+            Kind::Conflict,
+            "stale_fence",
+            "the token is not in use any more",
+        ));
     };
     let mut draft = Draft::new(state, run, now);
     draft.restart_agent(agent, &reason.code);
@@ -83,7 +87,7 @@ pub(super) fn renew(
     match claim(state, pt, agent, now)? {
         Claim::Struck(change) => Ok(change),
         Claim::Held(run) => {
-            let renewed = Event::LeaseRenewed { task: pt.task, until: now.plus(LEASE_MS) };
+            let renewed = Event::LeaseRenewed { task: pt.task, until: now.plus(state.lease_ms()) };
             Ok(of_run(run.id, vec![renewed], now))
         }
     }

@@ -33,19 +33,25 @@ pub(super) fn decide(state: &State, rules: &dyn Rules, now: Time) -> Result<Chan
     if draft.events.is_empty() { Ok(nothing(now)) } else { Ok(draft.finish()) }
 }
 
-/// Who waits for a skill, without children of maps that are at their limit: they wait for their
-/// siblings, and nobody waits for them.
+/// Who waits for a skill, without those who wait for others of their own first: children of a map
+/// that is at its limit, and work whose budget is reserved for what is under way. Nobody else
+/// waits for them.
 fn startable(state: &State, skill: SkillIx) -> impl Iterator<Item = (Turn, Waiter)> + '_ {
-    let mut full = None;
+    let mut held = None;
     state.queue.line(skill).filter(move |(_, (id, task))| {
-        let map = Some((*id, task.node));
-        if task.child.is_none() {
-            return true;
+        // A map's children stand behind each other: one look for all of them.
+        let key = Some((*id, task.node, task.child.is_some()));
+        if held == key {
+            return false;
         }
-        if full != map && state.runs.get(id).is_some_and(|run| run.map_room(task.node) == 0) {
-            full = map;
+        let waits = state.runs.get(id).is_some_and(|run| {
+            task.child.is_some() && run.map_room(task.node) == 0
+                || Draft::new(state, run, state.now).waits_for_budget(task.node)
+        });
+        if waits {
+            held = key;
         }
-        full != map
+        !waits
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::of_run;
 use crate::authority::Need;
-use crate::budget::Amounts;
+use crate::budget::{Account, Amounts};
 use crate::error::Failure;
 use crate::event::{AttemptStarted, Change, Event, Intake};
 use crate::fleet::Want;
@@ -12,7 +12,7 @@ use crate::ids::{AgentIx, SkillIx, TaskRef};
 use crate::layer::Layer;
 use crate::plan::EffectClass;
 use crate::priority::Priority;
-use crate::run::{Phase, Run};
+use crate::run::{Phase, Run, TaskState};
 use crate::state::{ATTEMPT_COST, State};
 use crate::time::Time;
 
@@ -52,13 +52,44 @@ pub(super) enum NotStarted {
     Never(Failure),
 }
 
+/// What an account says to a reservation.
+pub(super) enum Funds {
+    /// It can be made.
+    Enough,
+    /// It can when work under way has given back what it does not use.
+    Later,
+    /// It cannot.
+    Never(Failure),
+}
+
+impl Funds {
+    /// The worse of the two.
+    fn and(self, other: Funds) -> Funds {
+        match (&self, &other) {
+            (Funds::Never(_), _) | (_, Funds::Enough) => self,
+            (Funds::Later, Funds::Later) => self,
+            (Funds::Enough, _) | (Funds::Later, Funds::Never(_)) => other,
+        }
+    }
+}
+
+/// Whether an account can bear this, now or when the work under way, if there is any, is over.
+fn funds(account: &Account, wanted: Amounts, drawn: Amounts, is_busy: bool) -> Funds {
+    let Err(refusal) = account.can_reserve(wanted.plus(drawn)) else { return Funds::Enough };
+    let fits = account.settled().plus(wanted).fits_in(account.limit()).is_ok();
+    if is_busy && fits && !refusal.is_frozen() {
+        return Funds::Later;
+    }
+    Funds::Never(Failure::fatal("budget_exhausted", refusal.to_string()))
+}
+
 impl<'a> Draft<'a> {
     pub(super) fn new(state: &'a State, run: &'a Run, now: Time) -> Self {
         Draft {
             state,
             run,
             now,
-            events: Vec::with_capacity(4),
+            events: Vec::new(),
             taken: Vec::new(),
             reserved: Amounts::ZERO,
             settlement: None,
@@ -138,6 +169,12 @@ impl<'a> Draft<'a> {
                 && super::dispatch::soonest(self.state).is_none()
     }
 
+    /// Whether a node of this run waits until work under way gives back a part of the budget.
+    pub(super) fn waits_for_budget(&self, node: u32) -> bool {
+        let spec = self.run.spec(node);
+        spec.is_some_and(|spec| matches!(self.funds(spec.budget.plus(ATTEMPT_COST)), Funds::Later))
+    }
+
     pub(super) fn skill(&self, task: TaskRef) -> Option<SkillIx> {
         self.run.skill(task.node)
     }
@@ -162,7 +199,11 @@ impl<'a> Draft<'a> {
         };
         let agent = state.fleet.pick(want, &self.taken).ok_or(NotStarted::Later)?;
         let reserved = spec.budget.plus(ATTEMPT_COST);
-        self.check_budget(reserved).map_err(NotStarted::Never)?;
+        match self.funds(reserved) {
+            Funds::Enough => {}
+            Funds::Later => return Err(NotStarted::Later),
+            Funds::Never(failure) => return Err(NotStarted::Never(failure)),
+        }
         let fence = state.next_fence(self.taken.len());
         self.taken.push(agent);
         self.reserved = self.reserved.plus(reserved);
@@ -186,7 +227,8 @@ impl<'a> Draft<'a> {
 
     fn check_authority(&self, skill: SkillIx) -> Result<(), Failure> {
         let authority = self.run.admission.as_ref().and_then(|it| it.authorities.last());
-        let (Some(authority), Some(scope)) = (authority, self.state.fleet.skill_scope(skill)) else {
+        let (Some(authority), Some(scope)) = (authority, self.state.fleet.skill_scope(skill))
+        else {
             return Err(Failure::fatal("authority_denied", "the run has no authority"));
         };
         let need =
@@ -198,19 +240,30 @@ impl<'a> Draft<'a> {
 
     /// Whether the run's and the namespace's accounts can bear another reservation.
     pub(super) fn check_budget(&self, wanted: Amounts) -> Result<(), Failure> {
-        let wanted = wanted.plus(self.reserved);
+        match self.funds(wanted) {
+            Funds::Enough => Ok(()),
+            Funds::Later => {
+                let message = "the rest of the budget is reserved for work under way";
+                Err(Failure::fatal("budget_exhausted", message))
+            }
+            Funds::Never(failure) => Err(failure),
+        }
+    }
+
+    fn funds(&self, wanted: Amounts) -> Funds {
+        let drawn = self.reserved;
         let mut account = self.run.account;
-        let mut above = self.state.accounts.get(&self.run.namespace).copied();
+        // The first run of a namespace finds no account yet, and has to keep to its limit as well.
+        let above = self.state.accounts.get(&self.run.namespace).copied();
+        let mut above = above.unwrap_or_else(|| Account::new(self.state.namespace_budget()));
         if let Some((reserved, spent)) = self.settlement {
             account.settle(reserved, spent);
-            if let Some(above) = &mut above {
-                above.settle_below(reserved, spent);
-            }
+            above.settle_below(reserved, spent);
         }
-        account
-            .can_reserve(wanted)
-            .and_then(|()| above.map_or(Ok(()), |above| above.can_reserve(wanted)))
-            .map_err(|refusal| Failure::fatal("budget_exhausted", refusal.to_string()))
+        let is_busy = !self.taken.is_empty();
+        let of_run = is_busy || self.run.counts.of(TaskState::Running) > 0;
+        let of_all = is_busy || self.state.fleet.in_use() > 0;
+        funds(&account, wanted, drawn, of_run).and(funds(&above, wanted, drawn, of_all))
     }
 
     /// An attempt ends by this decision: what follows from it is paid from what it gives back,

@@ -148,7 +148,8 @@ impl Draft<'_> {
             _ => 0,
         };
         let failed = self.run.node(node).and_then(|it| it.fan.as_ref()).map_or(0, |fan| fan.failed);
-        let message = format!("task {} of the map failed: {}", task.child.unwrap_or(0), failure.message);
+        let message =
+            format!("task {} of the map failed: {}", task.child.unwrap_or(0), failure.message);
         self.push(Event::TaskFailed { task, failure: failure.clone() });
         if failed < failures_max {
             return self.after_child(node, 0, 1);
@@ -237,13 +238,15 @@ pub(super) fn restart(
 ) -> Option<Event> {
     use crate::event::Standing;
     let row = state.fleet.agent(agent).filter(|row| row.standing == Standing::Ready)?;
-    let standing = if row.restarts >= AGENT_RESTARTS_MAX {
-        Standing::Replaced
-    } else {
-        Standing::Restarting
-    };
+    let standing =
+        if row.restarts >= AGENT_RESTARTS_MAX { Standing::Replaced } else { Standing::Restarting };
     let pause = AGENT_BACKOFF_MS << row.restarts.min(AGENT_RESTARTS_MAX);
-    Some(Event::AgentChanged { agent, standing, reason: reason.into(), until: Some(now.plus(pause)) })
+    Some(Event::AgentChanged {
+        agent,
+        standing,
+        reason: reason.into(),
+        until: Some(now.plus(pause)),
+    })
 }
 
 /// Full jitter: a deterministic draw between zero and the exponential bound.

@@ -13,6 +13,7 @@ use crate::state::State;
 use crate::time::Time;
 
 /// Which preparation is answered.
+#[derive(Clone, Copy)]
 pub(super) struct Asked {
     pub(super) run: RunId,
     pub(super) node: u32,

@@ -8,7 +8,7 @@ use super::nothing;
 use crate::error::{Failure, Rejected};
 use crate::event::{AttemptEnd, Change, Event};
 use crate::ids::RunId;
-use crate::run::Phase;
+use crate::run::{Phase, Task};
 use crate::state::State;
 use crate::time::Time;
 
@@ -20,7 +20,9 @@ pub(super) fn decide(state: &State, id: RunId, now: Time) -> Result<Change, Reje
     draft.push(Event::RunRecovered);
     if run.phase == Phase::Running {
         // The admission was made by a fleet that is gone; its decisions stand, its numbers hold.
-        for task in run.active_tasks() {
+        // Somebody may have resumed the run already: what began since the start goes on.
+        let is_old = |it: &Task| it.active.as_ref().is_some_and(|it| it.epoch != state.epoch);
+        for task in run.live_tasks(is_old) {
             let failure = Failure::retryable("engine_restarted", "the engine restarted");
             draft.end_attempt(task, AttemptEnd::Interrupted, failure);
         }

@@ -61,15 +61,23 @@ fn check(state: &State, run: &Run, now: Time) -> Result<(), Rejected> {
             .hint("submit it again"));
     }
     if run.deadline.is_some_and(|deadline| deadline <= now) {
-        return Err(Rejected::new(Kind::Conflict, "deadline_past", "the run's deadline has passed")
-            .hint("submit it again with another deadline"));
+        return Err(Rejected::new(
+            Kind::Conflict,
+            "deadline_past",
+            "the run's deadline has passed",
+        )
+        .hint("submit it again with another deadline"));
     }
     if state.intake == Intake::Draining || state.live >= RUNS_LIVE_MAX {
         return Err(Rejected::new(Kind::Unavailable, "overloaded", "nothing new begins now"));
     }
-    if run.live_tasks(Task::is_in_doubt).first().is_some() {
-        return Err(Rejected::new(Kind::Conflict, "step_in_doubt", "a step of the run is in doubt")
-            .hint("resolve it first: `ark-os resolve STEP`"));
+    if !run.live_tasks(Task::is_in_doubt).is_empty() {
+        return Err(Rejected::new(
+            Kind::Conflict,
+            "step_in_doubt",
+            "a step of the run is in doubt",
+        )
+        .hint("resolve it first: `ark-os resolve STEP`"));
     }
     Ok(())
 }

@@ -26,21 +26,16 @@ fn living(state: &State, id: RunId) -> Result<&Run, Rejected> {
 pub(super) fn cancel(
     state: &State,
     id: RunId,
-    reason: Text,
+    reason: &Text,
     now: Time,
 ) -> Result<Change, Rejected> {
     let run = living(state, id)?;
     let mut draft = Draft::new(state, run, now);
-    draft.end_run(RunEnd::Cancelled, None, Failure::fatal("cancelled", &*reason));
+    draft.end_run(RunEnd::Cancelled, None, Failure::fatal("cancelled", &**reason));
     Ok(draft.finish())
 }
 
-pub(super) fn pause(
-    state: &State,
-    id: RunId,
-    reason: Text,
-    now: Time,
-) -> Result<Change, Rejected> {
+pub(super) fn pause(state: &State, id: RunId, reason: Text, now: Time) -> Result<Change, Rejected> {
     let run = living(state, id)?;
     if run.paused {
         return Ok(nothing(now));
@@ -65,8 +60,12 @@ pub(super) fn unpark(state: &State, task: TaskId, now: Time) -> Result<Change, R
         return Err(Rejected::new(Kind::Conflict, "task_not_parked", "the task is not parked"));
     }
     if it.is_in_doubt() {
-        return Err(Rejected::new(Kind::Conflict, "step_in_doubt", "a step of the task is in doubt")
-            .hint("resolve it: `ark-os resolve STEP --happened | --not-happened | --give-up`"));
+        return Err(Rejected::new(
+            Kind::Conflict,
+            "step_in_doubt",
+            "a step of the task is in doubt",
+        )
+        .hint("resolve it: `ark-os resolve STEP --happened | --not-happened | --give-up`"));
     }
     Ok(of_run(task.run, vec![Event::TaskUnparked { task: task.task }], now))
 }

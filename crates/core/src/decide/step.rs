@@ -61,12 +61,11 @@ pub(super) fn recorded<'a>(
 ) -> Option<(StepKey, Option<&'a StepOutcome>)> {
     let task = state.runs.get(&intent.pt.run)?.task(intent.pt.task)?;
     let key = key_of(task, intent);
-    let outcome = task.steps.iter().find(|step| step.key == key).and_then(|step| {
-        match &step.standing {
+    let outcome =
+        task.steps.iter().find(|step| step.key == key).and_then(|step| match &step.standing {
             StepStanding::Settled(outcome) => Some(outcome),
             StepStanding::Open | StepStanding::InDoubt => None,
-        }
-    });
+        });
     Some((key, outcome))
 }
 
@@ -149,11 +148,7 @@ fn permit(
     super::admission::allowed(&rules.judge(&question))
 }
 
-pub(super) fn settle(
-    state: &State,
-    settlement: Settlement,
-    now: Time,
-) -> Result<Change, Rejected> {
+pub(super) fn settle(state: &State, settlement: Settlement, now: Time) -> Result<Change, Rejected> {
     let Settlement { pt, key, outcome, spent } = settlement;
     let stale = || Rejected::new(Kind::Conflict, "stale_fence", "the token is not in use any more");
     let run = state.runs.get(&pt.run).ok_or_else(stale)?;
@@ -171,7 +166,11 @@ pub(super) fn settle(
     let settled = Step { standing: StepStanding::Settled(outcome.clone()), ..step.clone() };
     draft.push(Event::StepSettled { task: pt.task, key, outcome, spent });
     if repeats(it, &settled) + 1 >= STALL_REPEATS_MAX {
-        draft.park(pt.task, ParkReason::Stalled, "the same call with the same result, again and again");
+        draft.park(
+            pt.task,
+            ParkReason::Stalled,
+            "the same call with the same result, again and again",
+        );
     }
     Ok(draft.finish())
 }

@@ -97,13 +97,8 @@ fn accept(
 ) -> Change {
     let id = submission.run;
     let accepted = accepted(submission, Some(admission.id), None);
-    let run = Run::accepted(
-        id,
-        admission.namespace.clone(),
-        admission.workflow.clone(),
-        &accepted,
-        now,
-    );
+    let run =
+        Run::accepted(id, admission.namespace.clone(), admission.workflow.clone(), &accepted, now);
     let run = Run { admission: Some(admission), ..run };
     let mut draft = Draft::new(state, &run, now);
     if let Some(fresh) = fresh {

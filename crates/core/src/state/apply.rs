@@ -27,6 +27,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) fences: &'a mut u64,
     pub(crate) epoch: u64,
     pub(crate) timeout_ms: u64,
+    pub(crate) lease_ms: u64,
     pub(crate) at: Time,
 }
 
@@ -68,7 +69,7 @@ impl State {
 
     fn apply_to_run(&mut self, id: RunId, event: &Event, effects: &mut Vec<Effect>) {
         let budget = self.namespace_budget();
-        let timeout_ms = self.task_timeout_ms();
+        let (timeout_ms, lease_ms) = (self.task_timeout_ms(), self.lease_ms());
         let Some(run) = self.runs.get_mut(&id) else { return };
         if let Event::RunStarted { admission } = event {
             run.admission = self.admissions.get(admission).cloned();
@@ -88,43 +89,36 @@ impl State {
             fences: &mut self.fences,
             epoch: self.epoch,
             timeout_ms,
+            lease_ms,
             at: self.now,
         };
         scope.apply(event);
         let waits = run.waits_for.is_some() && !run.is_over();
         let summary = (run.is_over() && !was_over || matches!(event, Event::RunParked))
             .then(|| run.summary());
-        self.keep_books(id, event, was_over, waits, summary, effects);
-    }
-
-    /// The sets that say which runs are live, blocked, interrupted and kept.
-    fn keep_books(
-        &mut self,
-        id: RunId,
-        event: &Event,
-        was_over: bool,
-        waits: bool,
-        summary: Option<RunSummary>,
-        effects: &mut Vec<Effect>,
-    ) {
-        if waits {
-            self.blocked.insert(id);
-        } else {
-            self.blocked.remove(&id);
-        }
-        if matches!(event, Event::RunRecovered | Event::RunEnded(_)) {
-            self.interrupted.remove(&id);
-        }
-        if matches!(event, Event::RunRetried { .. }) && was_over {
-            self.live += 1;
-            self.ended.retain(|kept| *kept != id);
-        }
+        self.keep_books(id, event, was_over, waits);
         let Some(summary) = summary else { return };
         if summary.ended.is_some() && !was_over {
             self.live = self.live.saturating_sub(1);
             self.retire(id, &summary);
         }
         effects.push(Effect::AnnounceRun { summary: Arc::new(summary) });
+    }
+
+    /// The sets that say which runs are live, blocked, interrupted and kept.
+    fn keep_books(&mut self, id: RunId, event: &Event, was_over: bool, waits: bool) {
+        if matches!(event, Event::RunRecovered | Event::RunEnded(_)) {
+            self.interrupted.remove(&id);
+        }
+        if waits && !self.interrupted.contains(&id) {
+            self.blocked.insert(id);
+        } else {
+            self.blocked.remove(&id);
+        }
+        if matches!(event, Event::RunRetried { .. }) && was_over {
+            self.live += 1;
+            self.ended.retain(|kept| *kept != id);
+        }
     }
 
     /// A run that succeeded leaves the state; others stay a while for `retry`.

@@ -126,7 +126,8 @@ impl Scope<'_> {
 
     /// Ends an attempt because its run ended: the agent is told, the token comes back.
     pub(super) fn stop(&mut self, task: TaskRef) {
-        let Some(fence) = self.run.task(task).and_then(|task| task.active.as_ref()).map(|a| a.fence)
+        let Some(fence) =
+            self.run.task(task).and_then(|task| task.active.as_ref()).map(|a| a.fence)
         else {
             return;
         };

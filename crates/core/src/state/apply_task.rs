@@ -5,7 +5,6 @@ use crate::budget::Amounts;
 use crate::effect::Effect;
 use crate::event::{AttemptEnded, AttemptStarted, Event, SkipCause, TaskSucceeded};
 use crate::ids::{PtId, TaskRef};
-use crate::limits::LEASE_MS;
 use crate::payload::Payload;
 use crate::plan::{OnFailure, Shape};
 use crate::progress::proof;
@@ -32,7 +31,8 @@ impl Scope<'_> {
             Event::TaskParked { task, reason, message } => {
                 // An attempt that neither failed nor was done is not counted, or a person's word
                 // to go on would let attempts exceed their limit.
-                let uncounted = u32::from(self.run.task(*task).is_some_and(|it| it.active.is_some()));
+                let uncounted =
+                    u32::from(self.run.task(*task).is_some_and(|it| it.active.is_some()));
                 self.leave(*task);
                 self.set_state(*task, TaskState::Parked);
                 self.with(*task, |it| {
@@ -48,7 +48,11 @@ impl Scope<'_> {
     }
 
     /// Changes a node or a live child.
-    pub(super) fn with<T>(&mut self, task: TaskRef, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
+    pub(super) fn with<T>(
+        &mut self,
+        task: TaskRef,
+        change: impl FnOnce(&mut Task) -> T,
+    ) -> Option<T> {
         let node = self.run.tasks.get_mut(task.node as usize)?;
         let Some(child) = task.child else { return Some(change(node)) };
         match node.fan.as_mut()?.children.get_mut(child as usize)? {
@@ -186,7 +190,7 @@ impl Scope<'_> {
         self.set_state(task, TaskState::Running);
         let timeout_ms = self.run.spec(task.node).and_then(|spec| spec.timeout_ms);
         let timeout = self.at.plus(timeout_ms.unwrap_or(self.timeout_ms));
-        let lease = self.at.plus(LEASE_MS);
+        let lease = self.at.plus(self.lease_ms);
         let reserved = started.reserved.unwrap_or(ATTEMPT_COST);
         let active = Active {
             agent: started.agent,
@@ -389,7 +393,8 @@ impl Scope<'_> {
         else {
             return;
         };
-        let fresh = fan.children.iter().filter(|child| matches!(child, Child::Fresh)).count() as u32;
+        let fresh =
+            fan.children.iter().filter(|child| matches!(child, Child::Fresh)).count() as u32;
         fan.next = fan.total();
         self.run.counts.take(TaskState::Ready, fresh);
         self.run.counts.add(TaskState::Skipped, fresh);

@@ -56,8 +56,9 @@ impl Auditor {
         let live = runs.iter().filter(|run| !run.is_over()).count();
         assert_eq!(state.live(), live, "live runs");
         assert!(runs.len() - live <= RUNS_ENDED_KEPT_MAX, "ended runs are bounded");
-        let waits =
-            |run: &&&Run| run.waits_for.is_some() && !state.is_interrupted(run.id) && !run.is_over();
+        let waits = |run: &&&Run| {
+            run.waits_for.is_some() && !state.is_interrupted(run.id) && !run.is_over()
+        };
         assert_eq!(state.has_blocked(), runs.iter().any(|run| waits(&run)), "blocked runs");
     }
 

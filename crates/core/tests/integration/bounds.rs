@@ -50,7 +50,10 @@ fn runs_of_a_namespace_share_its_budget_and_a_raised_limit_holds_after_a_restart
     let second = world.submit(chain(3));
     world.work();
     assert_eq!(world.standing(first), RunState::Succeeded);
-    assert_eq!((world.standing(second), &*code(&world, second)), (RunState::Failed, "budget_exhausted"));
+    assert_eq!(
+        (world.standing(second), &*code(&world, second)),
+        (RunState::Failed, "budget_exhausted")
+    );
     let other = world.submit_with(chain(3), |it| it.namespace = "other".into()).unwrap();
     world.work();
     assert_eq!(world.standing(other), RunState::Succeeded, "each namespace has its own");
@@ -61,6 +64,17 @@ fn runs_of_a_namespace_share_its_budget_and_a_raised_limit_holds_after_a_restart
     world.retry(second, None).unwrap();
     world.work();
     assert_eq!(world.standing(second), RunState::Succeeded);
+}
+
+#[test]
+fn first_run_of_a_namespace_keeps_to_its_limit() {
+    let mut settings = instance(20);
+    settings.namespace_budget = Amounts { tokens: 100, ..Amounts::UNLIMITED };
+    let mut world = World::of(settings);
+    let mut a = task("a", &[]);
+    a.budget = Amounts { tokens: 120, ..Amounts::ZERO };
+    let run = world.submit(plan(vec![a]));
+    assert_eq!((world.standing(run), &*code(&world, run)), (RunState::Failed, "budget_exhausted"));
 }
 
 #[test]
@@ -87,6 +101,23 @@ fn what_an_attempt_gives_back_pays_for_the_next_task() {
     let run = world.submit_with(plan(tasks), |it| it.budget = Some(limit)).unwrap();
     world.work();
     assert_eq!(world.standing(run), RunState::Succeeded);
+}
+
+#[test]
+fn work_waits_while_its_budget_is_reserved_for_work_under_way() {
+    let mut world = World::new(50);
+    world.prepared.insert("m".into(), super::world::list(10));
+    let mut m = super::world::map("m", &[], 0, 0);
+    m.budget = Amounts { tokens: 100, ..Amounts::ZERO };
+    let limit = Amounts { tokens: 350, ..Amounts::UNLIMITED };
+    let run = world.submit_with(plan(vec![m]), |it| it.budget = Some(limit)).unwrap();
+    assert_eq!(world.working(run).len(), 3);
+    let other = world.submit(chain(2));
+    assert_eq!(world.working(other).len(), 1, "others do not wait for it");
+    // Nobody uses a token, so all of them come to their turn.
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+    assert_eq!(world.standing(other), RunState::Succeeded);
 }
 
 #[test]
@@ -226,11 +257,12 @@ fn idempotency_key_is_kept_for_a_day_and_across_restarts() {
     assert_eq!(world.state.submission(&"default".into(), &"k".into()).unwrap().0, run);
     let again = world.submit_with(chain(1), |it| it.key = World::keyed("k"));
     assert_eq!(again.unwrap_err().code(), "key_used");
-    world.submit_with(chain(1), |it| {
-        it.key = World::keyed("k");
-        it.namespace = "other".into();
-    })
-    .unwrap();
+    world
+        .submit_with(chain(1), |it| {
+            it.key = World::keyed("k");
+            it.namespace = "other".into();
+        })
+        .unwrap();
     world.tick(2);
     world.submit(chain(1));
     assert!(world.state.submission(&"default".into(), &"k".into()).is_none());

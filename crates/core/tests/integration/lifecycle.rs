@@ -161,11 +161,31 @@ fn run_that_is_prepared_gathered_or_waits_goes_on_after_a_restart() {
 }
 
 #[test]
+fn recovery_leaves_alone_what_began_since_the_start() {
+    let mut world = World::new(20);
+    let run = world.submit(plan(vec![task("a", &[]), task("b", &[])]));
+    let b = world.pt_at(run, 1);
+    world.fail(b, busy());
+    world.pause(run);
+    world.tick(1_000);
+    assert_eq!(world.at(run, 1), TaskState::Ready);
+    world.reopen();
+    // Somebody resumes it before the loop has recovered it.
+    world.act(Command::ResumeRun { run }).unwrap();
+    world.act(Command::Dispatch).unwrap();
+    let b = world.pt_at(run, 1);
+    world.dispatch();
+    assert_eq!(world.pt_at(run, 1), b);
+    assert_eq!(world.working(run).len(), 2);
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+}
+
+#[test]
 fn deadline_of_a_run_ends_it() {
     let mut world = World::new(20);
     let at = world.now.plus(2_000);
-    let run =
-        world.submit_with(plan(vec![task("a", &[])]), |it| it.deadline = Some(at)).unwrap();
+    let run = world.submit_with(plan(vec![task("a", &[])]), |it| it.deadline = Some(at)).unwrap();
     world.tick(1_999);
     assert_eq!(world.standing(run), RunState::Running);
     world.restart();

@@ -16,7 +16,7 @@ use ark_os_core::run::{RunState, TaskState};
 use ark_os_core::step::{StepKey, StepOutcome, StepStanding};
 use proptest::prelude::*;
 
-use super::world::{World, json, list, map, plan, task};
+use super::world::{World, instance, json, list, map, plan, task};
 
 const SKILLS: [&str; 5] = ["echo", "look", "put", "send", "narrow"];
 const CLASSES: [EffectClass; 5] = [
@@ -92,6 +92,7 @@ fn workflow(nodes: &[Node], prefix: &str, world: &mut World) -> Arc<Workflow> {
         spec.retry = Retry { attempts: node.attempts, ..Retry::default() };
         spec.deadline_ms = node.deadline_ms;
         spec.timeout_ms = node.timeout_ms;
+        spec.budget.tokens = u64::from(node.needs >> 6) * 40;
         tasks.push(spec);
     }
     for (i, node) in nodes.iter().enumerate() {
@@ -116,32 +117,68 @@ fn workflow(nodes: &[Node], prefix: &str, world: &mut World) -> Arc<Workflow> {
     plan(tasks)
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Op {
-    Submit { plan: usize, priority: usize, deadline_ms: Option<u64>, calls: Option<u64> },
+    Submit {
+        plan: usize,
+        priority: usize,
+        deadline_ms: Option<u64>,
+        calls: Option<u64>,
+    },
     Finish(usize),
-    Fail { at: usize, retryable: bool },
+    Fail {
+        at: usize,
+        retryable: bool,
+    },
     Refuse(usize),
     Overspend(usize),
     Lose(usize),
-    Stale { at: usize, agent: u32 },
-    Wrong { at: usize, agent: u32 },
-    Intend { at: usize, number: u32, class: usize },
-    Settle { at: usize, fails: bool },
+    Stale {
+        at: usize,
+        agent: u32,
+    },
+    Wrong {
+        at: usize,
+        agent: u32,
+    },
+    Intend {
+        at: usize,
+        number: u32,
+        class: usize,
+    },
+    Settle {
+        at: usize,
+        fails: bool,
+    },
     Cancel(usize),
     Pause(usize),
     Resume(usize),
-    Retry { at: usize, node: Option<u32> },
+    Retry {
+        at: usize,
+        node: Option<u32>,
+    },
     Unpark(usize),
-    Resolve { at: usize, how: u8 },
+    Resolve {
+        at: usize,
+        how: u8,
+    },
     Tick(u64),
-    SetAgent { agent: u32, online: bool },
+    SetAgent {
+        agent: u32,
+        online: bool,
+    },
     Renew(usize),
-    Report { at: usize, mark: Option<u8> },
+    Report {
+        at: usize,
+        mark: Option<u8>,
+    },
     Drain(bool),
     Restart,
     /// A command reaches an interrupted run before it is recovered.
-    RestartThen { at: usize, what: u8 },
+    RestartThen {
+        at: usize,
+        what: u8,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -177,7 +214,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(at, mark)| Op::Report { at, mark }),
         1 => any::<bool>().prop_map(Op::Drain),
         2 => Just(Op::Restart),
-        2 => (at(), 0..8u8).prop_map(|(at, what)| Op::RestartThen { at, what }),
+        2 => (at(), 0..7u8).prop_map(|(at, what)| Op::RestartThen { at, what }),
     ]
 }
 
@@ -200,8 +237,9 @@ impl Play {
 
     fn open_step(&self, pt: PtId) -> Option<StepKey> {
         let it = self.world.run(pt.run).task(pt.task)?;
-        let is_open =
-            |step: &&ark_os_core::step::Step| step.standing == StepStanding::Open && step.fence == pt.fence;
+        let is_open = |step: &&ark_os_core::step::Step| {
+            step.standing == StepStanding::Open && step.fence == pt.fence
+        };
         it.steps.iter().find(is_open).map(|step| step.key)
     }
 
@@ -244,7 +282,8 @@ impl Play {
             Op::Submit { plan, priority, deadline_ms, calls } => self.submit(plan, |it| {
                 it.priority = PRIORITIES[priority];
                 it.deadline = deadline_ms.map(|ms| now.plus(ms));
-                it.budget = calls.map(|calls| Amounts { calls, ..Amounts::UNLIMITED });
+                it.budget =
+                    calls.map(|calls| Amounts { calls, tokens: 60 * calls, ..Amounts::UNLIMITED });
             }),
             Op::Tick(ms) => self.world.tick(ms),
             Op::Restart => self.world.restart(),
@@ -294,10 +333,9 @@ impl Play {
                 0 => Command::CancelRun { run, reason },
                 1 => Command::PauseRun { run, reason },
                 2 => Command::ResumeRun { run },
-                3 => Command::RetryRun { run, task: None },
-                4 => Command::Dispatch,
-                5 => Command::FireTimer,
-                6 => Command::LoseAttempt { pt, reason: Failure::retryable("late", "late") },
+                3 => Command::Dispatch,
+                4 => Command::FireTimer,
+                5 => Command::LoseAttempt { pt, reason: Failure::retryable("late", "late") },
                 _ => Command::SettleStep {
                     pt,
                     key: self.open_step(pt).unwrap_or(StepKey(Hash::ZERO)),
@@ -305,12 +343,8 @@ impl Play {
                     spent: Amounts::ZERO,
                 },
             };
-            let cancels = what == 0;
-            if self.world.act(command).is_ok() && cancels {
+            if self.world.act(command).is_ok() && what == 0 {
                 self.world.cancelled.insert(run);
-            } else if what == 3 && !self.world.state.run(run).is_none_or(ark_os_core::run::Run::is_over)
-            {
-                self.world.cancelled.remove(&run);
             }
         }
         self.world.dispatch();
@@ -461,8 +495,11 @@ proptest! {
         agents in prop_oneof![1u32..8, Just(12), Just(30)],
         plans in proptest::collection::vec(proptest::collection::vec(node(), 1..7), 1..3),
         ops in proptest::collection::vec(op(), 1..70),
+        tokens in proptest::option::weighted(0.3, 100u64..2_000),
     ) {
-        let mut world = World::new(agents);
+        let mut settings = instance(agents);
+        settings.namespace_budget.tokens = tokens.unwrap_or(u64::MAX);
+        let mut world = World::of(settings);
         let plans = plans
             .iter()
             .zip(["x", "y"])

@@ -36,10 +36,11 @@ fn recorded_step_answers_the_next_attempt() {
     assert!(world.act(Command::IntendStep(Box::new(intent))).unwrap().events.is_empty());
     world.finish(again, "1");
     assert_eq!(world.performed.len(), 1);
-    let done = world.changes.iter().flat_map(|change| &change.events).find_map(|event| match event {
-        Event::TaskSucceeded(done) => done.effects,
-        _ => None,
-    });
+    let done =
+        world.changes.iter().flat_map(|change| &change.events).find_map(|event| match event {
+            Event::TaskSucceeded(done) => done.effects,
+            _ => None,
+        });
     assert!(done.is_some(), "the proof names the effects");
 }
 
@@ -300,4 +301,38 @@ fn agent_that_dies_four_times_in_a_row_is_replaced_and_a_success_ends_the_row() 
     world.work();
     assert_eq!(world.standing(run), RunState::Succeeded);
     assert_eq!(row(&world).restarts, 0);
+}
+
+#[test]
+fn proofs_of_a_run_form_a_chain_that_can_be_made_again_from_the_journal() {
+    let mut world = World::new(20);
+    world.prepared.insert("m".into(), list(5));
+    let run = world.submit(plan(vec![task("a", &[]), map("m", &[0], 0, 0), task("z", &[1])]));
+    world.work();
+    let mut head = Hash::ZERO;
+    for change in world.changes.iter().filter(|change| change.run == Some(run)) {
+        for event in &change.events {
+            if let Event::TaskSucceeded(done) = event {
+                head = ark_os_core::progress::proof(run, done, head);
+            }
+        }
+    }
+    assert_eq!(world.announced[&run].proof, head);
+    assert_ne!(head, Hash::ZERO);
+}
+
+#[test]
+fn old_fence_is_refused_even_from_the_agent_that_holds_the_new_one() {
+    let mut world = World::new(1);
+    let run = world.submit(plan(vec![task("a", &[])]));
+    let old = world.pt_at(run, 0);
+    world.lose(old);
+    world.tick(200);
+    let pt = world.pt_at(run, 0);
+    let agent = world.open[&pt].agent;
+    let before = world.run(run).clone();
+    let output = AttemptOutcome::Succeeded { output: json("0"), blobs: Vec::new() };
+    world.finish_as(old, agent, output, ark_os_core::budget::Amounts::ZERO).unwrap();
+    assert_eq!(*world.run(run), before, "I4");
+    assert_eq!(world.state.fleet().agent(agent).unwrap().strikes, 1);
 }

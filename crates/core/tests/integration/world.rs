@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ark_os_core::authority::{Attenuation, Authority, Grant, RevocationId, Scopes};
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::{AttemptOutcome, FinishAttempt, IntendStep, Prepared, SubmitRun};
+use ark_os_core::decide::{self, decide};
 use ark_os_core::effect::Effect;
 use ark_os_core::error::Failure;
 use ark_os_core::event::{InstanceStarted, Resolution, SubmissionKey};
@@ -24,7 +25,6 @@ use ark_os_core::run::{Run, RunState, RunSummary, Task, TaskState};
 use ark_os_core::step::{StepKey, StepOutcome};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
-use ark_os_core::decide::{self, decide};
 use ark_os_core::{Change, Command, Event, Rejected, State};
 
 use super::audit::Auditor;
@@ -89,6 +89,7 @@ pub(crate) fn instance(agents: u32) -> InstanceStarted {
         task_timeout_ms: 300_000,
         rules: BuiltinRules.hash(),
         namespace_budget: Amounts::UNLIMITED,
+        lease_ms: None,
     }
 }
 
@@ -201,7 +202,7 @@ impl World {
         effects.into_iter().for_each(|effect| self.note(effect));
         self.journal.push((change.run, change.at, bytes));
         self.changes.push(change.clone());
-        if self.journal.len() % self.audit_every == 0 {
+        if self.journal.len().is_multiple_of(self.audit_every) {
             self.audit();
         }
         Ok(change)
@@ -224,7 +225,9 @@ impl World {
             Effect::StopAttempt { pt } => {
                 self.open.remove(&pt);
             }
-            Effect::Prepare { run, node, generation } => self.prepares.push((run, node, generation)),
+            Effect::Prepare { run, node, generation } => {
+                self.prepares.push((run, node, generation))
+            }
             Effect::Gather { run, generation } => self.gathers.push((run, generation)),
             Effect::AnnounceRun { summary } => {
                 self.announced.insert(summary.id, summary);
@@ -358,8 +361,11 @@ impl World {
             }
             let fired = self.act(Command::FireTimer).unwrap();
             let due = self.state.timers().first().is_some_and(|(at, _)| at <= self.now);
-            assert!(!fired.events.is_empty() || !due, "a due timer does nothing: {:?}",
-                self.state.timers().first());
+            assert!(
+                !fired.events.is_empty() || !due,
+                "a due timer does nothing: {:?}",
+                self.state.timers().first()
+            );
             let started = self.act(Command::Dispatch).unwrap();
             if fired.events.is_empty() && started.events.is_empty() {
                 return;

@@ -3,14 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ark_os_core::command::{AttemptOutcome, FinishAttempt};
 use ark_os_core::effect::Effect;
 use ark_os_core::error::Failure;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, SkillIx};
-use ark_os_core::limits::LEASE_MS;
 use ark_os_core::plan::Shape;
 use ark_os_core::{Command, State};
 use rustc_hash::FxHashMap;
@@ -20,12 +19,7 @@ use crate::data;
 use crate::kernel::{Input, Loop};
 use crate::reply::Reply;
 use crate::skills::{Cost, SkillSet};
-use crate::workers::{Assignment, Shop, Stop, Workers, work};
-
-/// A waiting attempt renews its lease when this much of it is over.
-const RENEW_AFTER: Duration = Duration::from_millis(LEASE_MS / 3);
-/// How long a stopped attempt may go on before its thread counts as hung.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+use crate::workers::{Assignment, Caught, Shop, Stop, Workers, delay_of, work};
 
 /// Attempts under way in this process, and everything that begins them.
 pub(crate) struct Attempts {
@@ -37,6 +31,8 @@ pub(crate) struct Attempts {
     /// What is due when: the end of a wait, a renewal, the end of a stopped attempt's patience.
     dues: BinaryHeap<Reverse<(Instant, u64, PtId)>>,
     due_order: u64,
+    /// When attempts in line for a thread renew their leases: nobody else does it for them.
+    renewal: Instant,
     /// Pure attempts on threads: the batch waits for them a little.
     internal: usize,
     postponed: Vec<Input<Reply>>,
@@ -52,14 +48,17 @@ struct Running {
 enum Phase {
     /// Until then it holds no thread.
     Waits(Instant),
-    /// On a worker thread.
+    /// In line for a worker thread, or on one.
     Works,
     /// Told to stop and not back yet.
     Stopped,
+    /// Back before it was told to stop: its outcome is on the way and means nothing any more.
+    Overtaken,
 }
 
 impl Attempts {
     pub(crate) fn new(skills: Arc<SkillSet>, shop: Arc<Shop>, workers: Workers) -> Self {
+        let renewal = shop.clock.instant();
         Attempts {
             skills,
             shop,
@@ -67,6 +66,7 @@ impl Attempts {
             running: FxHashMap::default(),
             dues: BinaryHeap::new(),
             due_order: 0,
+            renewal,
             internal: 0,
             postponed: Vec::new(),
         }
@@ -152,17 +152,12 @@ impl Attempts {
     fn start(&mut self, assignment: Assignment, inputs: &mut Vec<Input<Reply>>) {
         let spec = assignment.skill.spec();
         let pure = spec.class == crate::skills::EffectClass::Pure;
-        let delay = match assignment.skill.delay(&assignment.input) {
-            Ok(delay) => delay.filter(|delay| !delay.is_zero()),
-            // `run` meets the same fault and reports it.
-            Err(_) => None,
-        };
-        match (delay, spec.cost) {
+        match (delay_of(&assignment), spec.cost) {
             (Some(delay), _) => {
-                let until = self.shop.clock.instant() + delay;
-                let pt = assignment.pt;
+                let now = self.shop.clock.instant();
+                let (until, pt) = (now + delay, assignment.pt);
                 self.running.insert(pt, Running { assignment, phase: Phase::Waits(until), pure });
-                self.due(until.min(self.shop.clock.instant() + RENEW_AFTER), pt);
+                self.due(until.min(now + self.shop.renew_after()), pt);
             }
             (None, Cost::Tiny) => inputs.push(work(&self.shop, &assignment)),
             (None, Cost::Blocking) => self.hand_over(assignment, pure),
@@ -182,26 +177,42 @@ impl Attempts {
 
     /// When the next wait, renewal or patience ends.
     pub(crate) fn next_due(&self) -> Option<Instant> {
+        let renewal = (!self.running.is_empty()).then_some(self.renewal);
+        self.first_due().into_iter().chain(renewal).min()
+    }
+
+    fn first_due(&self) -> Option<Instant> {
         self.dues.peek().map(|Reverse((at, ..))| *at)
     }
 
     /// Acts on what is due; what comes of it is added to `inputs`.
     pub(crate) fn act_on_due(&mut self, now: Instant, inputs: &mut Vec<Input<Reply>>) {
         inputs.append(&mut self.postponed);
-        while self.next_due().is_some_and(|at| at <= now) {
+        self.renew_in_line(now, inputs);
+        while self.first_due().is_some_and(|at| at <= now) {
             let Some(Reverse((_, _, pt))) = self.dues.pop() else { return };
             let Some(running) = self.running.get(&pt) else { continue };
             match running.phase {
                 Phase::Waits(until) if until <= now => self.end_wait(pt, inputs),
                 Phase::Waits(until) => {
-                    let command = Command::RenewLease { pt, agent: running.assignment.agent };
-                    inputs.push(Input::Command { command, cause: 0, reply: None });
-                    self.due(until.min(now + RENEW_AFTER), pt);
+                    inputs.push(renewal(&running.assignment));
+                    self.due(until.min(now + self.shop.renew_after()), pt);
                 }
-                Phase::Works => {}
+                Phase::Works | Phase::Overtaken => {}
                 Phase::Stopped => self.give_up(pt),
             }
         }
+    }
+
+    /// An attempt that waits for a thread cannot renew its lease, and is not to blame.
+    fn renew_in_line(&mut self, now: Instant, inputs: &mut Vec<Input<Reply>>) {
+        if self.renewal > now {
+            return;
+        }
+        self.renewal = now + self.shop.renew_after();
+        let is_in_line = |it: &&Running| it.phase == Phase::Works && !it.assignment.stop.is_begun();
+        let in_line = self.running.values().filter(is_in_line);
+        inputs.extend(in_line.map(|running| renewal(&running.assignment)));
     }
 
     fn end_wait(&mut self, pt: PtId, inputs: &mut Vec<Input<Reply>>) {
@@ -214,17 +225,22 @@ impl Attempts {
 
     fn stop_attempt(&mut self, pt: PtId) {
         let Some(running) = self.running.get_mut(&pt) else { return };
-        running.assignment.stop.ask();
-        match running.phase {
-            Phase::Waits(_) => {
-                self.running.remove(&pt);
-            }
-            Phase::Works => {
+        let caught = running.assignment.stop.ask();
+        match (running.phase, caught) {
+            (Phase::Works, Caught::AtWork) => {
                 running.phase = Phase::Stopped;
-                let at = self.shop.clock.instant() + STOP_PATIENCE;
+                let at = self.shop.clock.instant() + self.shop.stop_patience();
                 self.due(at, pt);
             }
-            Phase::Stopped => {}
+            (Phase::Works, Caught::Done) => running.phase = Phase::Overtaken,
+            (Phase::Waits(_), _) => {
+                self.running.remove(&pt);
+            }
+            (Phase::Works, Caught::InLine) => {
+                self.internal -= usize::from(running.pure);
+                self.running.remove(&pt);
+            }
+            (Phase::Stopped | Phase::Overtaken, _) => {}
         }
     }
 
@@ -238,15 +254,27 @@ impl Attempts {
         }
     }
 
-    /// An attempt on a thread has come to its end.
-    pub(crate) fn note_outcome(&mut self, input: &Input<Reply>) {
-        let pt = match input {
-            Input::Command { command: Command::FinishAttempt(finish), .. } => finish.pt,
-            Input::Command { command: Command::LoseAttempt { pt, .. }, .. } => *pt,
-            _ => return,
+    /// An attempt on a thread lives or has come to its end; whether the loop is to hear of it.
+    /// What an attempt says that crossed with its stop is no lie: nobody is struck for it. An
+    /// output made after the stop was told is one.
+    pub(crate) fn note(&mut self, input: &Input<Reply>) -> bool {
+        let Input::Command { command, .. } = input else { return true };
+        let (pt, has_output) = match command {
+            Command::RenewLease { pt, .. } => {
+                return self.running.get(pt).is_some_and(|it| it.phase == Phase::Works);
+            }
+            Command::FinishAttempt(finish) => {
+                (finish.pt, !matches!(finish.outcome, AttemptOutcome::Failed(_)))
+            }
+            Command::LoseAttempt { pt, .. } => (*pt, false),
+            _ => return true,
         };
-        if let Some(running) = self.running.remove(&pt) {
-            self.internal -= usize::from(running.pure);
+        let Some(running) = self.running.remove(&pt) else { return true };
+        self.internal -= usize::from(running.pure);
+        match running.phase {
+            Phase::Overtaken => false,
+            Phase::Stopped => has_output,
+            Phase::Works | Phase::Waits(_) => true,
         }
     }
 
@@ -276,6 +304,12 @@ struct Begun {
     skill: SkillIx,
     attempt: u32,
     seq: u64,
+}
+
+/// The host's word that an attempt lives on.
+fn renewal(assignment: &Assignment) -> Input<Reply> {
+    let command = Command::RenewLease { pt: assignment.pt, agent: assignment.agent };
+    Input::Command { command, cause: 0, reply: None }
 }
 
 /// The end of an attempt that could not even begin.

@@ -3,15 +3,13 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::IntendStep;
 use ark_os_core::error::Failure;
 use ark_os_core::hash::Hash;
-use ark_os_core::limits::LEASE_MS;
 use ark_os_core::step::{StepKey, StepOutcome};
 use ark_os_core::text::Text;
 use ark_os_core::Command;
@@ -22,37 +20,8 @@ use crate::kernel::{Answer, Input};
 use crate::reply::Reply;
 use crate::skills::{Host, SkillError, StepCall};
 
-/// A lease is renewed when this much of it is over, so that two renewals may be late.
-const RENEW_AFTER: Duration = Duration::from_millis(LEASE_MS / 3);
 /// Tag of a blob's name.
 const BLOB_TAG: &str = "sha256:";
-
-/// What the loop tells an attempt, and what its thread has to know.
-#[derive(Debug, Default)]
-pub(crate) struct Stop {
-    asked: AtomicBool,
-    replaced: AtomicBool,
-}
-
-impl Stop {
-    /// The attempt is over; its result would be refused.
-    pub(crate) fn ask(&self) {
-        self.asked.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
-    }
-
-    /// Another thread has taken the place of the attempt's.
-    pub(super) fn replace(&self) {
-        self.replaced.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_replaced(&self) -> bool {
-        self.replaced.load(Ordering::Relaxed)
-    }
-}
 
 pub(super) struct AttemptHost<'a> {
     shop: &'a Shop,
@@ -145,7 +114,7 @@ impl Host for AttemptHost<'_> {
     fn progress(&self, _done: u64, _total: u64) {
         let now = self.shop.clock.instant();
         let mut renewed = self.renewed.borrow_mut();
-        if now.duration_since(*renewed) < RENEW_AFTER {
+        if now.duration_since(*renewed) < self.shop.renew_after() {
             return;
         }
         *renewed = now;

@@ -82,6 +82,24 @@ fn ask(fixture: &Fixture) {
     }
 }
 
+/// Every value inside this one with the path that leads to it.
+fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
+    found.push(path.to_owned());
+    match value {
+        Value::Array(list) => {
+            for (ix, item) in list.iter().enumerate() {
+                paths(item, &format!("{path}[{ix}]"), found);
+            }
+        }
+        Value::Object(map) => {
+            for (key, item) in map {
+                paths(item, &format!("{path}[{}]", Value::from(key.as_str())), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -96,6 +114,30 @@ proptest! {
         ask(&fixture);
         fixture.state("m", TaskState::Succeeded);
         ask(&fixture);
+    }
+
+    #[test]
+    fn a_part_cut_out_of_a_text_is_the_part_of_the_value(
+        input in value(), shown in any::<bool>(), wrong in "(\\[[0-3]\\]|\\.[ax]){1,3}",
+    ) {
+        let spaced = if shown { serde_json::to_string_pretty(&input) } else { serde_json::to_string(&input) };
+        let text = spaced.unwrap();
+        // What is compared is what the text reads as, floats included.
+        let input: Value = serde_json::from_str(&text).unwrap();
+        let mut all = vec![wrong];
+        paths(&input, "", &mut all);
+        for path in all {
+            let mut fixture = Fixture::of(plan(json!(format!("${{input{path}}}")).to_string().as_bytes()), text.as_bytes());
+            let cut = input_of(&fixture.run, TaskRef::node(2), &fixture.payloads);
+            fixture.run.workflow = plan(json!([format!("${{input{path}}}")]).to_string().as_bytes());
+            let walked = input_of(&fixture.run, TaskRef::node(2), &fixture.payloads);
+            prop_assert_eq!(cut.is_ok(), walked.is_ok(), "{}", path);
+            if let (Ok(cut), Ok(walked)) = (cut, walked) {
+                let cut: Value = serde_json::from_slice(&cut.json).unwrap();
+                let cut = json!([cut]).to_string();
+                prop_assert_eq!(cut.as_bytes(), &*walked.json, "{}", path);
+            }
+        }
     }
 
     #[test]
@@ -160,4 +202,12 @@ fn references_cannot_multiply_a_value_beyond_memory() {
     let failure = input_of(&fixture.run, TaskRef::node(2), &fixture.payloads).unwrap_err();
     assert_eq!(&*failure.code, "input_unresolved");
     assert!(failure.message.contains("bytes"), "{failure:?}");
+}
+
+#[test]
+fn what_the_loop_and_its_workers_share_can_be_shared() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<ark_os_runtime::data::Payloads>();
+    is_shared::<Schemas>();
+    is_shared::<ark_os_runtime::data::Catalogue>();
 }

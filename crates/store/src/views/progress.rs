@@ -105,7 +105,6 @@ impl Progress {
                 tasks.iter().for_each(|task| self.stop(*task, TaskState::Cancelled));
             }
             Event::RunRetried { nodes, .. } => nodes.iter().for_each(|node| self.again(*node)),
-            Event::RunEnded(_) => self.stop_all(),
             _ => {}
         }
     }
@@ -209,25 +208,6 @@ impl Progress {
         }
         self.take(TaskState::Ready, fresh);
         self.add(TaskState::Skipped, fresh);
-    }
-
-    /// The run is over: attempts under way end with it.
-    fn stop_all(&mut self) {
-        if self.count(TaskState::Running) == 0 {
-            return;
-        }
-        let mut running = Vec::new();
-        for (ix, node) in (0u32..).zip(&self.nodes) {
-            match &node.fan {
-                None if node.state == TaskState::Running => running.push(TaskRef::node(ix)),
-                None => {}
-                Some(fan) => {
-                    let at_work = fan.live.iter().filter(|(_, it)| **it == TaskState::Running);
-                    running.extend(at_work.map(|(child, _)| TaskRef::child(ix, *child)));
-                }
-            }
-        }
-        running.into_iter().for_each(|task| self.set(task, TaskState::Cancelled));
     }
 
     /// A retry begins here: the node is pending again and its children are forgotten.

@@ -196,6 +196,22 @@ fn a_hundred_thousand_runs_are_followed_and_listed_within_limits() {
 }
 
 #[test]
+fn a_state_that_takes_many_looks_does_not_disorder_the_others() {
+    let mut changes = many(SCAN_MAX as u64 + 100, 1);
+    let paused = Event::RunPaused { reason: "lunch".into() };
+    changes.push(Change { run: Some(run_id(5)), at: Time(1_000_000), events: vec![paused] });
+    let dir = tempfile::tempdir().unwrap();
+    let (mut follower, queries) = open(dir.path(), usize::MAX);
+    follower.follow(&feed(&changes)).unwrap();
+    let states = vec![RunState::Running, RunState::Paused];
+    let oldest = RunFilter { until: Some(Time(10)), states, ..of("default") };
+    let expected: Vec<RunId> = (1..10).rev().map(run_id).collect();
+    for limit in [4, 500] {
+        assert_eq!(all(&queries, &oldest, limit), expected);
+    }
+}
+
+#[test]
 fn more_threads_than_connections_read_while_the_follower_writes() {
     let changes = many(20_000, 50);
     let journal = feed(&changes);

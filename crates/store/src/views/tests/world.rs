@@ -119,6 +119,7 @@ impl World {
             task_timeout_ms: 60_000,
             rules: Hash::ZERO,
             namespace_budget: Amounts::UNLIMITED,
+            lease_ms: None,
         })));
         while let Some(run) = self.state.interrupted() {
             self.send(Command::RecoverRun { run });

@@ -1,0 +1,105 @@
+//! The server under measurement: a child process of this very binary.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::BenchError;
+use super::client::Target;
+
+/// How long a node may take to be ready.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+/// How often the record of the node is looked for.
+const LOOK_EVERY: Duration = Duration::from_micros(200);
+
+/// A running node; it is killed and its data removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Node {
+    process: Child,
+    directory: std::path::PathBuf,
+    pub(super) target: Target,
+    /// From the start of the process to its being ready.
+    pub(super) ready: Duration,
+}
+
+impl Node {
+    /// Starts a node in a fresh data directory below `below`.
+    pub(super) fn start(below: &Path, agents: u32) -> Result<Self, BenchError> {
+        let directory = below.join(format!("ark-os-bench-{}-{agents}", std::process::id()));
+        // A left-over of a measurement that was killed.
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).map_err(BenchError::io("make a data directory"))?;
+        let begun = now();
+        let process = spawn(&directory, agents)?;
+        let mut node = Node {
+            process,
+            directory,
+            target: Target { address: String::new(), token: String::new() },
+            ready: Duration::ZERO,
+        };
+        while now().duration_since(begun) < READY_PATIENCE {
+            if let Some(target) = node.look() {
+                node.ready = now().duration_since(begun);
+                node.target = target;
+                return Ok(node);
+            }
+            if node.process.try_wait().is_ok_and(|status| status.is_some()) {
+                return Err(BenchError::new("the node ended before it was ready"));
+            }
+            pause(LOOK_EVERY);
+        }
+        Err(BenchError::new("the node was not ready in time"))
+    }
+
+    /// The endpoint and token, once the node has written them down.
+    fn look(&self) -> Option<Target> {
+        let record = std::fs::read(self.directory.join("instance.json")).ok()?;
+        let record: serde_json::Value = serde_json::from_slice(&record).ok()?;
+        let address = record.get("endpoint")?.as_str()?.strip_prefix("http://")?;
+        let token = std::fs::read_to_string(self.directory.join("token")).ok()?;
+        Some(Target { address: address.to_owned(), token: token.trim().to_owned() })
+    }
+
+    /// Resident memory in KiB.
+    pub(super) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended by itself; its data is a measurement's, nobody needs it.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the node under measurement is a process of its own")]
+fn spawn(directory: &Path, agents: u32) -> Result<Child, BenchError> {
+    let program = std::env::current_exe().map_err(BenchError::io("find this program"))?;
+    Command::new(program)
+        .args(["start", "--listen", "127.0.0.1:0", "--log-level", "warn"])
+        .args(["--agents", &agents.to_string()])
+        .arg("--data-dir")
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(BenchError::io("start the node"))
+}
+
+/// The clock of a measurement.
+#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement waits for a process")]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}

@@ -1,0 +1,146 @@
+//! `ark-os doctor`.
+
+mod directory;
+mod machine;
+
+use std::path::PathBuf;
+
+use ark_os_api::Exit;
+use serde_json::{Value, json};
+
+use crate::config::{Given, load};
+use crate::failure::Failure;
+use crate::node::absolute;
+use crate::session::Session;
+use crate::terminal::{Terminal, Tone};
+
+/// Check the machine and the data directory, and say what does not work or works less well
+///
+/// Changes nothing; writes one file into the data directory to measure the disk, and removes it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    /// As it should be.
+    Good,
+    /// It works, with less.
+    Less,
+    /// It does not work.
+    Bad,
+    /// Nothing to judge.
+    Note,
+}
+
+impl Health {
+    fn word(self) -> &'static str {
+        match self {
+            Health::Good => "ok",
+            Health::Less => "degraded",
+            Health::Bad => "problem",
+            Health::Note => "note",
+        }
+    }
+
+    fn tone(self) -> Tone {
+        match self {
+            Health::Good => Tone::Good,
+            Health::Less => Tone::Warning,
+            Health::Bad => Tone::Bad,
+            Health::Note => Tone::Faint,
+        }
+    }
+}
+
+/// One thing that was looked at.
+struct Check {
+    name: &'static str,
+    health: Health,
+    found: String,
+    hint: Option<String>,
+}
+
+impl Check {
+    fn new(name: &'static str, health: Health, found: impl Into<String>) -> Self {
+        Check { name, health, found: found.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "name": self.name, "health": self.health.word(), "found": self.found, "hint": self.hint,
+        })
+    }
+}
+
+impl Doctor {
+    pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        let given = session.reach.data_dir.as_ref().map(|dir| Given {
+            key: "system.data_dir",
+            option: "--data-dir",
+            value: dir.display().to_string(),
+        });
+        let given: Vec<_> = given.into_iter().collect();
+        let config = load(&session.environment, self.config.as_deref(), &given)?.config;
+        let data_dir = absolute(&config.data_dir);
+        let mut checks = vec![Check::new("version", Health::Note, env!("CARGO_PKG_VERSION"))];
+        checks.extend(directory::checks(&data_dir, config.listen));
+        checks.extend(machine::checks());
+        checks.extend(planes());
+        let bad = checks.iter().any(|check| check.health == Health::Bad);
+        let document = json!({
+            "data_dir": data_dir,
+            "healthy": !bad,
+            "checks": checks.iter().map(Check::json).collect::<Vec<_>>(),
+        });
+        session.output.answer(&document, |terminal| lines(&checks, terminal))?;
+        Ok(if bad { Exit::Refused } else { Exit::Done })
+    }
+}
+
+/// The three planes, each with what it is today.
+fn planes() -> [Check; 3] {
+    [
+        Check::new(
+            "execution plane",
+            Health::Less,
+            "serves native agents over REST; it does not check its own program against a signed \
+             manifest, and has no WebAssembly host",
+        )
+        .hint("minisign, fs-verity and capnp are not used by this version; none is missed"),
+        Check::new(
+            "orchestrator plane",
+            Health::Good,
+            "progress tokens and proofs of progress on every task, fenced and journaled",
+        ),
+        Check::new(
+            "sandbox plane",
+            Health::Less,
+            "none: only native agents run, inside this process; commands, modules and \
+             tri-sandbox trials are refused, nothing falls back to the bare host",
+        ),
+    ]
+}
+
+fn lines(checks: &[Check], terminal: &Terminal) -> Vec<String> {
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for check in checks {
+        let word = format!("{:<8}", check.health.word());
+        let word = terminal.out(check.health.tone(), &word);
+        lines.push(format!("{word} {:<width$}  {}", check.name, check.found));
+        if let Some(hint) = &check.hint {
+            lines.push(format!("{:9}{:width$}  hint: {hint}", "", ""));
+        }
+    }
+    lines
+}

@@ -1,0 +1,180 @@
+//! `ark-os ledger`: the journal as evidence. All of it works without a running instance.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use ark_os_api::{CheckpointView, Exit};
+use ark_os_store::verify::{Report, Trust, UNSEEN, verify};
+use ark_os_store::{DiskFiles, PublicKey};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::terminal::{Terminal, Tone};
+
+/// Verify the journal, and get its signed checkpoints
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ledger {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Verify(Verify),
+    Checkpoint(Checkpoint),
+}
+
+/// Verify every record of a journal, offline
+///
+/// Finds every edit, drop, addition, reordering and truncation of records that a checkpoint
+/// covers. The loss of the end behind the newest checkpoint kept outside the data directory cannot
+/// be seen: keep `ark-os ledger checkpoint`'s note elsewhere, and give it here. Without --key the
+/// key is read from the data directory, which an intruder could have changed too.
+#[derive(Debug, clap::Args)]
+struct Verify {
+    /// Data directory, or a copy of one
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Checkpoint that was kept outside, as a file
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Public key that was kept outside, as a file (`ledger.pub`)
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+/// Print the newest signed checkpoint; keep it outside the machine
+#[derive(Debug, clap::Args)]
+struct Checkpoint {}
+
+impl Ledger {
+    pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        match self.action {
+            Action::Verify(verify) => verify.carry_out(session),
+            Action::Checkpoint(checkpoint) => checkpoint.carry_out(session),
+        }
+    }
+}
+
+impl Verify {
+    fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        let dir = self.dir.clone().unwrap_or_else(|| session.reach.data_dir(&session.environment));
+        let files = open(&dir)?;
+        let key = self.key.as_deref().map(read_key).transpose()?;
+        let checkpoint = self.checkpoint.as_deref().map(read_small).transpose()?;
+        let report = verify(&files, &Trust { key, checkpoint })?;
+        session.output.answer(&document(&dir, &report), |terminal| lines(&report, terminal))?;
+        Ok(if report.is_ok() { Exit::Done } else { Exit::Unverified })
+    }
+}
+
+impl Checkpoint {
+    fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        let view: CheckpointView = match session.client() {
+            Ok(client) if client.is_alive() => client.get("/ledger/checkpoint")?,
+            // Nobody runs: what is on disk is all there is.
+            _ if !session.reach.is_by_address(&session.environment) => offline(session)?,
+            Ok(client) => client.get("/ledger/checkpoint")?,
+            Err(failure) => return Err(failure),
+        };
+        if session.output.is_json() {
+            session.output.document(&crate::client::json_of(&view))?;
+        } else {
+            session.output.bytes(view.note.as_bytes())?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn offline(session: &Session) -> Result<CheckpointView, Failure> {
+    let dir = session.reach.data_dir(&session.environment);
+    let report = verify(&open(&dir)?, &Trust::default())?;
+    if let Some(fault) = &report.fault {
+        return Err(Failure::new("verification_failed", fault.to_string())
+            .with_hint("run `ark-os ledger verify`"));
+    }
+    let Some(newest) = report.newest else {
+        let message = format!("the journal in `{}` has no checkpoint yet", dir.display());
+        return Err(Failure::new("checkpoint_not_found", message));
+    };
+    let note = newest.note().to_owned();
+    Ok(CheckpointView {
+        origin: newest.origin().to_owned(),
+        size: newest.size(),
+        root: note.lines().nth(2).unwrap_or_default().to_owned(),
+        note,
+    })
+}
+
+fn open(dir: &Path) -> Result<DiskFiles, Failure> {
+    if !dir.join("journal").is_dir() {
+        let message = format!("there is no journal in `{}`", dir.display());
+        return Err(Failure::new("store_not_found", message)
+            .with_hint("name the data directory: `ark-os ledger verify DIR`"));
+    }
+    DiskFiles::new(dir).map_err(|error| {
+        let message = format!("cannot open `{}`: {error}", dir.display());
+        Failure::new("data_directory_unusable", message)
+    })
+}
+
+fn read_key(path: &Path) -> Result<PublicKey, Failure> {
+    Ok(PublicKey::parse(&read_small(path)?)?)
+}
+
+fn read_small(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let limit = ark_os_store::ledger::NOTE_BYTES_MAX as u64 + 1;
+    std::fs::File::open(path)
+        .and_then(|file| file.take(limit).read_to_string(&mut text))
+        .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))?;
+    Ok(text)
+}
+
+fn document(dir: &Path, report: &Report) -> Value {
+    json!({
+        "data_dir": dir,
+        "ok": report.is_ok(),
+        "records": report.records,
+        "batches": report.batches,
+        "segments": report.segments,
+        "checkpoints": report.checkpoints,
+        "root": report.root.to_string(),
+        "newest_checkpoint": report.newest.as_ref().map(|it| it.size()),
+        "unsigned_records": report.unsigned(),
+        "key": report.key.to_string(),
+        "key_was_given": report.key_was_given,
+        "fault": report.fault.as_ref().map(|fault| json!({
+            "file": fault.place.file,
+            "bytes": [fault.place.bytes.start, fault.place.bytes.end],
+            "records": [fault.place.seqs.start, fault.place.seqs.end],
+            "why": fault.why,
+        })),
+        "oddities": report.oddities.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "unseen": UNSEEN,
+    })
+}
+
+fn lines(report: &Report, terminal: &Terminal) -> Vec<String> {
+    let mut lines = Vec::new();
+    match &report.fault {
+        None => lines.push(terminal.out(Tone::Good, "the journal verifies")),
+        Some(fault) => {
+            lines.push(terminal.out(Tone::Bad, "the journal does NOT verify"));
+            lines.push(format!("  {fault}"));
+        }
+    }
+    let up_to = if report.is_ok() { "" } else { " up to there" };
+    lines.push(format!(
+        "  {} records in {} batches and {} segments, {} signed checkpoints{up_to}",
+        report.records, report.batches, report.segments, report.checkpoints
+    ));
+    lines.push(format!("  {} records are behind the newest checkpoint", report.unsigned()));
+    lines.push(format!("  root {}", report.root));
+    let source = if report.key_was_given { "given" } else { "from the data directory itself" };
+    lines.push(format!("  key {} ({source})", report.key));
+    lines.extend(report.oddities.iter().map(|oddity| format!("  note: {oddity}")));
+    lines.push(format!("  note: {UNSEEN}"));
+    lines
+}

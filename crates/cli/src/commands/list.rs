@@ -1,0 +1,187 @@
+//! `ark-os list`.
+
+use ark_os_api::{AgentView, Exit, Page, RunView, TaskView, WorkflowView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::client::{Client, segment};
+use crate::failure::Failure;
+use crate::output::table;
+use crate::session::Session;
+use crate::show;
+use crate::terminal::{Tone, tone_of};
+
+/// List runs, the tasks of a run, agents or workflows
+///
+/// A list comes in pages; the last line tells how to get the next one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Runs, newest first
+    Runs {
+        /// Only those in this state
+        #[arg(long)]
+        state: Option<String>,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Tasks of a run
+    Tasks {
+        /// The run
+        run: String,
+        /// Only those in this state
+        #[arg(long)]
+        state: Option<String>,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Agents of the fleet
+    Agents {
+        /// Only those of this layer
+        #[arg(long)]
+        layer: Option<String>,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Workflow versions that were let in
+    Workflows {
+        #[command(flatten)]
+        part: Part,
+    },
+}
+
+/// Which part of a list.
+#[derive(Debug, clap::Args)]
+struct Part {
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// Where the page before ended
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+impl List {
+    pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        let client = session.client()?;
+        let list = Listing { session, client: &client };
+        match self.what {
+            What::Runs { state, part } => {
+                let query = part.query("state", state.as_deref());
+                list.print(&format!("/runs{query}"), &RUNS, run_row)
+            }
+            What::Tasks { run, state, part } => {
+                let query = part.query("state", state.as_deref());
+                list.print(&format!("/runs/{}/tasks{query}", segment(&run)), &TASKS, task_row)
+            }
+            What::Agents { layer, part } => {
+                let query = part.query("layer", layer.as_deref());
+                list.print(&format!("/agents{query}"), &AGENTS, agent_row)
+            }
+            What::Workflows { part } => {
+                let query = part.query("", None);
+                list.print(&format!("/workflows{query}"), &WORKFLOWS, workflow_row)
+            }
+        }
+    }
+}
+
+impl Part {
+    fn query(&self, name: &str, filter: Option<&str>) -> String {
+        let mut query = Vec::new();
+        query.extend(filter.map(|value| format!("{name}={}", segment(value))));
+        query.extend(self.limit.map(|limit| format!("limit={limit}")));
+        query.extend(self.cursor.as_deref().map(|cursor| format!("cursor={}", segment(cursor))));
+        if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) }
+    }
+}
+
+struct Listing<'a> {
+    session: &'a Session,
+    client: &'a Client,
+}
+
+type Row = Vec<(Tone, String)>;
+
+impl Listing<'_> {
+    fn print<T: Serialize + DeserializeOwned>(
+        &self,
+        path: &str,
+        head: &[&str],
+        row: impl Fn(&T) -> Row,
+    ) -> Result<Exit, Failure> {
+        let page: Page<T> = self.client.get(path)?;
+        self.session.output.answer(&page, |terminal| {
+            let rows: Vec<_> = page.items.iter().map(row).collect();
+            table(terminal, head, &rows)
+        })?;
+        if let Some(next) = &page.next {
+            self.session.output.note(&format!("more: --cursor {next}"));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+const RUNS: [&str; 6] = ["run", "state", "workflow", "tasks", "accepted", "took"];
+const TASKS: [&str; 6] = ["task", "name", "state", "skill", "attempt", "agent"];
+const AGENTS: [&str; 6] = ["agent", "layer", "standing", "busy", "supervisor", "restarts"];
+const WORKFLOWS: [&str; 5] = ["admission", "name", "version", "tasks", "hash"];
+
+fn plain(text: impl ToString) -> (Tone, String) {
+    (Tone::Plain, text.to_string())
+}
+
+fn state(text: &str) -> (Tone, String) {
+    (tone_of(text), text.to_owned())
+}
+
+fn run_row(run: &RunView) -> Row {
+    let tasks = &run.tasks;
+    let over = tasks.succeeded + tasks.failed + tasks.cancelled + tasks.skipped;
+    let took = run.ended.map(|ended| show::took(ended.0.saturating_sub(run.accepted.0)));
+    vec![
+        plain(&run.id),
+        state(&run.state),
+        plain(&run.workflow),
+        plain(format!("{over}/{}", tasks.total)),
+        plain(run.accepted),
+        plain(took.unwrap_or_default()),
+    ]
+}
+
+fn task_row(task: &TaskView) -> Row {
+    vec![
+        plain(&task.id),
+        plain(task.name.as_deref().unwrap_or_default()),
+        state(&task.state),
+        plain(task.skill.as_deref().unwrap_or_default()),
+        plain(task.attempt),
+        plain(task.agent.as_deref().unwrap_or_default()),
+    ]
+}
+
+fn agent_row(agent: &AgentView) -> Row {
+    vec![
+        plain(&agent.id),
+        plain(&agent.layer),
+        state(&agent.standing),
+        plain(format!("{}/{}", agent.busy, agent.concurrency)),
+        plain(agent.supervisor.as_deref().unwrap_or_default()),
+        plain(agent.restarts),
+    ]
+}
+
+fn workflow_row(workflow: &WorkflowView) -> Row {
+    vec![
+        plain(workflow.admission),
+        plain(&workflow.name),
+        plain(&workflow.version),
+        plain(workflow.tasks),
+        (Tone::Faint, workflow.hash.get(..16).unwrap_or(&workflow.hash).to_owned()),
+    ]
+}

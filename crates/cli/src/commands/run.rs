@@ -1,0 +1,273 @@
+//! `ark-os run`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ark_os_api::{Exit, RunView};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::client::{Client, InstanceRecord, segment};
+use crate::config::{Config, Given, Origin, load};
+use crate::failure::{Failure, exit_of_run};
+use crate::logs;
+use crate::node::{Node, absolute, fleet_summary, interrupted};
+use crate::progress::{Display, Names, Style, follow};
+use crate::session::Session;
+use crate::show;
+use crate::submission::{Prepared, Submission};
+use crate::threads::{pause, spawn};
+use crate::tokio_tasks;
+
+/// How often we look whether the process that holds the data directory has told its address.
+const LOOKS_MAX: u32 = 100;
+/// Between two looks: together 5 s, far longer than a start takes.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Submit a run and follow it to its end
+///
+/// Uses the instance that runs on the data directory; where none does, starts one in this process
+/// and stops it afterwards. Prints the run's id first. Ctrl-C detaches: the run goes on where its
+/// instance runs on, and with the next start where `run` had started it itself (what runs comes to
+/// its end first; Ctrl-C again stops at once). The exit code is the run's outcome: 0, 1, or 7 where
+/// it is parked or not over.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    submission: Submission,
+    /// Follow a run that was submitted before, instead of a new one
+    #[arg(long, value_name = "RUN", conflicts_with_all = [
+        "file", "task", "workflow", "inputs", "priority", "deadline", "budget", "key",
+    ])]
+    attach: Option<String>,
+    /// Agents of an instance that is started here [default: 100]
+    #[arg(long, value_name = "N")]
+    agents: Option<String>,
+    /// Log level of an instance that is started here [default: warn]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Configuration file (TOML) of an instance that is started here
+    #[arg(long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+}
+
+/// What is to be followed.
+enum Target {
+    New(Box<Prepared>),
+    Old(String),
+}
+
+impl Run {
+    pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        if session.reach.is_by_address(&session.environment) {
+            let client = session.client()?;
+            let target = self.target(session, false)?;
+            return attached(session, &client, &target);
+        }
+        let config = self.config(session)?;
+        let mut target = None;
+        for _ in 0..LOOKS_MAX {
+            if let Some(client) = running(session, &config.data_dir)? {
+                let target = self.target(session, false)?;
+                return attached(session, &client, &target);
+            }
+            // Checked before anything is started: a typing error makes no data directory.
+            let ready = match target.take() {
+                Some(target) => target,
+                None => self.target(session, true)?,
+            };
+            match embedded(session, &config, &ready) {
+                // Another process is faster by a moment: it will tell its address.
+                Err(failure) if failure.code() == "data_directory_in_use" => pause(LOOK),
+                done => return done,
+            }
+            target = Some(ready);
+        }
+        let message = format!(
+            "another process holds the data directory `{}` and serves nobody",
+            config.data_dir.display()
+        );
+        Err(Failure::new("data_directory_in_use", message)
+            .with_hint("wait for it, or use another directory with --data-dir"))
+    }
+
+    fn target(&self, session: &Session, is_ours: bool) -> Result<Target, Failure> {
+        match &self.attach {
+            Some(run) => Ok(Target::Old(run.clone())),
+            None => {
+                let prepared = self.submission.prepare(&session.components.skills, is_ours)?;
+                Ok(Target::New(Box::new(prepared)))
+            }
+        }
+    }
+
+    fn config(&self, session: &Session) -> Result<Config, Failure> {
+        let data_dir = session.reach.data_dir.as_ref().map(|dir| dir.display().to_string());
+        let options = [
+            ("system.initial_agent_count", "--agents", self.agents.clone()),
+            ("monitoring.log_level", "--log-level", self.log_level.clone()),
+            ("system.data_dir", "--data-dir", data_dir),
+        ];
+        let given: Vec<_> = options
+            .into_iter()
+            .filter_map(|(key, option, value)| Some(Given { key, option, value: value? }))
+            .collect();
+        let layered = load(&session.environment, self.config.as_deref(), &given)?;
+        let is_default = |key: &str| {
+            let mut entries = layered.entries.iter();
+            entries.any(|entry| entry.key == key && entry.origin == Origin::Default)
+        };
+        let mut config = layered.config.clone();
+        config.data_dir = absolute(&config.data_dir);
+        if is_default("monitoring.log_level") {
+            // The run's progress is what people want to see here.
+            config.log_level = "warn".to_owned();
+        }
+        if is_default("server.listen") {
+            config.listen.set_port(0);
+        }
+        Ok(config)
+    }
+}
+
+/// The instance that runs on a data directory, if one does.
+fn running(session: &Session, data_dir: &Path) -> Result<Option<Client>, Failure> {
+    if InstanceRecord::load(data_dir).is_none() {
+        return Ok(None);
+    }
+    let mut reach = session.reach.clone();
+    reach.data_dir = Some(data_dir.to_path_buf());
+    let client = Client::new(reach.address(&session.environment)?);
+    Ok(client.is_alive().then_some(client))
+}
+
+/// Says so where relative paths of the input mean something else to the instance than here.
+pub(super) fn warn_about_paths(session: &Session, client: &Client, prepared: &Prepared) {
+    let address = client.address();
+    let record = InstanceRecord::load(&address.data_dir);
+    let Some(record) = record.filter(|record| record.endpoint == address.endpoint) else { return };
+    let (Some(there), Ok(here)) = (record.working_dir, std::env::current_dir()) else { return };
+    let paths = prepared.relative_paths();
+    if there != here && !paths.is_empty() {
+        session.output.note(&format!(
+            "warning: `{}` is taken relative to `{}`, where the running instance was started; give \
+             an absolute path to be sure",
+            paths.join("`, `"),
+            there.display()
+        ));
+    }
+}
+
+/// Runs it on an instance that goes on without us.
+fn attached(session: &Session, client: &Client, target: &Target) -> Result<Exit, Failure> {
+    if let Target::New(prepared) = target {
+        warn_about_paths(session, client, prepared);
+    }
+    let run = begin(session, client, target)?;
+    tokio_tasks::run(async {
+        let following = following(session, client, &run)?;
+        tokio::select! {
+            view = following => finished(session, &view.map_err(|_| lost())??),
+            detached = interrupted() => {
+                detached?;
+                session.output.note(&format!("\ndetached; `ark-os run --attach {run}` follows it again"));
+                Ok(Exit::Waiting)
+            }
+        }
+    })
+}
+
+/// Runs it on an instance of our own.
+fn embedded(session: &Session, config: &Config, target: &Target) -> Result<Exit, Failure> {
+    tokio_tasks::run(async {
+        let mut node = Node::start(config, session.components.clone()).await?;
+        logs::start(config, session.output.terminal())?;
+        let client = Client::new(node.address().clone());
+        let ended = followed(session, config, &mut node, &client, target).await;
+        match ended {
+            Ok(Ended::Over(view)) => {
+                node.stop(crate::node::Stop::Drain(config.drain_timeout)).await?;
+                finished(session, &view)
+            }
+            Ok(Ended::Stopped(run, stop)) => {
+                session.output.note("\ndetaching: what runs comes to its end; Ctrl-C again stops at once");
+                node.stop(stop).await?;
+                session.output.note(&format!("the run goes on with `ark-os run --attach {run}`"));
+                Ok(Exit::Waiting)
+            }
+            Err(failure) => {
+                // The first failure is the one to tell.
+                let _ = node.stop(crate::node::Stop::Now).await;
+                Err(failure)
+            }
+        }
+    })
+}
+
+enum Ended {
+    Over(Box<RunView>),
+    Stopped(String, crate::node::Stop),
+}
+
+async fn followed(
+    session: &Session,
+    config: &Config,
+    node: &mut Node,
+    client: &Client,
+    target: &Target,
+) -> Result<Ended, Failure> {
+    // The client blocks this thread; the server has threads of its own.
+    let run = begin(session, client, target)?;
+    session.output.note(&fleet_summary(config.agents));
+    let following = following(session, client, &run)?;
+    tokio::select! {
+        view = following => Ok(Ended::Over(Box::new(view.map_err(|_| lost())??))),
+        stop = node.asked_to_stop() => Ok(Ended::Stopped(run, stop)),
+    }
+}
+
+/// Submits what is new, and prints the run's id.
+fn begin(session: &Session, client: &Client, target: &Target) -> Result<String, Failure> {
+    let run = match target {
+        Target::New(prepared) => prepared.submit(client)?.run,
+        Target::Old(run) => client.get::<RunView>(&format!("/runs/{}", segment(run)))?.id,
+    };
+    match session.output.is_json() {
+        true => session.output.json_line(&json!({ "run": run }))?,
+        false => session.output.line(&run)?,
+    }
+    Ok(run)
+}
+
+/// Follows the run on a thread of its own, because reading a stream blocks.
+fn following(
+    session: &Session,
+    client: &Client,
+    run: &str,
+) -> Result<oneshot::Receiver<Result<RunView, Failure>>, Failure> {
+    let view: RunView = client.get(&format!("/runs/{}", segment(run)))?;
+    let (tx, rx) = oneshot::channel();
+    let (client, run, output) = (client.clone(), run.to_owned(), session.output);
+    spawn("ark-follow", move || {
+        let names = Names::new(client.clone());
+        let mut display = Display::new(output, Style::of(&output), names, view.tasks.total);
+        // Who asked may have gone on without us.
+        let _ = tx.send(follow(&client, &run, &mut display));
+    })?;
+    Ok(rx)
+}
+
+fn lost() -> Failure {
+    Failure::new("internal", "the thread that followed the run is gone")
+}
+
+fn finished(session: &Session, view: &RunView) -> Result<Exit, Failure> {
+    match session.output.is_json() {
+        true => session.output.json_line(view)?,
+        false => {
+            let lines = show::outcome(&session.output.terminal(), view);
+            lines.iter().try_for_each(|line| session.output.line(line))?;
+        }
+    }
+    Ok(exit_of_run(&view.state).unwrap_or(Exit::Waiting))
+}

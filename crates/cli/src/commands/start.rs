@@ -1,0 +1,79 @@
+//! `ark-os start`.
+
+use std::path::PathBuf;
+
+use ark_os_api::Exit;
+use serde_json::json;
+
+use crate::config::{Given, load};
+use crate::failure::Failure;
+use crate::logs;
+use crate::node::{Node, absolute, fleet_summary};
+use crate::session::Session;
+use crate::tokio_tasks;
+
+/// Start an instance; prints its address when it is ready
+///
+/// Works with nothing else installed. Runs that were in flight go on. It stops at SIGTERM, Ctrl-C
+/// or `ark-os shutdown`: what runs comes to its end first; a second signal stops it at once.
+/// Only one instance runs on a data directory.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Start {
+    /// autonomous, supervised or interactive [default: supervised]
+    #[arg(long)]
+    mode: Option<String>,
+    /// Agents of the fleet [default: 100]
+    #[arg(long, value_name = "N")]
+    agents: Option<String>,
+    /// Address of the API; port 0 takes a free one [default: 127.0.0.1:7341]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// error, warn, info, debug, trace or off [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Start {
+    pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        let data_dir = session.reach.data_dir.as_ref().map(|dir| dir.display().to_string());
+        let options = [
+            ("system.mode", "--mode", self.mode),
+            ("system.initial_agent_count", "--agents", self.agents),
+            ("server.listen", "--listen", self.listen),
+            ("monitoring.log_level", "--log-level", self.log_level),
+            ("system.data_dir", "--data-dir", data_dir),
+        ];
+        let given: Vec<_> = options
+            .into_iter()
+            .filter_map(|(key, option, value)| Some(Given { key, option, value: value? }))
+            .collect();
+        let mut config = load(&session.environment, self.config.as_deref(), &given)?.config;
+        config.data_dir = absolute(&config.data_dir);
+        logs::start(&config, session.output.terminal())?;
+        tokio_tasks::run(async {
+            let mut node = Node::start(&config, session.components.clone()).await?;
+            let address = node.address();
+            let ready = json!({
+                "endpoint": address.endpoint, "pid": address.pid, "data_dir": address.data_dir,
+                "agents": config.agents, "mode": config.mode.as_str(),
+            });
+            session.output.answer(&ready, |_| {
+                vec![
+                    format!("ready at {}", address.endpoint),
+                    fleet_summary(config.agents),
+                    format!("{} mode, data in {}", config.mode, address.data_dir.display()),
+                ]
+            })?;
+            let stop = node.asked_to_stop().await;
+            let drained = node.stop(stop).await?;
+            let how = if drained { "stopped; everything came to its end" } else {
+                "stopped; what ran goes on at the next start"
+            };
+            session.output.note(how);
+            Ok(Exit::Done)
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! `ark-os views`.
+
+use std::sync::Arc;
+
+use ark_os_api::Exit;
+use ark_os_core::Change;
+use ark_os_runtime::instance::VIEWS_FILE;
+use ark_os_runtime::kernel::record::decode;
+use ark_os_store::views::{Followed, Follower, Views as Tables, ViewsOptions};
+use ark_os_store::{DataLock, DiskFiles, Files, Journal, LedgerKey, Settings};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Records that go into the tables in one transaction.
+const BATCH: usize = 4_096;
+
+/// Look after the tables that answer queries
+#[derive(Debug, clap::Args)]
+pub(crate) struct Views {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Rebuild(Rebuild),
+}
+
+/// Make the tables anew from the journal; no instance may run on it
+///
+/// The journal is the only truth: nothing is lost.
+#[derive(Debug, clap::Args)]
+struct Rebuild {}
+
+impl Views {
+    pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        let Action::Rebuild(Rebuild {}) = self.action;
+        rebuild(session)
+    }
+}
+
+fn rebuild(session: &Session) -> Result<Exit, Failure> {
+    let data_dir = session.reach.data_dir(&session.environment);
+    let unusable = |error: std::io::Error| {
+        let message = format!("cannot open the data directory `{}`: {error}", data_dir.display());
+        Failure::new("data_directory_unusable", message)
+    };
+    // `DiskFiles` alone would make the directory, and with it a data directory of nothing.
+    std::fs::metadata(&data_dir).map_err(unusable)?;
+    let _lock = DataLock::acquire(&data_dir)?;
+    let files: Arc<dyn Files> = Arc::new(DiskFiles::new(&data_dir).map_err(unusable)?);
+    let key = LedgerKey::load(&*files)?;
+    let (_journal, mut recovered) = Journal::open(files, Settings::default(), key)?;
+    let records = recovered.records();
+    let mut tables = Tables::open(&data_dir.join(VIEWS_FILE), ViewsOptions::default())?;
+    tables.rebuild()?;
+    let (mut follower, _) = tables.split()?;
+    let mut batch = Vec::new();
+    while let Some(record) = recovered.next()? {
+        batch.push((record.seq, decode(&record)?));
+        if batch.len() >= BATCH {
+            follow(&mut follower, &batch)?;
+            batch.clear();
+        }
+    }
+    follow(&mut follower, &batch)?;
+    follower.close()?;
+    let document = json!({ "data_dir": data_dir, "records": records });
+    session.output.answer(&document, |_| vec![format!("the views are rebuilt from {records} records")])?;
+    Ok(Exit::Done)
+}
+
+fn follow(follower: &mut Follower, batch: &[(u64, Change)]) -> Result<(), Failure> {
+    let rows: Vec<Followed<'_>> = batch
+        .iter()
+        .map(|(seq, change)| Followed {
+            seq: *seq,
+            at: change.at,
+            run: change.run,
+            events: &change.events,
+        })
+        .collect();
+    Ok(follower.follow(&rows)?)
+}

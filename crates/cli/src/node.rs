@@ -1,0 +1,225 @@
+//! A node: an instance and its server in this process, from the first byte to the last.
+
+mod token;
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ark_os_api::Shutdown;
+use ark_os_core::fleet::profile::FleetPlan;
+use ark_os_core::layer::Layer;
+use ark_os_core::manifest::parse_duration_ms;
+use ark_os_runtime::handle::Stopped;
+use ark_os_runtime::{Components, Instance};
+use ark_os_server::{Server, ServerSettings};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::client::{Address, InstanceRecord};
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// Requests to shut down that wait to be heard; the first one decides.
+const REQUESTS_MAX: usize = 4;
+
+/// A running node.
+pub(crate) struct Node {
+    instance: Instance,
+    server: Server,
+    address: Address,
+    requests: mpsc::Receiver<Shutdown>,
+    interrupts: Interrupts,
+    drain_timeout: Duration,
+}
+
+/// Why a node stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// What runs may come to its end within this time.
+    Drain(Duration),
+    /// At once; what runs goes on at the next start.
+    Now,
+    /// The instance failed; the message says how.
+    Failed(String),
+}
+
+/// The signals that ask a process to end.
+struct Interrupts {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Interrupts {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new("internal", format!("cannot listen for signals: {error}"))
+            })
+        };
+        Ok(Interrupts {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits for a signal that asks the process to end, without a node.
+pub(crate) async fn interrupted() -> Result<(), Failure> {
+    Interrupts::listen()?.next().await;
+    Ok(())
+}
+
+impl Node {
+    /// Opens the data directory and serves it.
+    ///
+    /// # Errors
+    /// The directory is in use or damaged, or the address cannot be listened on.
+    pub(crate) async fn start(config: &Config, components: Components) -> Result<Self, Failure> {
+        // Before anything else: a signal that comes now must not end the process halfway.
+        let interrupts = Interrupts::listen()?;
+        make_private(&config.data_dir)?;
+        let instance = Instance::start(config.settings(), components)?;
+        match Node::serve(config, &instance).await {
+            Ok((server, address, requests)) => Ok(Node {
+                instance,
+                server,
+                address,
+                requests,
+                interrupts,
+                drain_timeout: config.drain_timeout,
+            }),
+            Err(failure) => {
+                // Its own failure is what has to be told.
+                let _ = instance.stop();
+                Err(failure)
+            }
+        }
+    }
+
+    async fn serve(
+        config: &Config,
+        instance: &Instance,
+    ) -> Result<(Server, Address, mpsc::Receiver<Shutdown>), Failure> {
+        let data_dir = &config.data_dir;
+        let token = token::load_or_make(data_dir)?;
+        let (tx, requests) = mpsc::channel(REQUESTS_MAX);
+        let on_shutdown = Arc::new(move |request: Shutdown| {
+            // Many requests mean the same: the first ones are enough.
+            let _ = tx.try_send(request);
+        });
+        let mut settings =
+            ServerSettings { address: config.listen, ..ServerSettings::new(token.clone()) };
+        if !config.listen.ip().is_loopback() {
+            tracing::warn!(address = %config.listen, "the API can be reached from outside, without encryption");
+            settings.hosts.push(config.listen.ip().to_string());
+        }
+        let server = Server::bind(instance.handle(), settings, on_shutdown).await.map_err(|error| {
+            Failure::new("instance_unreachable", format!("cannot {error}"))
+                .with_hint("choose another address with --listen; port 0 takes a free one")
+        })?;
+        let endpoint = format!("http://{}", server.local_addr());
+        let pid = std::process::id();
+        let working_dir = std::env::current_dir().ok();
+        let record = InstanceRecord { endpoint: endpoint.clone(), pid, working_dir };
+        record.store(data_dir)?;
+        let data_dir = data_dir.clone();
+        let address = Address { endpoint, token: Some(token), data_dir, pid: Some(pid) };
+        Ok((server, address, requests))
+    }
+
+    /// Where it can be reached.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Waits until somebody asks it to stop, by a signal or a request, or until it fails.
+    pub(crate) async fn asked_to_stop(&mut self) -> Stop {
+        let handle = self.instance.handle();
+        tokio::select! {
+            () = self.interrupts.next() => Stop::Drain(self.drain_timeout),
+            stopped = handle.stopped() => match stopped {
+                Stopped::Failed(message) => Stop::Failed(message),
+                Stopped::Asked => Stop::Now,
+            },
+            Some(request) = self.requests.recv() => self.stop_of(&request),
+        }
+    }
+
+    fn stop_of(&self, request: &Shutdown) -> Stop {
+        if request.now {
+            return Stop::Now;
+        }
+        let asked = request.drain_timeout.as_deref().and_then(parse_duration_ms);
+        Stop::Drain(asked.map_or(self.drain_timeout, Duration::from_millis))
+    }
+
+    /// Stops it. Whether everything that ran came to its end.
+    ///
+    /// # Errors
+    /// The journal failed; everything that was acknowledged is kept all the same.
+    pub(crate) async fn stop(mut self, stop: Stop) -> Result<bool, Failure> {
+        let drained = match &stop {
+            Stop::Drain(patience) => self.drain(*patience).await,
+            Stop::Now | Stop::Failed(_) => false,
+        };
+        // The address goes first: from now on nobody is sent here.
+        InstanceRecord::remove(&self.address.data_dir);
+        self.server.shut_down().await;
+        let stopped = self.instance.stop().map_err(Failure::from);
+        match stop {
+            Stop::Failed(message) => Err(failed(message)),
+            _ => stopped.map(|()| drained),
+        }
+    }
+
+    async fn drain(&mut self, patience: Duration) -> bool {
+        tracing::info!(patience_ms = patience.as_millis() as u64, "draining");
+        tokio::select! {
+            // A failure to drain is a failure to stop, which is told there.
+            drained = self.instance.drain(patience) => drained.unwrap_or(false),
+            // Asked again: no more patience.
+            () = self.interrupts.next() => false,
+            Some(_) = self.requests.recv() => false,
+        }
+    }
+}
+
+fn failed(message: String) -> Failure {
+    Failure::new("journal_failed", format!("the instance stopped: {message}"))
+        .with_hint("mend the disk, then start again; everything that was acknowledged is kept")
+}
+
+/// Makes the data directory for its owner alone, where there is none yet.
+fn make_private(data_dir: &Path) -> Result<(), Failure> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|error| {
+        let message = format!("cannot make the data directory `{}`: {error}", data_dir.display());
+        Failure::new("data_directory_unusable", message).with_hint("choose another with --data-dir")
+    })
+}
+
+/// The data directory as an absolute path, so that messages and records say which one is meant.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// `100 agents: 1 cecca, 3 board, …`.
+pub(crate) fn fleet_summary(agents: u32) -> String {
+    let plan = FleetPlan::for_agents(agents);
+    let layers: Vec<_> = Layer::ALL
+        .into_iter()
+        .map(|layer| match plan.is_held(layer) {
+            true => format!("{} by the runtime", layer.as_str()),
+            false => format!("{} {}", plan.count(layer), layer.as_str()),
+        })
+        .collect();
+    format!("fleet of {agents} agents in six layers: {}", layers.join(", "))
+}

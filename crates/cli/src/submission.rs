@@ -1,0 +1,285 @@
+//! From the options of `run` and `submit` to a run's submission: file, workflow, input, limits.
+
+mod inputs;
+
+use std::path::PathBuf;
+
+use ark_os_api::{Budget, Json, RunAccepted, RunSubmission, TaskSpec};
+use ark_os_core::manifest::{self, Findings, parse_duration_ms};
+use ark_os_runtime::data::Catalogue;
+use ark_os_runtime::skills::SkillSet;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::failure::{Failure, Finding};
+use crate::manifest_file::ManifestFile;
+
+/// What to run, and how.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Submission {
+    /// Workflow file (YAML, JSON or TOML); `-` reads standard input
+    #[arg(value_name = "FILE", required_unless_present_any = ["task", "attach"])]
+    file: Option<PathBuf>,
+    /// Run a single task that needs this skill, instead of a file
+    #[arg(long, value_name = "SKILL", conflicts_with_all = ["file", "workflow"])]
+    task: Option<String>,
+    /// Which workflow of the file, if it has several
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+    /// Input, repeatable: `key=text`, `key:=JSON`, or `@FILE` with a whole object
+    ///
+    /// The text of `key=text` is read as a number or a boolean where the workflow's input schema
+    /// has one at that key. Later inputs replace earlier ones of the same key. Relative paths in an
+    /// input mean what they mean to the instance: an instance that `run` starts itself works in
+    /// the caller's directory; one that runs already works in the directory where it was started,
+    /// and a warning says so where the two differ.
+    #[arg(long = "input", short = 'i', value_name = "KEY=VALUE")]
+    inputs: Vec<String>,
+    /// emergency, critical, high, normal, low or maintenance
+    #[arg(long)]
+    priority: Option<String>,
+    /// Time for the whole run, such as `30s`
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<String>,
+    /// What the run may use up: `0.50usd`, or `calls=100,cpu=30s,cost=0.50usd`
+    #[arg(long, value_name = "AMOUNTS")]
+    budget: Option<String>,
+    /// Idempotency key: the same key and request give the same run
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+/// A submission that passed the checks that can be made here.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// What is sent.
+    body: RunSubmission,
+    key: Option<String>,
+    /// The file, for the places of what the instance finds.
+    source: Option<Source>,
+    /// The input, to warn about relative paths.
+    input: Value,
+}
+
+#[derive(Debug)]
+struct Source {
+    file: ManifestFile,
+    /// Which of its workflows was taken.
+    index: usize,
+}
+
+impl Submission {
+    /// Reads what has to be read and checks it. What only the skills of another instance could
+    /// tell is left to that instance, unless `is_ours`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with its places.
+    pub(crate) fn prepare(&self, skills: &SkillSet, is_ours: bool) -> Result<Prepared, Failure> {
+        let mut body = RunSubmission {
+            priority: self.priority.clone(),
+            deadline: self.deadline.clone(),
+            budget: self.budget.as_deref().map(budget_of).transpose()?,
+            ..RunSubmission::default()
+        };
+        if let Some(deadline) = &self.deadline
+            && parse_duration_ms(deadline).is_none()
+        {
+            return Err(Failure::usage(format!("`{deadline}` is no duration"))
+                .with_hint("write it like `30s`, `5m` or `1h30m`"));
+        }
+        let source = match (&self.file, &self.task) {
+            (Some(path), _) => {
+                let file = ManifestFile::read(path)?;
+                Some(self.check_file(file, &Catalogue::new(skills), is_ours)?)
+            }
+            (None, Some(skill)) => {
+                body.task = Some(TaskSpec { skill: skill.clone(), ..TaskSpec::default() });
+                None
+            }
+            (None, None) => return Err(Failure::usage("nothing to run: name a workflow file")),
+        };
+        let schema = match &source {
+            Some(source) => {
+                let workflow = source.workflow();
+                body.workflow = Some(raw(&json!({ "workflows": [workflow] }))?);
+                workflow.get("input").cloned()
+            }
+            None => self.task.as_deref().and_then(|skill| schema_of(skills, skill)),
+        };
+        let input = inputs::read(&self.inputs, schema.as_ref())?;
+        if !self.inputs.is_empty() || self.task.is_none() {
+            body.input = Some(raw(&input)?);
+        }
+        Ok(Prepared { body, key: self.key.clone(), source, input })
+    }
+
+    fn check_file(
+        &self,
+        file: ManifestFile,
+        catalogue: &Catalogue,
+        is_ours: bool,
+    ) -> Result<Source, Failure> {
+        if let Err(findings) = manifest::parse(&file.value, catalogue)
+            && (is_ours || !are_only_unknown_skills(&findings))
+        {
+            return Err(findings_failure(&file, &findings));
+        }
+        let names: Vec<String> = file.value["workflows"]
+            .as_array()
+            .map(|list| list.iter().map(|it| it["name"].as_str().unwrap_or_default().to_owned()))
+            .map(Iterator::collect)
+            .unwrap_or_default();
+        let index = match (&self.workflow, names.len()) {
+            (Some(name), _) => names.iter().position(|it| it == name),
+            (None, 1) => Some(0),
+            (None, _) => None,
+        };
+        let Some(index) = index else {
+            let there = format!("it has {}", names.join(", "));
+            let message = match &self.workflow {
+                Some(name) => format!("`{}` has no workflow `{name}`", file.name()),
+                None => format!("`{}` has {} workflows", file.name(), names.len()),
+            };
+            return Err(Failure::new("workflow_ambiguous", message)
+                .with_hint(format!("name one with --workflow: {there}")));
+        };
+        Ok(Source { file, index })
+    }
+}
+
+impl Source {
+    fn workflow(&self) -> &Value {
+        &self.file.value["workflows"][self.index]
+    }
+
+    /// The place in the file of what the instance says about the submission's workflow.
+    fn place(&self, pointer: &str) -> Option<String> {
+        let inside = pointer.strip_prefix("/workflow")?;
+        let inside = inside.strip_prefix("/workflows/0").unwrap_or(inside);
+        Some(self.file.place(&format!("/workflows/{}{inside}", self.index)))
+    }
+}
+
+impl Prepared {
+    /// Submits it.
+    pub(crate) fn submit(&self, client: &Client) -> Result<RunAccepted, Failure> {
+        client.post("/runs", &self.body, self.key.as_deref()).map_err(|failure| {
+            failure.with_places(|pointer| self.source.as_ref()?.place(pointer))
+        })
+    }
+
+    /// The texts of the input that name something here, by a path relative to this directory.
+    pub(crate) fn relative_paths(&self) -> Vec<String> {
+        let entries = self.input.as_object().into_iter().flatten();
+        let texts = entries.filter_map(|(_, value)| value.as_str());
+        let is_relative = |text: &&str| {
+            let path = std::path::Path::new(text);
+            !text.is_empty() && path.is_relative() && path.exists()
+        };
+        texts.filter(is_relative).map(str::to_owned).collect()
+    }
+}
+
+fn raw(value: &Value) -> Result<Json, Failure> {
+    serde_json::value::to_raw_value(value)
+        .map_err(|error| Failure::usage(format!("cannot write the request: {error}")))
+}
+
+fn schema_of(skills: &SkillSet, skill: &str) -> Option<Value> {
+    serde_json::from_str(skills.find(skill)?.spec().input_schema).ok()
+}
+
+fn are_only_unknown_skills(findings: &Findings) -> bool {
+    findings.more() == 0 && findings.as_slice().iter().all(|it| it.code == "unknown_skill")
+}
+
+fn findings_failure(file: &ManifestFile, findings: &Findings) -> Failure {
+    let found = findings.as_slice();
+    let mut list: Vec<Finding> = found
+        .iter()
+        .map(|finding| Finding {
+            place: Some(file.place(&finding.pointer)),
+            pointer: Some(finding.pointer.clone()),
+            message: finding.message.clone(),
+            hint: finding.hint.clone(),
+        })
+        .collect();
+    if findings.more() > 0 {
+        let message = format!("and {} more", findings.more());
+        list.push(Finding { message, ..Finding::default() });
+    }
+    let count = found.len() + findings.more();
+    let errors = if count == 1 { "error" } else { "errors" };
+    let message = format!("the manifest `{}` has {count} {errors}", file.name());
+    Failure::new("manifest_invalid", message).with_findings(list)
+}
+
+/// `0.50usd`, or `calls=100,cpu=30s`.
+fn budget_of(text: &str) -> Result<Budget, Failure> {
+    let wrong = |part: &str| {
+        Failure::usage(format!("`{part}` is no budget"))
+            .with_hint("write it like `0.50usd`, or `calls=100,cpu=30s,cost=0.50usd,tokens=5000`")
+    };
+    let mut budget = Budget::default();
+    for part in text.split(',') {
+        let (name, amount) = part.split_once('=').unwrap_or(("cost", part));
+        let count = || amount.parse().map(Some).map_err(|_| wrong(part));
+        match name {
+            "cost" if amount.ends_with("usd") => budget.cost = Some(amount.to_owned()),
+            "cpu" if parse_duration_ms(amount).is_some() => budget.cpu = Some(amount.to_owned()),
+            "tokens" => budget.tokens = count()?,
+            "bytes" => budget.bytes = count()?,
+            "calls" => budget.calls = count()?,
+            "steps" => budget.steps = count()?,
+            _ => return Err(wrong(part)),
+        }
+    }
+    Ok(budget)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submission(text: &str) -> (tempfile::TempDir, Submission) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.yaml");
+        std::fs::write(&path, text).unwrap();
+        (dir, Submission { file: Some(path), ..Submission::default() })
+    }
+
+    const TWO: &str = "workflows:\n  - name: a\n    tasks:\n      - {name: t, skill: echo}\n  \
+                       - name: b\n    tasks:\n      - {name: t, skill: ecko}\n";
+
+    #[test]
+    fn a_finding_has_the_line_of_the_file() {
+        let (dir, submission) = submission(TWO);
+        let failure = submission.prepare(&SkillSet::builtin(), true).unwrap_err();
+        let lines: Vec<_> = failure.lines().into_iter().map(|(_, line)| line).collect();
+        let text = lines.join("\n").replace(&dir.path().display().to_string(), "D");
+        assert!(text.contains("D/w.yaml:7:26: "), "{text}");
+        assert!(text.contains("(/workflows/1/tasks/0/skill)"), "{text}");
+    }
+
+    #[test]
+    fn skills_of_another_instance_are_its_own_to_judge() {
+        let (_dir, mut submission) = submission(TWO);
+        submission.workflow = Some("b".to_owned());
+        let prepared = submission.prepare(&SkillSet::builtin(), false).unwrap();
+        let place = prepared.source.as_ref().unwrap().place("/workflow/workflows/0/tasks/0/skill");
+        assert!(place.unwrap().ends_with("w.yaml:7:26"));
+        submission.workflow = None;
+        let failure = submission.prepare(&SkillSet::builtin(), false).unwrap_err();
+        assert_eq!(failure.code(), "workflow_ambiguous");
+    }
+
+    #[test]
+    fn budgets_read_as_written() {
+        assert_eq!(budget_of("0.50usd").unwrap().cost.as_deref(), Some("0.50usd"));
+        let budget = budget_of("calls=3,cpu=30s,tokens=7").unwrap();
+        assert_eq!((budget.calls, budget.tokens), (Some(3), Some(7)));
+        for text in ["", "5", "calls=x", "gold=1", "cpu=5"] {
+            assert!(budget_of(text).is_err(), "{text}");
+        }
+    }
+}

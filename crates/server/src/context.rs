@@ -1,0 +1,96 @@
+//! What every route has at hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ark_os_api::Shutdown;
+use ark_os_core::text::Text;
+use ark_os_runtime::{Handle, RuntimeError};
+use tokio::sync::watch;
+
+use crate::counters::Counters;
+use crate::settings::ServerSettings;
+
+/// How long a list waits for the views to show what is durable by now. They follow within
+/// milliseconds; after this the list is answered from what they have.
+const VIEWS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Called when somebody asks the instance to shut down.
+pub type OnShutdown = Arc<dyn Fn(Shutdown) + Send + Sync>;
+
+/// Shared by all routes; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Context {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    handle: Handle,
+    settings: ServerSettings,
+    counters: Counters,
+    namespace: Text,
+    stopping: watch::Receiver<bool>,
+    on_shutdown: OnShutdown,
+    openapi: String,
+}
+
+impl Context {
+    pub(crate) fn new(
+        handle: Handle,
+        settings: ServerSettings,
+        stopping: watch::Receiver<bool>,
+        on_shutdown: OnShutdown,
+    ) -> Self {
+        let shared = Shared {
+            handle,
+            settings,
+            counters: Counters::default(),
+            namespace: Text::from("default"),
+            stopping,
+            on_shutdown,
+            openapi: crate::openapi_json(),
+        };
+        Context { shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.shared.handle
+    }
+
+    pub(crate) fn settings(&self) -> &ServerSettings {
+        &self.shared.settings
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// The namespace where nobody asks.
+    pub(crate) fn namespace(&self) -> &Text {
+        &self.shared.namespace
+    }
+
+    pub(crate) fn openapi(&self) -> &str {
+        &self.shared.openapi
+    }
+
+    /// Turns true when the server is told to stop.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.shared.stopping.clone()
+    }
+
+    pub(crate) fn shut_down(&self, how: Shutdown) {
+        (self.shared.on_shutdown)(how);
+    }
+
+    /// Waits until the views show everything that is durable now, so that a list after a 202 has
+    /// what was accepted.
+    pub(crate) async fn views_caught_up(&self) -> Result<(), RuntimeError> {
+        let synced = self.handle().read(|kernel| kernel.newest()).await?;
+        let mut viewed = self.handle().viewed();
+        let shown = viewed.wait_for(|position| *position >= synced);
+        // Late views are no error: the list says what they have.
+        let _ = tokio::time::timeout(VIEWS_PATIENCE, shown).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,435 @@
+//! The journal's events as JSON: `type` in snake case, and the fields of each.
+//!
+//! Total: every event has a form. Inputs and outputs that are inline are passed on as they are,
+//! larger ones as `{"blob", "bytes"}`.
+
+use ark_os_api::Json;
+use ark_os_core::Event;
+use ark_os_core::event::{AttemptEnded, AttemptStarted, Resolution, RunAccepted, TaskSucceeded};
+use ark_os_core::fleet::profile::{FleetPlan, agent_name};
+use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
+use ark_os_core::payload::Payload;
+use ark_os_core::step::StepOutcome;
+use ark_os_core::time::Time;
+use ark_os_runtime::RecordedEvents;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use crate::words;
+
+/// Names agents by their place in the fleet. Records of an earlier instance may speak of another
+/// fleet: their agents have a number only.
+#[derive(Clone, Copy, Debug)]
+pub struct AgentNames {
+    /// The present fleet.
+    pub plan: FleetPlan,
+    /// The first record that is known to speak of it.
+    pub since: u64,
+}
+
+impl AgentNames {
+    fn of(&self, agent: AgentIx, seq: u64) -> Value {
+        match self.plan.place(agent).filter(|_| seq >= self.since) {
+            Some((layer, ordinal)) => Value::from(agent_name(layer, ordinal)),
+            None => Value::from(agent.0),
+        }
+    }
+}
+
+/// One event of a run, ready to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct EventJson<'a> {
+    /// Its run.
+    pub run: RunId,
+    /// The record that it stands in.
+    pub recorded: &'a RecordedEvents,
+    /// Its place in the record, from 0.
+    pub index: usize,
+    /// Names of agents.
+    pub names: &'a AgentNames,
+}
+
+impl EventJson<'_> {
+    /// Its id: what `Last-Event-ID` and `after` take.
+    pub fn id(&self) -> String {
+        format!("{}.{}", self.recorded.seq, self.index)
+    }
+
+    /// Its type; none beyond the record's last event.
+    pub fn kind(&self) -> Option<&'static str> {
+        self.recorded.change.events.get(self.index).map(kind)
+    }
+}
+
+impl Serialize for EventJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &self.id())?;
+        map.serialize_entry("seq", &self.recorded.seq)?;
+        map.serialize_entry("cause", &self.recorded.cause)?;
+        map.serialize_entry("at", &words::stamp(self.recorded.change.at))?;
+        map.serialize_entry("run", &self.run)?;
+        if let Some(event) = self.recorded.change.events.get(self.index) {
+            map.serialize_entry("type", kind(event))?;
+            let ids = Ids { run: self.run, seq: self.recorded.seq, names: self.names };
+            for (name, field) in ids.fields(event) {
+                match field {
+                    Field::Value(value) => map.serialize_entry(name, &value)?,
+                    Field::Text(text) => map.serialize_entry(name, &text)?,
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+enum Field {
+    Value(Value),
+    /// JSON that is passed on as it is: numbers keep their digits.
+    Text(Json),
+}
+
+type Fields = Vec<(&'static str, Field)>;
+
+/// The type of an event.
+pub fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::InstanceStarted(_) => "instance_started",
+        Event::IntakeChanged { .. } => "intake_changed",
+        Event::AgentChanged { .. } => "agent_changed",
+        Event::AgentStruck { .. } => "agent_struck",
+        Event::WorkflowAdmitted(_) => "workflow_admitted",
+        Event::AuthorityRevoked { .. } => "authority_revoked",
+        Event::RunAccepted(_) => "run_accepted",
+        Event::RunWaited { .. } => "run_waited",
+        Event::RunStarted { .. } => "run_started",
+        Event::RunRecovered => "run_recovered",
+        Event::RunPaused { .. } => "run_paused",
+        Event::RunResumed => "run_resumed",
+        Event::RunParked => "run_parked",
+        Event::RunEnded(_) => "run_ended",
+        Event::RunRetried { .. } => "run_retried",
+        Event::RunGathering => "run_gathering",
+        Event::TaskPreparing { .. } => "task_preparing",
+        Event::MapExpanded { .. } => "map_expanded",
+        Event::TaskReady { .. } => "task_ready",
+        Event::AttemptStarted(_) => "attempt_started",
+        Event::LeaseRenewed { .. } => "lease_renewed",
+        Event::ProgressMade { .. } => "progress_made",
+        Event::AttemptEnded(_) => "attempt_ended",
+        Event::TaskSucceeded(_) => "task_succeeded",
+        Event::TaskFailed { .. } => "task_failed",
+        Event::TasksSkipped { .. } => "tasks_skipped",
+        Event::TasksCancelled { .. } => "tasks_cancelled",
+        Event::TaskParked { .. } => "task_parked",
+        Event::TaskUnparked { .. } => "task_unparked",
+        Event::MapDone { .. } => "map_done",
+        Event::StepIntended(_) => "step_intended",
+        Event::StepSettled { .. } => "step_settled",
+        Event::StepInDoubt { .. } => "step_in_doubt",
+        Event::StepResolved { .. } => "step_resolved",
+    }
+}
+
+/// What turns references into ids.
+struct Ids<'a> {
+    run: RunId,
+    seq: u64,
+    names: &'a AgentNames,
+}
+
+impl Ids<'_> {
+    fn fields(&self, event: &Event) -> Fields {
+        match event {
+            Event::InstanceStarted(_)
+            | Event::IntakeChanged { .. }
+            | Event::AgentChanged { .. }
+            | Event::AgentStruck { .. }
+            | Event::WorkflowAdmitted(_)
+            | Event::AuthorityRevoked { .. } => self.of_instance(event),
+            Event::StepIntended(_)
+            | Event::StepSettled { .. }
+            | Event::StepInDoubt { .. }
+            | Event::StepResolved { .. } => self.of_step(event),
+            Event::RunAccepted(accepted) => of_accepted(accepted),
+            Event::RunWaited { layer } => vec![value("layer", layer)],
+            Event::RunStarted { admission } => vec![value("admission", admission)],
+            Event::RunPaused { reason } => vec![value("reason", reason)],
+            Event::RunEnded(ended) => {
+                let mut fields = vec![value("end", ended.end)];
+                fields.extend(ended.output.iter().map(|it| payload("output", it)));
+                fields.extend(ended.failure.iter().map(|it| value("failure", words::failure(it))));
+                fields
+            }
+            Event::RunRetried { task, nodes } => vec![self.task(*task), value("nodes", nodes)],
+            Event::RunRecovered | Event::RunResumed | Event::RunParked | Event::RunGathering => {
+                Vec::new()
+            }
+            _ => self.of_task(event),
+        }
+    }
+
+    fn of_instance(&self, event: &Event) -> Fields {
+        match event {
+            Event::InstanceStarted(started) => vec![
+                value("version", &started.version),
+                value("mode", words::mode(started.mode)),
+                value("agents", started.agents),
+                value("skills", started.skills.iter().map(|it| &it.name).collect::<Vec<_>>()),
+                value("rules", started.rules.to_string()),
+            ],
+            Event::IntakeChanged { intake, reason } => {
+                vec![value("intake", intake), value("reason", reason)]
+            }
+            Event::AgentChanged { agent, standing, reason, until } => {
+                let mut fields = vec![
+                    self.agent(*agent),
+                    value("standing", words::standing(*standing)),
+                    value("reason", reason),
+                ];
+                fields.extend(until.map(|until| moment("until", until)));
+                fields
+            }
+            Event::AgentStruck { agent, reason } => {
+                vec![self.agent(*agent), value("reason", reason)]
+            }
+            Event::WorkflowAdmitted(admission) => vec![
+                value("admission", admission.id),
+                value("namespace", &admission.namespace),
+                value("workflow", &admission.workflow.name),
+                value("version", &admission.workflow.version),
+                value("workflow_hash", admission.workflow.hash.to_string()),
+                value("decisions", &admission.decisions),
+                value("rules", admission.rules.to_string()),
+            ],
+            Event::AuthorityRevoked { id, reason } => vec![value("id", id), value("reason", reason)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn of_task(&self, event: &Event) -> Fields {
+        match event {
+            Event::TaskPreparing { task }
+            | Event::TaskReady { task }
+            | Event::TaskUnparked { task }
+            | Event::MapDone { task } => vec![self.task(*task)],
+            Event::MapExpanded { task, count, list } => {
+                vec![self.task(*task), value("count", count), value("list", list.hash().to_string())]
+            }
+            Event::AttemptStarted(started) => self.of_started(started),
+            Event::LeaseRenewed { task, until } => vec![self.task(*task), moment("until", *until)],
+            Event::ProgressMade { task, checkpoint } => {
+                let mut fields = vec![self.task(*task)];
+                fields.extend(checkpoint.map(|it| value("checkpoint", it.to_string())));
+                fields
+            }
+            Event::AttemptEnded(ended) => self.of_ended(ended),
+            Event::TaskSucceeded(succeeded) => self.of_succeeded(succeeded),
+            Event::TaskFailed { task, failure } => {
+                vec![self.task(*task), value("failure", words::failure(failure))]
+            }
+            Event::TasksSkipped { tasks, cause } => {
+                vec![self.tasks(tasks), value("cause", words::skip_cause(cause))]
+            }
+            Event::TasksCancelled { tasks } => vec![self.tasks(tasks)],
+            Event::TaskParked { task, reason, message } => vec![
+                self.task(*task),
+                value("reason", words::park_reason(*reason)),
+                value("message", message),
+            ],
+            _ => Vec::new(),
+        }
+    }
+
+    fn of_started(&self, started: &AttemptStarted) -> Fields {
+        let pt = PtId { run: self.run, task: started.task, fence: started.fence };
+        let mut fields = vec![
+            self.task(started.task),
+            value("attempt", started.attempt),
+            self.agent(started.agent),
+            value("token", pt),
+            value("class", started.class.as_str()),
+        ];
+        fields.extend(started.reserved.map(|it| value("reserved", words::amounts(it, 0))));
+        fields
+    }
+
+    fn of_ended(&self, ended: &AttemptEnded) -> Fields {
+        let mut fields = vec![
+            self.task(ended.task),
+            value("fence", ended.fence),
+            value("end", ended.end),
+            value("failure", words::failure(&ended.failure)),
+        ];
+        fields.extend(ended.retry_at.map(|at| moment("retry_at", at)));
+        fields.push(value("spent", words::amounts(ended.spent, 0)));
+        fields
+    }
+
+    fn of_succeeded(&self, succeeded: &TaskSucceeded) -> Fields {
+        let mut fields = vec![
+            self.task(succeeded.task),
+            value("fence", succeeded.fence),
+            payload("output", &succeeded.output),
+            value("input_hash", succeeded.input.to_string()),
+            value("output_hash", succeeded.output.hash().to_string()),
+            value("micros", succeeded.micros),
+            value("spent", words::amounts(succeeded.spent, 0)),
+        ];
+        fields.extend(succeeded.effects.map(|root| value("effects_root", root.to_string())));
+        if let Some(blobs) = &succeeded.blobs {
+            let blobs: Vec<String> = blobs.iter().map(|hash| format!("sha256:{hash}")).collect();
+            fields.push(value("blobs", blobs));
+        }
+        fields
+    }
+
+    fn of_step(&self, event: &Event) -> Fields {
+        match event {
+            Event::StepIntended(step) => vec![
+                self.task(step.task),
+                value("step", step.key.0.to_string()),
+                value("number", step.number),
+                value("tool", &step.tool),
+                value("arguments", step.arguments.to_string()),
+                value("class", step.class.as_str()),
+                value("reserved", words::amounts(step.reserved, 0)),
+                value("fence", step.fence),
+            ],
+            Event::StepSettled { task, key, outcome, spent } => vec![
+                self.task(*task),
+                value("step", key.0.to_string()),
+                match outcome {
+                    StepOutcome::Done(result) => payload("result", result),
+                    StepOutcome::Failed(failure) => value("failure", words::failure(failure)),
+                },
+                value("spent", words::amounts(*spent, 0)),
+            ],
+            Event::StepInDoubt { task, key } => {
+                vec![self.task(*task), value("step", key.0.to_string())]
+            }
+            Event::StepResolved { task, key, resolution, reason } => vec![
+                self.task(*task),
+                value("step", key.0.to_string()),
+                match resolution {
+                    Resolution::Happened(result) => payload("happened", result),
+                    Resolution::NotHappened => value("not_happened", true),
+                    Resolution::GiveUp => value("give_up", true),
+                },
+                value("reason", reason),
+            ],
+            _ => Vec::new(),
+        }
+    }
+
+    fn task(&self, task: TaskRef) -> (&'static str, Field) {
+        value("task", TaskId { run: self.run, task })
+    }
+
+    fn tasks(&self, tasks: &[TaskRef]) -> (&'static str, Field) {
+        let ids: Vec<TaskId> =
+            tasks.iter().map(|task| TaskId { run: self.run, task: *task }).collect();
+        value("tasks", ids)
+    }
+
+    fn agent(&self, agent: AgentIx) -> (&'static str, Field) {
+        ("agent", Field::Value(self.names.of(agent, self.seq)))
+    }
+}
+
+fn of_accepted(accepted: &RunAccepted) -> Fields {
+    let mut fields = vec![
+        value("priority", accepted.priority.as_str()),
+        payload("input", &accepted.input),
+    ];
+    fields.extend(accepted.admission.map(|number| value("admission", number)));
+    if let Some(pending) = &accepted.pending {
+        fields.push(value("workflow", &pending.workflow.name));
+        fields.push(value("workflow_hash", pending.workflow.hash.to_string()));
+    }
+    fields.extend(accepted.deadline.map(|deadline| moment("deadline", deadline)));
+    fields.extend(accepted.budget.map(|it| value("budget", words::amounts(it, u64::MAX))));
+    fields.extend(accepted.key.as_ref().map(|key| value("key", &key.key)));
+    fields
+}
+
+/// Plain data always has a JSON form.
+fn value(name: &'static str, it: impl Serialize) -> (&'static str, Field) {
+    (name, Field::Value(serde_json::to_value(it).unwrap_or_default()))
+}
+
+fn moment(name: &'static str, time: Time) -> (&'static str, Field) {
+    value(name, words::stamp(time))
+}
+
+fn payload(name: &'static str, payload: &Payload) -> (&'static str, Field) {
+    let field = match payload {
+        Payload::Inline(bytes) => json_text(&bytes.0)
+            .map_or_else(|| Field::Value(String::from_utf8_lossy(&bytes.0).into()), Field::Text),
+        Payload::Blob { hash, len } => {
+            Field::Value(json!({ "blob": format!("sha256:{hash}"), "bytes": len }))
+        }
+    };
+    (name, field)
+}
+
+/// JSON text as such; none if it is none.
+pub(crate) fn json_text(bytes: &[u8]) -> Option<Json> {
+    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ark_os_core::Change;
+    use ark_os_core::budget::Amounts;
+    use ark_os_core::hash::Hash;
+    use ark_os_core::ids::Fence;
+
+    fn shown(seq: u64, event: Event) -> String {
+        let change = Change { run: Some(RunId(1)), at: Time(0), events: vec![event] };
+        let recorded = RecordedEvents { seq, cause: 3, change };
+        let names = AgentNames { plan: FleetPlan::for_agents(100), since: 10 };
+        let event = EventJson { run: RunId(1), recorded: &recorded, index: 0, names: &names };
+        serde_json::to_string(&event).unwrap()
+    }
+
+    fn succeeded(output: Payload) -> Event {
+        Event::TaskSucceeded(Box::new(TaskSucceeded {
+            task: TaskRef::child(2, 7),
+            fence: Fence(9),
+            output,
+            input: Hash::ZERO,
+            effects: None,
+            spent: Amounts { calls: 1, ..Amounts::ZERO },
+            micros: 12,
+            blobs: None,
+        }))
+    }
+
+    #[test]
+    fn outputs_are_passed_on_digit_by_digit() {
+        let text = shown(12, succeeded(Payload::inline(&br#"{"n":1e999,"m":12345678901234567890123}"#[..])));
+        assert!(text.starts_with(
+            r#"{"id":"12.0","seq":12,"cause":3,"at":"1970-01-01T00:00:00.000Z","run":"run_0000"#
+        ));
+        assert!(text.contains(r#""type":"task_succeeded","task":"task_00000000000000000000000001_2.7""#));
+        assert!(text.contains(r#""output":{"n":1e999,"m":12345678901234567890123},"#));
+        assert!(text.contains(r#""spent":{"calls":1}"#));
+    }
+
+    #[test]
+    fn what_is_large_or_no_json_still_has_a_form() {
+        let blob = Payload::Blob { hash: Hash::ZERO, len: 70_000 };
+        assert!(shown(1, succeeded(blob)).contains(r#""bytes":70000"#));
+        assert!(shown(1, succeeded(Payload::inline(&b"not json"[..]))).contains(r#""output":"not json""#));
+    }
+
+    #[test]
+    fn agents_of_an_earlier_fleet_have_a_number_only() {
+        let struck = Event::AgentStruck { agent: AgentIx(0), reason: "late".into() };
+        assert!(shown(12, struck.clone()).contains(r#""agent":"cecca-00000""#));
+        assert!(shown(9, struck).contains(r#""agent":0"#));
+    }
+}

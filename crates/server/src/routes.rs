@@ -1,0 +1,104 @@
+//! The routes, one file for each resource.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use ark_os_core::limits::REASON_BYTES_MAX;
+use ark_os_core::text::Text;
+
+use crate::context::Context;
+use crate::openapi;
+use crate::problems::{Refusal, no_route};
+
+mod admin;
+mod agents;
+mod health;
+mod ledger;
+mod metrics;
+mod run_events;
+mod run_verbs;
+mod runs;
+mod tasks;
+mod workflows;
+
+/// Header with the key under which a request can be sent again.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// All routes, and what is told about them.
+pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
+    let (router, openapi) = OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(agents::list_agents))
+        .routes(routes!(agents::show_agent))
+        .routes(routes!(agents::take_agent_offline))
+        .routes(routes!(agents::bring_agent_online))
+        .routes(routes!(tasks::submit_task))
+        .routes(routes!(tasks::submit_batch))
+        .routes(routes!(tasks::show_task))
+        .routes(routes!(tasks::show_task_status))
+        .routes(routes!(tasks::fetch_task_output))
+        .routes(routes!(tasks::unpark_task))
+        .routes(routes!(runs::submit_run, runs::list_runs))
+        .routes(routes!(runs::show_run))
+        .routes(routes!(runs::fetch_run_output))
+        .routes(routes!(runs::list_run_tasks))
+        .routes(routes!(run_events::list_run_events))
+        .routes(routes!(run_verbs::cancel_run))
+        .routes(routes!(run_verbs::pause_run))
+        .routes(routes!(run_verbs::resume_run))
+        .routes(routes!(run_verbs::retry_run))
+        .routes(routes!(run_verbs::resolve_step))
+        .routes(routes!(workflows::list_workflows))
+        .routes(routes!(metrics::show_metrics))
+        .routes(routes!(metrics::scrape_metrics))
+        .routes(routes!(health::show_health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(ledger::show_checkpoint))
+        .routes(routes!(admin::shut_down))
+        .routes(routes!(admin::show_openapi))
+        .split_for_parts();
+    (router.fallback(no_route), openapi::finished(openapi))
+}
+
+/// An answer in JSON.
+fn json(status: StatusCode, it: &impl Serialize) -> Response {
+    // Plain data always has a JSON form.
+    json_bytes(status, serde_json::to_vec(it).unwrap_or_default())
+}
+
+fn json_bytes(status: StatusCode, bytes: impl Into<Body>) -> Response {
+    with_type(status, "application/json", bytes)
+}
+
+fn with_type(status: StatusCode, media: &'static str, bytes: impl Into<Body>) -> Response {
+    let mut response = Response::new(bytes.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) => Ok(Some(key.to_owned())),
+        Err(_) => Err(Refusal::new("key_invalid", "the key has characters that do not print")),
+    }
+}
+
+/// A reason that is recorded.
+fn reason(given: Option<&str>) -> Result<Text, Refusal> {
+    match given {
+        None => Ok(Text::from("asked for")),
+        Some(reason) if reason.len() <= REASON_BYTES_MAX => Ok(Text::from(reason)),
+        Some(_) => {
+            let message = format!("a reason has at most {REASON_BYTES_MAX} bytes");
+            Err(Refusal::new("reason_invalid", message.clone()).at("/reason", message))
+        }
+    }
+}

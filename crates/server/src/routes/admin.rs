@@ -1,0 +1,45 @@
+//! Operators' routes, and the description of all routes.
+
+use std::time::Duration;
+
+use ark_os_api::{Shutdown, ShuttingDown};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::{json, json_bytes};
+use crate::amounts;
+use crate::context::Context;
+use crate::json::{parse_or_default, read_body};
+use crate::problems::{Answered, Refusal};
+
+/// The longest time to drain.
+const DRAIN_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// Stops the instance: it takes nothing new and lets what is under way come to its end.
+#[utoipa::path(
+    post, path = "/api/v1/admin/shutdown", tag = "admin",
+    request_body(content = Shutdown, description = "May be left out"),
+    responses((status = 202, description = "It is about to stop", body = ShuttingDown)),
+)]
+pub(super) async fn shut_down(State(context): State<Context>, body: Body) -> Answered {
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let how: Shutdown = parse_or_default(&body)?;
+    if let Some(text) = &how.drain_timeout
+        && amounts::duration(text, "/drain_timeout")? > DRAIN_MAX
+    {
+        let message = "nobody drains longer than `24h`";
+        return Err(Refusal::new("request_invalid", message).at("/drain_timeout", message));
+    }
+    context.shut_down(how);
+    Ok(json(StatusCode::ACCEPTED, &ShuttingDown { status: "stopping".to_owned() }))
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "admin", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
+)]
+pub(super) async fn show_openapi(State(context): State<Context>) -> Answered {
+    Ok(json_bytes(StatusCode::OK, context.openapi().to_owned()))
+}

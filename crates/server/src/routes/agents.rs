@@ -1,0 +1,143 @@
+//! `/agents`: the fleet.
+
+use ark_os_api::{AgentView, Page, Problem, Reason, Resources};
+use ark_os_core::fleet::Fleet;
+use ark_os_core::fleet::profile::{self, parse_agent_name};
+use ark_os_core::ids::AgentIx;
+use ark_os_core::Command;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+
+use super::{json, reason};
+use crate::context::Context;
+use crate::json::{parse_or_default, read_body};
+use crate::problems::{Answered, Refusal};
+use crate::query::{Paging, read};
+use crate::words;
+
+/// The agents of the fleet, highest layer first.
+#[utoipa::path(
+    get, path = "/api/v1/agents", tag = "agents",
+    params(
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
+    ),
+    responses((status = 200, description = "A page of agents", body = Page<AgentView>)),
+)]
+pub(super) async fn list_agents(State(context): State<Context>, uri: Uri) -> Answered {
+    let paging: Paging = read(&uri)?;
+    let limit = paging.limit()?;
+    let after = paging.cursor.as_deref().map(|cursor| {
+        parse_agent_name(cursor).ok_or_else(|| {
+            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
+        })
+    });
+    let after = after.transpose()?;
+    let page = context.handle().read(move |kernel| {
+        let fleet = kernel.state().fleet();
+        let first = after.and_then(|(layer, ordinal)| fleet.plan().agent(layer, ordinal));
+        let first = first.map_or(0, |agent| agent.0 + 1);
+        let end = first.saturating_add(limit as u32).min(fleet.len());
+        let items: Vec<AgentView> =
+            (first..end).filter_map(|agent| view(fleet, AgentIx(agent))).collect();
+        let next = items.last().filter(|_| end < fleet.len()).map(|agent| agent.id.clone());
+        Page { items, next }
+    });
+    Ok(json(StatusCode::OK, &page.await?))
+}
+
+/// One agent.
+#[utoipa::path(
+    get, path = "/api/v1/agents/{id}", tag = "agents",
+    params(("id" = String, Path, description = "Its name, such as `micro-00042`")),
+    responses(
+        (status = 200, description = "The agent", body = AgentView),
+        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show_agent(State(context): State<Context>, Path(id): Path<String>) -> Answered {
+    Ok(json(StatusCode::OK, &look_up(&context, id).await?.1))
+}
+
+/// Takes an agent out: it gets no more work, its layer's step is done by others.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/offline", tag = "agents",
+    params(("id" = String, Path, description = "Its name")),
+    request_body(content = Reason, description = "Why; may be left out"),
+    responses((status = 200, description = "The agent", body = AgentView)),
+)]
+pub(super) async fn take_agent_offline(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    set(&context, id, false, body).await
+}
+
+/// Lets an agent in again.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/online", tag = "agents",
+    params(("id" = String, Path, description = "Its name")),
+    request_body(content = Reason, description = "Why; may be left out"),
+    responses((status = 200, description = "The agent", body = AgentView)),
+)]
+pub(super) async fn bring_agent_online(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    set(&context, id, true, body).await
+}
+
+async fn set(context: &Context, id: String, online: bool, body: Body) -> Answered {
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let given: Reason = parse_or_default(&body)?;
+    let reason = reason(given.reason.as_deref())?;
+    let (agent, _) = look_up(context, id.clone()).await?;
+    context.handle().command(Command::SetAgent { agent, online, reason }).await?;
+    Ok(json(StatusCode::OK, &look_up(context, id).await?.1))
+}
+
+async fn look_up(context: &Context, id: String) -> Result<(AgentIx, AgentView), Refusal> {
+    let name = id.clone();
+    let found = context.handle().read(move |kernel| {
+        let fleet = kernel.state().fleet();
+        let (layer, ordinal) = parse_agent_name(&name)?;
+        let agent = fleet.plan().agent(layer, ordinal)?;
+        Some((agent, view(fleet, agent)?))
+    });
+    found.await?.ok_or_else(|| {
+        Refusal::new("agent_not_found", format!("no agent `{}` is in the fleet", shown(&id)))
+            .hint("`GET /api/v1/agents` lists them; names are such as `micro-00042`")
+    })
+}
+
+/// Foreign text, cut so that an answer stays small.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+fn view(fleet: &Fleet, agent: AgentIx) -> Option<AgentView> {
+    let seat = fleet.plan().seat(agent)?;
+    let row = fleet.agent(agent)?;
+    let resources = profile::Resources::of(seat.layer);
+    Some(AgentView {
+        id: fleet.name(agent),
+        layer: seat.layer.to_string(),
+        supervisor: seat.supervisor.map(|supervisor| fleet.name(supervisor)),
+        stack: seat.stack.map(|stack| stack.0),
+        standing: words::standing(row.standing).to_owned(),
+        busy: row.busy,
+        concurrency: if seat.layer.works() { fleet.concurrency() } else { 0 },
+        strikes: row.strikes,
+        restarts: row.restarts,
+        incarnation: row.incarnation,
+        resources: Resources {
+            cpu_millicores: resources.cpu_millicores,
+            memory_mb: resources.memory_mb,
+            disk_mb: resources.disk_mb,
+            network_mbps: resources.network_mbps,
+        },
+    })
+}

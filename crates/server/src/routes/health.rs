@@ -1,0 +1,76 @@
+//! `/health`: bare for probes, in full for those who may ask.
+
+use std::time::Duration;
+
+use ark_os_api::{Bare, Health, Lag, Problem};
+use ark_os_core::event::Intake;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::json;
+use crate::context::Context;
+use crate::problems::{Answered, Refusal};
+use crate::words;
+
+/// How long the loop may take to answer before the instance is not ready.
+const READY_PATIENCE: Duration = Duration::from_secs(2);
+
+fn ok() -> Bare {
+    Bare { status: "ok".to_owned() }
+}
+
+/// Whether the process answers at all.
+#[utoipa::path(
+    get, path = "/api/v1/health/live", tag = "health", security(()),
+    responses((status = 200, description = "It does", body = Bare)),
+)]
+pub(super) async fn live() -> Answered {
+    Ok(json(StatusCode::OK, &ok()))
+}
+
+/// Whether it takes work: the loop answers durably, and nobody is shutting it down.
+#[utoipa::path(
+    get, path = "/api/v1/health/ready", tag = "health", security(()),
+    responses(
+        (status = 200, description = "It does", body = Bare),
+        (status = 503, description = "It does not", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn ready(State(context): State<Context>) -> Answered {
+    let intake = context.handle().read(|kernel| kernel.state().intake());
+    match tokio::time::timeout(READY_PATIENCE, intake).await {
+        Ok(Ok(Intake::Open)) => Ok(json(StatusCode::OK, &ok())),
+        Ok(Ok(Intake::Draining)) => Err(Refusal::new("draining", "not ready")),
+        Ok(Err(_)) | Err(_) => Err(Refusal::new("instance_stopped", "not ready")),
+    }
+}
+
+/// How the instance is.
+#[utoipa::path(
+    get, path = "/api/v1/health", tag = "health",
+    responses((status = 200, description = "How it is", body = Health)),
+)]
+pub(super) async fn show_health(State(context): State<Context>) -> Answered {
+    let position = *context.handle().viewed().borrow();
+    let seen = context.handle().read(move |kernel| {
+        let state = kernel.state();
+        let empty = state.fleet().empty_layer();
+        let status = match (state.intake(), empty) {
+            (Intake::Draining, _) => "draining",
+            (Intake::Open, Some(_)) => "degraded",
+            (Intake::Open, None) => "ok",
+        };
+        Health {
+            status: status.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: words::mode(state.mode()).to_owned(),
+            agents: state.fleet().len(),
+            empty_layer: empty.map(|layer| layer.to_string()),
+            runs_live: state.live() as u64,
+            epoch: state.epoch(),
+            journal: kernel.synced(),
+            views: Lag { position, behind: kernel.synced().saturating_sub(position) },
+        }
+    });
+    Ok(json(StatusCode::OK, &seen.await?))
+}

@@ -1,0 +1,192 @@
+//! What people do to a run under way: cancel, pause, resume, retry, resolve.
+
+use ark_os_api::{Problem, Reason, Resolution, Retry, RunView};
+use ark_os_core::Command;
+use ark_os_core::event;
+use ark_os_core::hash::Hash;
+use ark_os_core::ids::{RunId, TaskId};
+use ark_os_core::limits::INLINE_BYTES_MAX;
+use ark_os_core::payload::Payload;
+use ark_os_core::step::StepKey;
+use ark_os_core::text::Text;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use super::agents::shown;
+use super::runs::{run_id, view};
+use super::{json, reason};
+use crate::context::Context;
+use crate::json::{parse, parse_or_default, read_body};
+use crate::problems::{Answered, Refusal};
+
+/// Stops a run; what was done stays recorded.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/cancel", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    request_body(content = Reason, description = "Why; may be left out"),
+    responses(
+        (status = 200, description = "The run", body = RunView),
+        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`run_over`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn cancel_run(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    let (run, reason) = asked(&context, &id, body).await?;
+    act(&context, run, Command::CancelRun { run, reason }).await
+}
+
+/// Starts nothing more of a run until it is resumed; what runs comes to its end.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/pause", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    request_body(content = Reason, description = "Why; may be left out"),
+    responses(
+        (status = 200, description = "The run", body = RunView),
+        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`run_over`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn pause_run(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    let (run, reason) = asked(&context, &id, body).await?;
+    act(&context, run, Command::PauseRun { run, reason }).await
+}
+
+/// Goes on with a paused run.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/resume", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    request_body(content = Reason, description = "May be left out"),
+    responses(
+        (status = 200, description = "The run", body = RunView),
+        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`run_not_paused`, `run_over`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn resume_run(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    let (run, _) = asked(&context, &id, body).await?;
+    act(&context, run, Command::ResumeRun { run }).await
+}
+
+/// Goes on with a run that failed or was cancelled, from a task or from the one that failed.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/retry", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    request_body(content = Retry, description = "May be left out"),
+    responses(
+        (status = 200, description = "The run", body = RunView),
+        (status = 404, description = "`run_not_found`, `task_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`run_over`, `run_not_over`, `step_in_doubt`, …", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn retry_run(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    let run = run_id(&id)?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let given: Retry = parse_or_default(&body)?;
+    reason(given.reason.as_deref())?;
+    let task = match given.task {
+        None => None,
+        Some(name) => Some(node(&context, run, name).await?),
+    };
+    act(&context, run, Command::RetryRun { run, task }).await
+}
+
+/// Says what became of a step in doubt: the key is the one that the task's steps show.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/steps/{key}/resolve", tag = "runs",
+    params(
+        ("id" = String, Path, description = "The run"),
+        ("key" = String, Path, description = "The step's key, 64 hex digits"),
+    ),
+    request_body = Resolution,
+    responses(
+        (status = 200, description = "The run", body = RunView),
+        (status = 404, description = "`run_not_found`, `step_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`step_not_in_doubt`, `run_over`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn resolve_step(
+    State(context): State<Context>,
+    Path((id, key)): Path<(String, String)>,
+    body: Body,
+) -> Answered {
+    let run = run_id(&id)?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let given: Resolution = parse(&body).map_err(|it| Refusal(Box::new(it)))?;
+    let key = Hash::parse(&key).map(StepKey).ok_or_else(|| {
+        Refusal::new("step_not_found", format!("no step `{}` is known", shown(&key)))
+            .hint("`GET /api/v1/tasks/{id}` shows the steps of a task")
+    })?;
+    let reason = reason(Some(&given.reason))?;
+    let resolution = resolution(given)?;
+    act(&context, run, Command::ResolveStep { run, key, resolution, reason }).await
+}
+
+fn resolution(given: Resolution) -> Result<event::Resolution, Refusal> {
+    match (given.happened, given.not_happened, given.give_up) {
+        (Some(result), false, false) => {
+            let text = result.get();
+            if text.len() > INLINE_BYTES_MAX {
+                let message = format!("a result has at most {INLINE_BYTES_MAX} bytes here");
+                return Err(Refusal::new("request_invalid", message.clone())
+                    .at("/happened", message));
+            }
+            Ok(event::Resolution::Happened(Payload::inline(text.as_bytes())))
+        }
+        (None, true, false) => Ok(event::Resolution::NotHappened),
+        (None, false, true) => Ok(event::Resolution::GiveUp),
+        _ => {
+            let message = "say exactly one of `happened`, `not_happened: true`, `give_up: true`";
+            Err(Refusal::new("request_invalid", message).at("", message))
+        }
+    }
+}
+
+async fn asked(context: &Context, id: &str, body: Body) -> Result<(RunId, Text), Refusal> {
+    let run = run_id(id)?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let given: Reason = parse_or_default(&body)?;
+    Ok((run, reason(given.reason.as_deref())?))
+}
+
+async fn act(context: &Context, run: RunId, command: Command) -> Answered {
+    context.handle().command(command).await?;
+    Ok(json(StatusCode::OK, &view(context, run).await?))
+}
+
+/// A task of a plan by its name, its number or its id.
+async fn node(context: &Context, run: RunId, name: String) -> Result<u32, Refusal> {
+    if let Some(task) = TaskId::parse(&name).filter(|task| task.run == run) {
+        return Ok(task.task.node);
+    }
+    let asked = name.clone();
+    let found = context.handle().read(move |kernel| {
+        let it = kernel.state().run(run)?;
+        let by_number = asked.parse().ok().filter(|node| it.spec(*node).is_some());
+        Some(it.workflow.node(&asked).or(by_number))
+    });
+    match found.await? {
+        Some(Some(node)) => Ok(node),
+        Some(None) => {
+            let message = format!("the run has no task `{}`", shown(&name));
+            Err(Refusal::new("task_not_found", message.clone()).at("/task", message))
+        }
+        None => Err(super::runs::not_found(&run.to_string())),
+    }
+}

@@ -1,0 +1,420 @@
+//! `/runs`: submitting, listing, looking at them and their tasks.
+
+use ark_os_api::{Counts, Json, Page, Problem, RunAccepted, RunSubmission, RunView, TaskView};
+use ark_os_core::ids::{RunId, TaskId, TaskRef};
+use ark_os_core::payload::Payload;
+use ark_os_core::text::Text;
+use ark_os_runtime::views::{Cursor, RUNS_PAGE_MAX, RunFilter, RunRow};
+use ark_os_runtime::{Handle, PlanRequest, RunRequest, RuntimeError, TaskRequest};
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use serde_json::{Map, Value};
+
+use super::agents::shown;
+use super::{idempotency_key, json, json_bytes};
+use crate::context::Context;
+use crate::json::{parse, read_body};
+use crate::past::Past;
+use crate::problems::{Answered, Refusal};
+use crate::query::{Paging, RunsQuery, Waiting, read, wrong};
+use crate::show::{self, Output};
+use crate::{amounts, line, tasks, words};
+
+/// Records read at a time when a run's tasks are put together again.
+const HISTORY_PAGE: usize = 1_000;
+
+/// Runs a workflow or a single task.
+#[utoipa::path(
+    post, path = "/api/v1/runs", tag = "runs",
+    params(
+        ("wait" = Option<String>, Query, description = "Wait for the result, such as `30s`; `true` for the longest, 10 minutes"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run for 24 hours"),
+    ),
+    request_body = RunSubmission,
+    responses(
+        (status = 200, description = "Over or parked in the time of `?wait`", body = RunAccepted),
+        (status = 202, description = "Durably accepted", body = RunAccepted),
+        (status = 400, description = "`json_invalid`, `request_invalid`, `manifest_invalid`, `input_invalid`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`key_reused`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`overloaded`; see `Retry-After`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn submit_run(
+    State(context): State<Context>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered {
+    let patience = read::<Waiting>(&uri)?.patience()?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let submission: RunSubmission = parse(&body).map_err(|it| Refusal(Box::new(it)))?;
+    let (mut request, prefix) = request_of(&submission, context.namespace())?;
+    request.key = idempotency_key(&headers)?;
+    let handle = context.handle();
+    let placed = |error: RuntimeError| Refusal::from(error).places(|it| prefix.place(it));
+    let (submitted, outcome) = match patience {
+        Some(patience) => handle.submit_and_wait(request, patience).await.map_err(placed)?,
+        None => (handle.submit(request).await.map_err(placed)?, None),
+    };
+    let run = submitted.run;
+    let summary = match outcome {
+        Some(_) => look_up(&context, run).await?,
+        None => None,
+    };
+    let status = if summary.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let state = summary.as_ref().map_or("accepted", |summary| &summary.state).to_owned();
+    let accepted =
+        RunAccepted { run: run.to_string(), state, existing: submitted.existing, summary };
+    let mut response = json(status, &accepted);
+    if let Ok(location) = HeaderValue::try_from(format!("/api/v1/runs/{run}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Where a plan stands in the request: the runtime's pointers begin at the plan.
+#[derive(Clone, Copy)]
+enum Prefix {
+    Task,
+    Workflow,
+    Manifest,
+}
+
+impl Prefix {
+    fn place(self, pointer: &str) -> String {
+        if pointer == "/input" || pointer.starts_with("/input/") {
+            return pointer.to_owned();
+        }
+        match self {
+            Prefix::Task => format!("/task{pointer}"),
+            Prefix::Manifest => format!("/workflow{pointer}"),
+            Prefix::Workflow => {
+                format!("/workflow{}", pointer.strip_prefix("/workflows/0").unwrap_or(pointer))
+            }
+        }
+    }
+}
+
+fn request_of(
+    submission: &RunSubmission,
+    default: &Text,
+) -> Result<(RunRequest, Prefix), Refusal> {
+    let (plan, prefix) = match (&submission.workflow, &submission.task) {
+        (Some(workflow), None) => {
+            let value = line::value(workflow, "/workflow")?;
+            let is_manifest = value.get("workflows").is_some();
+            let prefix = if is_manifest { Prefix::Manifest } else { Prefix::Workflow };
+            (PlanRequest::Workflow(value), prefix)
+        }
+        (None, Some(task)) => (PlanRequest::Task(task_of(task)?), Prefix::Task),
+        _ => {
+            let message = "a run has either a `workflow` or a `task`";
+            return Err(Refusal::new("request_invalid", message).at("", message));
+        }
+    };
+    let deadline = submission.deadline.as_deref();
+    let request = RunRequest {
+        namespace: line::namespace(submission.namespace.as_deref(), default)?,
+        plan,
+        input: line::input(submission.input.as_deref())?,
+        priority: line::priority(submission.priority.as_deref())?,
+        deadline: deadline.map(|text| amounts::duration(text, "/deadline")).transpose()?,
+        budget: submission.budget.as_ref().map(amounts::budget).transpose()?,
+        key: None,
+    };
+    Ok((request, prefix))
+}
+
+fn task_of(task: &ark_os_api::TaskSpec) -> Result<TaskRequest, Refusal> {
+    let mut options = Map::new();
+    for (name, text) in [("timeout", &task.timeout), ("deadline", &task.deadline)] {
+        options.extend(text.iter().map(|text| (name.to_owned(), Value::from(text.as_str()))));
+    }
+    let raw: [(&str, &Option<Json>); 3] = [
+        ("retry", &task.retry),
+        ("budget", &task.budget),
+        ("output_schema", &task.output_schema),
+    ];
+    for (name, raw) in raw {
+        if let Some(raw) = raw {
+            options.insert(name.to_owned(), line::value(raw, &format!("/task/{name}"))?);
+        }
+    }
+    let options = (!options.is_empty()).then_some(Value::Object(options));
+    Ok(TaskRequest { skill: task.skill.clone(), options })
+}
+
+/// The runs of a namespace, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/runs", tag = "runs",
+    params(
+        ("state" = Option<String>, Query, description = "In one of these states, separated by commas"),
+        ("workflow" = Option<String>, Query, description = "Of the workflow of this name"),
+        ("namespace" = Option<String>, Query, description = "`default` where nobody asks"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
+    ),
+    responses((status = 200, description = "A page of runs, without large outputs", body = Page<RunView>)),
+)]
+pub(super) async fn list_runs(State(context): State<Context>, uri: Uri) -> Answered {
+    let query: RunsQuery = read(&uri)?;
+    let limit = query.limit()?.min(RUNS_PAGE_MAX);
+    let cursor = query.cursor.as_deref().map(|cursor| {
+        Cursor::parse(cursor).ok_or_else(|| {
+            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
+        })
+    });
+    let cursor = cursor.transpose()?;
+    let states = query.state.iter().flat_map(|list| list.split(',')).map(|word| {
+        let found = words::RUN_STATES.into_iter().find(|it| words::run_state(*it) == word);
+        found.ok_or_else(|| wrong("state", "it is a list of states of a run"))
+    });
+    let filter = RunFilter {
+        namespace: line::namespace(query.namespace.as_deref(), context.namespace())?,
+        states: states.collect::<Result<_, _>>()?,
+        workflow: query.workflow.as_deref().map(Text::from),
+        ..RunFilter::default()
+    };
+    context.views_caught_up().await?;
+    let handle = context.handle().clone();
+    let page =
+        tasks::blocking(move || handle.queries().runs(&filter, cursor.as_ref(), limit)).await?;
+    let items: Vec<RunView> = page.items.iter().map(|row| row_view(row, inline(row))).collect();
+    let next = page.next.map(|cursor| cursor.to_string());
+    Ok(json(StatusCode::OK, &Page { items, next }))
+}
+
+/// One run.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{id}", tag = "runs",
+    params(
+        ("id" = String, Path, description = "Such as `run_01J…`"),
+        ("wait" = Option<String>, Query, description = "Wait until it is over or parked, such as `30s`"),
+    ),
+    responses(
+        (status = 200, description = "The run", body = RunView),
+        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show_run(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Answered {
+    let run = run_id(&id)?;
+    if let Some(patience) = read::<Waiting>(&uri)?.patience()? {
+        match context.handle().wait(run, patience).await {
+            // Over long ago, or never there: the look below tells.
+            Err(error) if error.code() == "run_not_found" => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+    }
+    Ok(json(StatusCode::OK, &view(&context, run).await?))
+}
+
+/// The output of a run, whole and as it is.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{id}/output", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    responses(
+        (status = 200, description = "The output", body = serde_json::Value),
+        (status = 404, description = "`run_not_found`, `output_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn fetch_run_output(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+) -> Answered {
+    let run = run_id(&id)?;
+    let found = find(&context, run).await?.ok_or_else(|| not_found(&id))?;
+    let (output, state) = match &found {
+        Found::Fresh(summary) => (summary.output.clone(), summary.state),
+        Found::Shown(row) => (row.output.clone(), row.state),
+    };
+    let Some(output) = output else {
+        let detail = format!("the run is {} and has no output", words::run_state(state));
+        return Err(Refusal::new("output_not_found", detail));
+    };
+    let bytes = show::load(context.handle(), output).await?;
+    Ok(json_bytes(StatusCode::OK, bytes.to_vec()))
+}
+
+/// The tasks of a run in the order of its plan, each map followed by its children.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{id}/tasks", tag = "runs",
+    params(
+        ("id" = String, Path, description = "The run"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
+    ),
+    responses(
+        (status = 200, description = "A page of tasks, without large outputs", body = Page<TaskView>),
+        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list_run_tasks(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Answered {
+    let run = run_id(&id)?;
+    let paging: Paging = read(&uri)?;
+    let limit = paging.limit()?;
+    let after = paging.cursor.as_deref().map(|cursor| {
+        let found = TaskId::parse(cursor).filter(|task| task.run == run);
+        found.map(|task| task.task).ok_or_else(|| {
+            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
+        })
+    });
+    let after = after.transpose()?;
+    let live = context.handle().read(move |kernel| {
+        let it = kernel.state().run(run)?;
+        Some(show::tasks_of(it, kernel.state().fleet(), after, limit))
+    });
+    let (items, more) = match live.await? {
+        Some(page) => page,
+        None => {
+            let past = past_of(&context, run).await?.ok_or_else(|| not_found(&id))?;
+            page_of(past, after, limit)
+        }
+    };
+    let next = items.last().filter(|_| more).map(|task| task.id.clone());
+    Ok(json(StatusCode::OK, &Page { items, next }))
+}
+
+fn page_of(past: Past, after: Option<TaskRef>, limit: usize) -> (Vec<TaskView>, bool) {
+    let rest = past.into_tasks().into_iter();
+    let mut rest = rest.skip_while(|(task, _)| after.is_some_and(|after| *task <= after));
+    let items = rest.by_ref().take(limit).map(|(_, view)| view).collect();
+    (items, rest.next().is_some())
+}
+
+pub(super) fn run_id(id: &str) -> Result<RunId, Refusal> {
+    RunId::parse(id).ok_or_else(|| not_found(id))
+}
+
+pub(super) fn not_found(id: &str) -> Refusal {
+    Refusal::new("run_not_found", format!("no run `{}` is known", shown(id)))
+        .hint("`GET /api/v1/runs` lists them")
+}
+
+/// How a run stands: fresh from the state, or else from the views.
+pub(super) async fn view(context: &Context, run: RunId) -> Result<RunView, Refusal> {
+    look_up(context, run).await?.ok_or_else(|| not_found(&run.to_string()))
+}
+
+async fn look_up(context: &Context, run: RunId) -> Result<Option<RunView>, Refusal> {
+    let handle = context.handle();
+    Ok(match find(context, run).await? {
+        None => None,
+        Some(Found::Fresh(summary)) => {
+            let output = Output::load(handle, summary.output.as_ref()).await?;
+            Some(show::run(&summary, output))
+        }
+        Some(Found::Shown(row)) => {
+            let output = Output::load(handle, row.output.as_ref()).await?;
+            Some(row_view(&row, output))
+        }
+    })
+}
+
+/// Where a run was found.
+pub(super) enum Found {
+    /// In the loop's state.
+    Fresh(Box<ark_os_core::run::RunSummary>),
+    /// In the views: it was over and they show it.
+    Shown(Box<RunRow>),
+}
+
+pub(super) async fn find(context: &Context, run: RunId) -> Result<Option<Found>, RuntimeError> {
+    let fresh = context.handle().read(move |kernel| fresh(kernel, run)).await?;
+    if let Some(summary) = fresh {
+        return Ok(Some(Found::Fresh(summary)));
+    }
+    let row = row_of(context.handle(), run).await?;
+    Ok(row.map(|row| Found::Shown(Box::new(row))))
+}
+
+fn fresh(
+    kernel: &ark_os_runtime::kernel::Kernel,
+    run: RunId,
+) -> Option<Box<ark_os_core::run::RunSummary>> {
+    kernel.summary(run).map(|summary| Box::new((*summary).clone()))
+}
+
+pub(super) async fn row_of(handle: &Handle, run: RunId) -> Result<Option<RunRow>, RuntimeError> {
+    let handle = handle.clone();
+    tasks::blocking(move || handle.queries().run(run)).await
+}
+
+fn inline(row: &RunRow) -> Output {
+    match &row.output {
+        None => Output::default(),
+        Some(Payload::Inline(bytes)) => {
+            Output { text: crate::events::json_text(&bytes.0), blob: None }
+        }
+        Some(Payload::Blob { hash, len }) => {
+            Output { text: None, blob: Some(words::blob(*hash, *len)) }
+        }
+    }
+}
+
+fn row_view(row: &RunRow, output: Output) -> RunView {
+    let tally = row.tasks;
+    RunView {
+        id: row.id.to_string(),
+        namespace: row.namespace.to_string(),
+        workflow: row.workflow.to_string(),
+        version: row.version.to_string(),
+        workflow_hash: row.workflow_hash.to_string(),
+        state: words::run_state(row.state).to_owned(),
+        waits_for: None,
+        priority: row.priority.as_str().to_owned(),
+        accepted: words::stamp(row.accepted),
+        ended: row.ended.map(words::stamp),
+        deadline: None,
+        tasks: Counts {
+            total: tally.total,
+            succeeded: tally.succeeded,
+            failed: tally.failed,
+            ..Counts::default()
+        },
+        account: None,
+        proof: None,
+        output: output.text,
+        output_blob: output.blob,
+        failure: row.failure.as_deref().map(show::failure_text),
+    }
+}
+
+/// A run's tasks as its history tells; none: there is no such run.
+pub(super) async fn past_of(context: &Context, run: RunId) -> Result<Option<Past>, RuntimeError> {
+    context.views_caught_up().await?;
+    let handle = context.handle().clone();
+    let past = tasks::blocking(move || {
+        let mut past = Past::new(run);
+        let mut after = 0;
+        loop {
+            let page = handle.history(run, after, HISTORY_PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            page.iter().for_each(|recorded| past.apply(&recorded.change));
+        }
+        Ok::<_, RuntimeError>((after > 0).then_some(past))
+    });
+    let Some(mut past) = past.await? else { return Ok(None) };
+    if let Some(number) = past.admission() {
+        let found = context.handle().read(move |kernel| {
+            let mut admissions = kernel.state().admissions();
+            admissions.find(|it| it.id == number).map(|it| it.workflow.clone())
+        });
+        if let Some(workflow) = found.await? {
+            past.set_workflow(workflow);
+        }
+    }
+    Ok(Some(past))
+}

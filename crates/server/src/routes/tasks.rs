@@ -1,0 +1,213 @@
+//! `/tasks`: single tasks, each a run of its own, and the tasks of all runs.
+
+use ark_os_api::{BatchAnswer, BatchLine, Problem, TaskStatus, TaskSubmission, TaskView};
+use ark_os_core::Command;
+use ark_os_core::ids::TaskId;
+use ark_os_core::payload::Payload;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+
+use super::agents::shown;
+use super::runs::past_of;
+use super::{idempotency_key, json, json_bytes, with_type};
+use crate::batch;
+use crate::context::Context;
+use crate::json::{parse, read_body};
+use crate::line::Line;
+use crate::problems::{Answered, Refusal};
+use crate::query::{Waiting, read};
+use crate::show::{self, Output};
+
+/// Runs a single task.
+#[utoipa::path(
+    post, path = "/api/v1/tasks", tag = "tasks",
+    params(
+        ("wait" = Option<String>, Query, description = "Wait for the result, such as `30s`; `true` for the longest, 10 minutes"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same task for 24 hours"),
+    ),
+    request_body = TaskSubmission,
+    responses(
+        (status = 200, description = "Over or parked in the time of `?wait`", body = TaskStatus),
+        (status = 202, description = "Durably accepted", body = TaskStatus),
+        (status = 400, description = "`json_invalid`, `request_invalid`, `manifest_invalid`, `input_invalid`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`key_reused`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`overloaded`; see `Retry-After`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn submit_task(
+    State(context): State<Context>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered {
+    let patience = read::<Waiting>(&uri)?.patience()?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let line: Line<'_> = parse(&body).map_err(|it| Refusal(Box::new(it)))?;
+    if line.key.is_some() {
+        let message = "the key of a single task is the header `Idempotency-Key`";
+        return Err(Refusal::new("request_invalid", message).at("/key", message));
+    }
+    let mut request = line.request(context.namespace())?;
+    request.key = idempotency_key(&headers)?;
+    let handle = context.handle();
+    let (submitted, outcome) = match patience {
+        Some(patience) => handle.submit_and_wait(request, patience).await?,
+        None => (handle.submit(request).await?, None),
+    };
+    let mut text = Vec::with_capacity(256);
+    let run = (submitted.run, submitted.existing);
+    batch::write_status(&mut text, run, outcome.as_ref(), handle)
+        .await
+        .map_err(|it| Refusal(Box::new(it)))?;
+    if outcome.is_some() {
+        return Ok(json_bytes(StatusCode::OK, text));
+    }
+    let mut response = json_bytes(StatusCode::ACCEPTED, text);
+    let location = format!("/api/v1/runs/{}", submitted.run);
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Runs many tasks: one JSON text a line, in and out, streaming, answers in the order of the lines.
+///
+/// A line that is wrong is answered with its problem and does not stop the rest. A broken
+/// connection is resubmitted as it was: lines with a `key` give the runs that they gave before.
+/// Callers that send more than about 100 000 lines have to read answers meanwhile.
+#[utoipa::path(
+    post, path = "/api/v1/tasks/batch", tag = "tasks",
+    params(("wait" = Option<String>, Query, description = "Answer each line when its run is over or parked, at most so late: `30s`, `true` for 10 minutes")),
+    request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One task a line"),
+    responses((status = 200, description = "One answer a line", body = BatchAnswer, content_type = "application/x-ndjson")),
+)]
+pub(super) async fn submit_batch(State(context): State<Context>, uri: Uri, body: Body) -> Answered {
+    let wait = read::<Waiting>(&uri)?.patience()?;
+    let answers = batch::start(&context, body, wait);
+    Ok(with_type(StatusCode::OK, "application/x-ndjson", answers))
+}
+
+/// One task of any run.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}", tag = "tasks",
+    params(("id" = String, Path, description = "Such as `task_01J…_0`, of a map's child `task_01J…_2.17`")),
+    responses(
+        (status = 200, description = "The task", body = TaskView),
+        (status = 404, description = "`task_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show_task(State(context): State<Context>, Path(id): Path<String>) -> Answered {
+    let (view, payload) = look_up(&context, &id).await?;
+    Ok(json(StatusCode::OK, &with_output(&context, view, payload).await?))
+}
+
+/// Where a task stands, in short.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}/status", tag = "tasks",
+    params(("id" = String, Path, description = "The task")),
+    responses(
+        (status = 200, description = "Where it stands", body = TaskStatus),
+        (status = 404, description = "`task_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show_task_status(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+) -> Answered {
+    let (view, payload) = look_up(&context, &id).await?;
+    let view = with_output(&context, view, payload).await?;
+    let status = TaskStatus {
+        task: view.id,
+        run: view.run,
+        state: view.state,
+        existing: false,
+        output: view.output,
+        output_blob: view.output_blob,
+        failure: view.failure,
+    };
+    Ok(json(StatusCode::OK, &status))
+}
+
+/// The output of a task, whole and as it is.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}/output", tag = "tasks",
+    params(("id" = String, Path, description = "The task")),
+    responses(
+        (status = 200, description = "The output", body = serde_json::Value),
+        (status = 404, description = "`task_not_found`, `output_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn fetch_task_output(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+) -> Answered {
+    let (view, payload) = look_up(&context, &id).await?;
+    let Some(payload) = payload else {
+        let detail = format!("the task is {} and has no output", view.state);
+        return Err(Refusal::new("output_not_found", detail));
+    };
+    let bytes = show::load(context.handle(), payload).await?;
+    Ok(json_bytes(StatusCode::OK, bytes.to_vec()))
+}
+
+/// Puts a parked task back to work.
+#[utoipa::path(
+    post, path = "/api/v1/tasks/{id}/unpark", tag = "tasks",
+    params(("id" = String, Path, description = "The task")),
+    responses(
+        (status = 200, description = "The task", body = TaskView),
+        (status = 404, description = "`task_not_found`, `run_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`task_not_parked`, `step_in_doubt`, `run_over`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn unpark_task(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let given: ark_os_api::Reason = crate::json::parse_or_default(&body)?;
+    super::reason(given.reason.as_deref())?;
+    let task = task_id(&id)?;
+    context.handle().command(Command::UnparkTask { task }).await?;
+    let (view, payload) = look_up(&context, &id).await?;
+    Ok(json(StatusCode::OK, &with_output(&context, view, payload).await?))
+}
+
+fn not_found(id: &str) -> Refusal {
+    Refusal::new("task_not_found", format!("no task `{}` is known", shown(id)))
+        .hint("`GET /api/v1/runs/{id}/tasks` lists the tasks of a run")
+}
+
+fn task_id(id: &str) -> Result<TaskId, Refusal> {
+    TaskId::parse(id).ok_or_else(|| not_found(id))
+}
+
+/// The task in the state, or as its run's history tells.
+async fn look_up(context: &Context, id: &str) -> Result<(TaskView, Option<Payload>), Refusal> {
+    let TaskId { run, task } = task_id(id)?;
+    let live = context.handle().read(move |kernel| {
+        let it = kernel.state().run(run)?;
+        let view = show::task_of(it, kernel.state().fleet(), task);
+        Some(view.map(|view| (view, show::output_of(it, task))))
+    });
+    if let Some(found) = live.await? {
+        return found.ok_or_else(|| not_found(id));
+    }
+    let past = past_of(context, run).await?.ok_or_else(|| not_found(id))?;
+    let payload = past.output(task).cloned();
+    let found = past.into_tasks().into_iter().find(|(ours, _)| *ours == task);
+    found.map(|(_, view)| (view, payload)).ok_or_else(|| not_found(id))
+}
+
+async fn with_output(
+    context: &Context,
+    view: TaskView,
+    payload: Option<Payload>,
+) -> Result<TaskView, Refusal> {
+    let output = Output::load(context.handle(), payload.as_ref()).await?;
+    Ok(TaskView { output: output.text, output_blob: output.blob, ..view })
+}

@@ -1,0 +1,90 @@
+//! Planted bugs: each proves that the checker sees what it should see.
+//!
+//! The driver of the simulation owns everything that flows between loop, journal and agents, so
+//! each bug is a corruption of that flow and the product needs no hook for it.
+
+use std::fmt;
+
+/// A bug that the simulated driver has on request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bug {
+    /// The loop is told that a batch is durable before it is written.
+    AcknowledgedBeforeSync,
+    /// External attempts begin when they are decided, not when their record is durable.
+    EffectReleasedEarly,
+    /// A result under a stale fence is presented under the current one.
+    StaleFenceAccepted,
+    /// Timers of retries never become due.
+    LostRetry,
+    /// Now and then the outcome of a preparation never arrives.
+    LostWakeup,
+    /// A task with several needs is put in line once for each of them.
+    DoubleJoin,
+    /// The last record is left out when the journal is replayed.
+    LastRecordSkipped,
+    /// Effects are performed before the answer to their intent.
+    IntentForgotten,
+    /// A cancellation is acknowledged before it is decided.
+    CancelAcknowledgedEarly,
+    /// Steps reserve nothing; what they cost is told afterwards.
+    BudgetReservedAfter,
+    /// Effects that must not be repeated are declared repeatable.
+    DoubtRepeated,
+    /// Idempotency keys are dropped on the way in.
+    KeyForgotten,
+    /// Syncs of files report success and do nothing.
+    SyncLies,
+    /// Syncs of directories report success and do nothing.
+    DirSyncLies,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 14] = [
+        Bug::AcknowledgedBeforeSync,
+        Bug::EffectReleasedEarly,
+        Bug::StaleFenceAccepted,
+        Bug::LostRetry,
+        Bug::LostWakeup,
+        Bug::DoubleJoin,
+        Bug::LastRecordSkipped,
+        Bug::IntentForgotten,
+        Bug::CancelAcknowledgedEarly,
+        Bug::BudgetReservedAfter,
+        Bug::DoubtRepeated,
+        Bug::KeyForgotten,
+        Bug::SyncLies,
+        Bug::DirSyncLies,
+    ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Bug::AcknowledgedBeforeSync => "acknowledged-before-sync",
+            Bug::EffectReleasedEarly => "effect-released-early",
+            Bug::StaleFenceAccepted => "stale-fence-accepted",
+            Bug::LostRetry => "lost-retry",
+            Bug::LostWakeup => "lost-wakeup",
+            Bug::DoubleJoin => "double-join",
+            Bug::LastRecordSkipped => "last-record-skipped",
+            Bug::IntentForgotten => "intent-forgotten",
+            Bug::CancelAcknowledgedEarly => "cancel-acknowledged-early",
+            Bug::BudgetReservedAfter => "budget-reserved-after",
+            Bug::DoubtRepeated => "doubt-repeated",
+            Bug::KeyForgotten => "key-forgotten",
+            Bug::SyncLies => "sync-lies",
+            Bug::DirSyncLies => "dir-sync-lies",
+        }
+    }
+
+    /// The bug of this name.
+    pub fn parse(name: &str) -> Option<Bug> {
+        Bug::ALL.into_iter().find(|bug| bug.name() == name)
+    }
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

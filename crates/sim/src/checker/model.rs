@@ -1,0 +1,122 @@
+//! What the journal said so far, in the simplest terms: runs, tasks, tokens, intents.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ark_os_core::event::{RunEnd, SkipCause};
+use ark_os_core::ids::{AgentIx, Fence, PtId, RunId, TaskRef};
+use ark_os_core::plan::Workflow;
+use ark_os_core::step::StepKey;
+use ark_os_core::time::Time;
+
+/// How a task came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Succeeded,
+    Failed,
+    Skipped(SkipCause),
+    Cancelled,
+}
+
+/// A token in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) fence: Fence,
+    pub(super) agent: AgentIx,
+    pub(super) epoch: u64,
+}
+
+/// A task of the present generation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TaskModel {
+    /// Whether its turn has come.
+    pub(super) is_open: bool,
+    pub(super) over: Option<End>,
+    /// Attempts that count.
+    pub(super) attempts: u32,
+    pub(super) lost: u32,
+    pub(super) token: Option<Token>,
+    pub(super) parked: bool,
+    /// Children of an expanded map.
+    pub(super) children: Option<u32>,
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub(super) struct RunModel {
+    pub(super) workflow: Arc<Workflow>,
+    pub(super) accepted_seq: u64,
+    pub(super) parked_seq: Option<u64>,
+    pub(super) ended: bool,
+    /// Every end that it came to, with its record.
+    pub(super) ends: Vec<(RunEnd, u64)>,
+    pub(super) tasks: BTreeMap<TaskRef, TaskModel>,
+}
+
+/// An intended step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Intent {
+    pub(super) fence: Fence,
+    pub(super) seq: u64,
+}
+
+/// Everything that the journal said.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub(super) runs: BTreeMap<RunId, RunModel>,
+    pub(super) workflows: BTreeMap<u64, Arc<Workflow>>,
+    pub(super) intents: BTreeMap<StepKey, Intent>,
+    pub(super) started: BTreeMap<PtId, u64>,
+    /// Tokens of this start of the instance in use, by agent.
+    pub(super) in_use: BTreeMap<AgentIx, u32>,
+    pub(super) fence: Fence,
+    pub(super) epoch: u64,
+    pub(super) at: Time,
+}
+
+impl Model {
+    pub(super) fn run(&self, run: RunId) -> Option<&RunModel> {
+        self.runs.get(&run)
+    }
+
+    /// The record that started an attempt.
+    pub(super) fn started(&self, pt: PtId) -> Option<u64> {
+        self.started.get(&pt).copied()
+    }
+
+    pub(super) fn intent(&self, key: StepKey) -> Option<Intent> {
+        self.intents.get(&key).copied()
+    }
+
+    /// Takes a task's token away.
+    pub(super) fn put_back(&mut self, run: RunId, task: TaskRef) {
+        let epoch = self.epoch;
+        let Some(it) = self.runs.get_mut(&run).and_then(|run| run.tasks.get_mut(&task)) else {
+            return;
+        };
+        let Some(token) = it.token.take().filter(|token| token.epoch == epoch) else { return };
+        let left = self.in_use.get(&token.agent).copied().unwrap_or(0).saturating_sub(1);
+        if left == 0 {
+            self.in_use.remove(&token.agent);
+        } else {
+            self.in_use.insert(token.agent, left);
+        }
+    }
+
+    /// The children of a map, those that have begun.
+    pub(super) fn children(&self, run: RunId, node: u32) -> Vec<TaskRef> {
+        let Some(run) = self.runs.get(&run) else { return Vec::new() };
+        let range = TaskRef::child(node, 0)..=TaskRef::child(node, u32::MAX);
+        run.tasks.range(range).map(|(task, _)| *task).collect()
+    }
+}
+
+impl RunModel {
+    pub(super) fn task(&self, task: TaskRef) -> Option<&TaskModel> {
+        self.tasks.get(&task)
+    }
+
+    pub(super) fn over(&self, node: u32) -> Option<&End> {
+        self.task(TaskRef::node(node))?.over.as_ref()
+    }
+}

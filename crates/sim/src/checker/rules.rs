@@ -1,0 +1,308 @@
+//! What may follow what in the journal.
+
+use ark_os_core::event::{
+    Admission, AttemptEnd, AttemptEnded, AttemptStarted, Event, RunEnded, SkipCause, StepIntended,
+};
+use ark_os_core::ids::{Fence, RunId, TaskRef};
+use ark_os_core::limits::LOST_ATTEMPTS_MAX;
+use ark_os_core::plan::OnFailure;
+use ark_os_runtime::kernel::record::Appended;
+
+use super::model::{End, Intent, Model, RunModel, TaskModel, Token};
+use crate::violation::{Check, Violation, ensure};
+
+impl Model {
+    /// Takes a record in, or says which promise it breaks.
+    pub(super) fn observe(&mut self, appended: &Appended) -> Check {
+        let change = &appended.change;
+        // I17: a wall clock that jumps back never takes the journal with it.
+        ensure(change.at >= self.at, "I17", || {
+            format!("record {} is of {:?}, the one before of {:?}", appended.seq, change.at, self.at)
+        })?;
+        self.at = change.at;
+        for event in &change.events {
+            match change.run {
+                None => self.observe_instance(event)?,
+                Some(run) => self.observe_run(run, appended.seq, event)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn observe_instance(&mut self, event: &Event) -> Check {
+        if let Event::InstanceStarted(_) = event {
+            self.epoch += 1;
+            self.in_use.clear();
+        }
+        Ok(())
+    }
+
+    fn observe_run(&mut self, id: RunId, seq: u64, event: &Event) -> Check {
+        match event {
+            Event::WorkflowAdmitted(admission) => return self.admit(admission),
+            Event::RunAccepted(accepted) => {
+                let admitted = accepted.admission.and_then(|id| self.workflows.get(&id)).cloned();
+                let pending = accepted.pending.as_ref().map(|pending| pending.workflow.clone());
+                let workflow = admitted.or(pending).ok_or_else(|| {
+                    Violation::new("I8", format!("`{id}` was accepted without a plan"))
+                })?;
+                let run = RunModel {
+                    workflow,
+                    accepted_seq: seq,
+                    parked_seq: None,
+                    ended: false,
+                    ends: Vec::new(),
+                    tasks: Default::default(),
+                };
+                let fresh = self.runs.insert(id, run).is_none();
+                return ensure(fresh, "I2", || format!("`{id}` was accepted twice"));
+            }
+            _ => {}
+        }
+        let run = self.runs.get_mut(&id).ok_or_else(|| {
+            Violation::new("I1", format!("record {seq} is about `{id}`, which was never accepted"))
+        })?;
+        let may_follow = matches!(event, Event::RunRetried { .. } | Event::StepResolved { .. });
+        ensure(!run.ended || may_follow, "I2", || {
+            format!("record {seq} changes `{id}`, which is over: {event:?}")
+        })?;
+        match event {
+            Event::RunParked => run.parked_seq = run.parked_seq.or(Some(seq)),
+            Event::RunRetried { nodes, .. } => run.begin_again(nodes),
+            Event::RunEnded(ended) => return self.end(id, seq, ended),
+            Event::StepIntended(intended) => return self.intend(id, seq, intended),
+            Event::AttemptStarted(started) => return self.start(id, seq, started),
+            _ => return self.observe_task(id, event),
+        }
+        Ok(())
+    }
+
+    /// INVARIANT I12: every layer's authority lies within the one above.
+    fn admit(&mut self, admission: &Admission) -> Check {
+        for pair in admission.authorities.windows(2) {
+            let [above, below] = pair else { continue };
+            ensure(below.is_within(above), "I12", || {
+                format!("`{}` was given more than `{}` has", below.subject(), above.subject())
+            })?;
+        }
+        self.workflows.insert(admission.id, admission.workflow.clone());
+        Ok(())
+    }
+
+    fn end(&mut self, id: RunId, seq: u64, ended: &RunEnded) -> Check {
+        let Some(run) = self.runs.get_mut(&id) else { return Ok(()) };
+        let nodes = 0..run.workflow.tasks.len() as u32;
+        // A run that waits for a layer ends before any of its tasks was looked at.
+        for node in nodes {
+            ensure(run.over(node).is_some(), "I2", || format!("`{id}` ended before its task {node}"))?;
+        }
+        let busy = run.tasks.iter().find(|(_, it)| it.token.is_some());
+        ensure(busy.is_none(), "I7", || format!("`{id}` ended with {busy:?} at work"))?;
+        run.ended = true;
+        run.ends.push((ended.end, seq));
+        Ok(())
+    }
+
+    /// INVARIANT I4, I10: an intent is under the token in use.
+    fn intend(&mut self, id: RunId, seq: u64, intended: &StepIntended) -> Check {
+        self.holds_token(id, intended.task, intended.fence, "an intent")?;
+        self.intents.insert(intended.key, Intent { fence: intended.fence, seq });
+        Ok(())
+    }
+
+    fn start(&mut self, id: RunId, seq: u64, started: &AttemptStarted) -> Check {
+        let AttemptStarted { task, fence, agent, attempt, .. } = *started;
+        let pt = ark_os_core::ids::PtId { run: id, task, fence };
+        ensure(fence > self.fence, "I4", || {
+            format!("`{pt}` was drawn after fence {}", self.fence.0)
+        })?;
+        self.fence = fence;
+        self.started.insert(pt, seq);
+        self.open(id, task)?;
+        let epoch = self.epoch;
+        let Some(run) = self.runs.get_mut(&id) else { return Ok(()) };
+        let most = run.workflow.tasks.get(task.node as usize).map_or(0, |it| it.retry.attempts);
+        let it = run.tasks.entry(task).or_default();
+        ensure(it.token.is_none(), "I4", || format!("`{pt}` was drawn while {:?} is", it.token))?;
+        ensure(!it.parked, "I5", || format!("`{pt}` was drawn for a parked task"))?;
+        ensure(attempt == it.attempts + 1 && attempt <= most, "I5", || {
+            format!("`{pt}` is attempt {attempt} after {}, of at most {most}", it.attempts)
+        })?;
+        it.token = Some(Token { fence, agent, epoch });
+        *self.in_use.entry(agent).or_insert(0) += 1;
+        Ok(())
+    }
+
+    fn observe_task(&mut self, id: RunId, event: &Event) -> Check {
+        match event {
+            Event::TaskPreparing { task } => {
+                let was_open = self.is_open(id, *task);
+                ensure(!was_open, "I6", || format!("task {task} of `{id}` begins twice"))?;
+                self.open(id, *task)
+            }
+            Event::TaskReady { task } => {
+                self.open(id, *task)?;
+                let free = self.task(id, *task).is_some_and(|it| it.token.is_none());
+                ensure(free, "I5", || format!("task {task} of `{id}` is ready and at work"))
+            }
+            Event::MapExpanded { task, count, .. } => {
+                let it = self.task_mut(id, *task)?;
+                let fresh = it.children.replace(*count).is_none();
+                ensure(fresh, "I6", || format!("map {task} of `{id}` was expanded twice"))
+            }
+            Event::LeaseRenewed { task, .. } | Event::ProgressMade { task, .. } => {
+                let held = self.task(id, *task).is_some_and(|it| it.token.is_some());
+                ensure(held, "I4", || format!("{event:?} of `{id}`, which nobody works on"))
+            }
+            Event::AttemptEnded(ended) => self.end_attempt(id, ended),
+            Event::TaskSucceeded(done) => {
+                self.holds_token(id, done.task, done.fence, "a result")?;
+                self.finish(id, done.task, End::Succeeded)
+            }
+            Event::MapDone { task } => {
+                let open = self.open_children(id, *task);
+                ensure(open == 0, "I6", || format!("map {task} of `{id}` ends before {open} children"))?;
+                self.finish(id, *task, End::Succeeded)
+            }
+            Event::TaskFailed { task, .. } => self.finish(id, *task, End::Failed),
+            Event::TasksSkipped { tasks, cause } => tasks
+                .iter()
+                .try_for_each(|task| self.finish(id, *task, End::Skipped(cause.clone()))),
+            Event::TasksCancelled { tasks } => {
+                tasks.iter().try_for_each(|task| self.finish(id, *task, End::Cancelled))
+            }
+            Event::TaskParked { task, .. } => {
+                self.put_back(id, *task);
+                self.task_mut(id, *task)?.parked = true;
+                Ok(())
+            }
+            Event::TaskUnparked { task } => {
+                let it = self.task_mut(id, *task)?;
+                it.lost = 0;
+                let was = std::mem::take(&mut it.parked);
+                ensure(was, "I5", || format!("task {task} of `{id}` was unparked and not parked"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// INVARIANT I4: what is done to a task is done under the token in use.
+    fn holds_token(&self, id: RunId, task: TaskRef, fence: Fence, what: &str) -> Check {
+        let held = self.task(id, task).and_then(|it| it.token).map(|token| token.fence);
+        ensure(held == Some(fence), "I4", || {
+            format!("{what} under {fence:?} for task {task} of `{id}`; the token in use is {held:?}")
+        })
+    }
+
+    fn end_attempt(&mut self, id: RunId, ended: &AttemptEnded) -> Check {
+        self.holds_token(id, ended.task, ended.fence, "an end")?;
+        self.put_back(id, ended.task);
+        let it = self.task_mut(id, ended.task)?;
+        match ended.end {
+            AttemptEnd::Interrupted => {}
+            AttemptEnd::Lost => it.lost += 1,
+            AttemptEnd::Failed | AttemptEnd::TimedOut | AttemptEnd::Refused => it.attempts += 1,
+        }
+        ensure(it.lost <= LOST_ATTEMPTS_MAX, "I5", || {
+            format!("task {} of `{id}` was lost {} times", ended.task, it.lost)
+        })
+    }
+
+    /// INVARIANT I2: a task comes to one end.
+    fn finish(&mut self, id: RunId, task: TaskRef, end: End) -> Check {
+        self.put_back(id, task);
+        for child in self.children_of(id, task) {
+            if self.task(id, child).is_some_and(|it| it.over.is_none()) {
+                self.finish(id, child, End::Cancelled)?;
+            }
+        }
+        let it = self.task_mut(id, task)?;
+        let before = it.over.replace(end);
+        it.parked = false;
+        ensure(before.is_none(), "I2", || format!("task {task} of `{id}` was {before:?} already"))
+    }
+
+    fn children_of(&self, id: RunId, task: TaskRef) -> Vec<TaskRef> {
+        if task.child.is_some() { Vec::new() } else { self.children(id, task.node) }
+    }
+
+    fn open_children(&self, id: RunId, task: TaskRef) -> u32 {
+        let all = self.task(id, task).and_then(|it| it.children).unwrap_or(0);
+        let over = self.children(id, task.node).into_iter();
+        let over = over.filter(|child| self.task(id, *child).is_some_and(|it| it.over.is_some()));
+        all.saturating_sub(over.count() as u32)
+    }
+
+    fn task(&self, id: RunId, task: TaskRef) -> Option<&TaskModel> {
+        self.run(id)?.task(task)
+    }
+
+    fn task_mut(&mut self, id: RunId, task: TaskRef) -> Result<&mut TaskModel, Violation> {
+        let run = self.runs.get_mut(&id);
+        let run = run.ok_or_else(|| Violation::new("I1", format!("`{id}` is not known")))?;
+        Ok(run.tasks.entry(task).or_default())
+    }
+
+    fn is_open(&self, id: RunId, task: TaskRef) -> bool {
+        self.task(id, task).is_some_and(|it| it.is_open)
+    }
+
+    /// A task begins, if it has not: everything that it needs is over by then.
+    ///
+    /// INVARIANT I6: a join waits for all of its needs, and begins once.
+    fn open(&mut self, id: RunId, task: TaskRef) -> Check {
+        let Some(run) = self.run(id) else { return Ok(()) };
+        let over = run.task(task).and_then(|it| it.over.as_ref());
+        ensure(over.is_none(), "I2", || format!("task {task} of `{id}` begins, it was {over:?}"))?;
+        match task.child {
+            Some(_) => {
+                let all = self.task(id, TaskRef::node(task.node)).and_then(|it| it.children);
+                let there = all.is_some_and(|all| task.child.is_some_and(|child| child < all));
+                ensure(there, "I6", || format!("task {task} of `{id}` begins before its map"))?;
+            }
+            None if !self.is_open(id, task) => run.check_needs(id, task.node)?,
+            None => {}
+        }
+        self.task_mut(id, task)?.is_open = true;
+        Ok(())
+    }
+}
+
+impl RunModel {
+    fn begin_again(&mut self, nodes: &[u32]) {
+        self.tasks.retain(|task, _| !nodes.contains(&task.node));
+        self.ended = false;
+    }
+
+    fn check_needs(&self, id: RunId, node: u32) -> Check {
+        let Some(spec) = self.workflow.tasks.get(node as usize) else {
+            return Err(Violation::new("I6", format!("`{id}` has no task {node}")));
+        };
+        if spec.is_fallback {
+            let stands_in = OnFailure::Fallback(node);
+            let mut before = (0u32..).zip(&self.workflow.tasks);
+            let primary = before.find(|(_, spec)| spec.on_failure == stands_in);
+            let failed = primary.is_some_and(|(at, _)| self.over(at) == Some(&End::Failed));
+            return ensure(failed, "I6", || format!("fallback {node} of `{id}` begins unasked"));
+        }
+        let waits = spec.needs.iter().find(|need| !self.is_settled(**need));
+        ensure(waits.is_none(), "I6", || {
+            format!("task {node} of `{id}` begins before task {waits:?}, which it needs")
+        })
+    }
+
+    /// Whether what depends on a node may go on.
+    fn is_settled(&self, node: u32) -> bool {
+        match self.over(node) {
+            Some(End::Succeeded | End::Skipped(SkipCause::Condition)) => true,
+            Some(End::Failed) => {
+                match self.workflow.tasks.get(node as usize).map(|spec| spec.on_failure) {
+                    Some(OnFailure::Continue) => true,
+                    Some(OnFailure::Fallback(stand_in)) => self.is_settled(stand_in),
+                    Some(OnFailure::Fail) | None => false,
+                }
+            }
+            Some(End::Skipped(_) | End::Cancelled) | None => false,
+        }
+    }
+}

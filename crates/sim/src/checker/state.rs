@@ -1,0 +1,109 @@
+//! Sums and books of the live state, held against what the journal said.
+
+use std::collections::BTreeMap;
+
+use ark_os_core::State;
+use ark_os_core::ids::{RunId, StackIx, TaskRef};
+use ark_os_core::run::{Run, TaskState};
+
+use super::Checker;
+use super::model::RunModel;
+use crate::violation::{Check, ensure};
+
+impl Checker {
+    /// Looks at the state after a step: tokens, budgets, and the runs that changed.
+    pub(crate) fn look(&mut self, state: &State) -> Check {
+        self.check_tokens(state)?;
+        for (namespace, account) in state.accounts() {
+            ensure(account.is_sound(), "I11", || format!("account of `{namespace}`: {account:?}"))?;
+        }
+        for id in std::mem::take(&mut self.touched) {
+            let Some(known) = self.model.run(id) else { continue };
+            match state.run(id) {
+                Some(run) => self.check_run(run, known)?,
+                None => {
+                    ensure(known.ended, "I1", || format!("`{id}` left the state and is not over"))?;
+                }
+            }
+        }
+        let live = self.model.runs.values().filter(|run| !run.ended).count();
+        ensure(state.live() == live, "I18", || format!("{} runs live, {live} should", state.live()))
+    }
+
+    /// INVARIANT I19: tokens in use are those that the journal says were drawn and not put back.
+    fn check_tokens(&self, state: &State) -> Check {
+        let fleet = state.fleet();
+        let mut pools: BTreeMap<StackIx, u32> = BTreeMap::new();
+        for (agent, count) in &self.model.in_use {
+            let busy = fleet.agent(*agent).map_or(0, |row| row.busy);
+            ensure(busy == *count, "I19", || {
+                format!("agent {} has {busy} tokens, {count} were drawn", agent.0)
+            })?;
+            if let Some(stack) = fleet.plan().stack(*agent) {
+                *pools.entry(stack).or_insert(0) += count;
+            }
+        }
+        let drawn: u32 = self.model.in_use.values().sum();
+        ensure(fleet.in_use() == drawn, "I19", || {
+            format!("{} tokens are in use, {drawn} were drawn", fleet.in_use())
+        })?;
+        for (stack, (capacity, in_use)) in (0u32..).zip(fleet.pools()) {
+            let drawn = pools.get(&StackIx(stack)).copied().unwrap_or(0);
+            ensure(in_use == drawn && in_use <= capacity, "I19", || {
+                format!("stack {stack}: {in_use} of {capacity} in use, {drawn} were drawn")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_run(&self, run: &Run, known: &RunModel) -> Check {
+        let account = &run.account;
+        ensure(account.is_sound(), "I11", || format!("account of `{}`: {account:?}", run.id))?;
+        let may_be_over = self.told.liars.contains(&run.id);
+        ensure(account.over().is_zero() || may_be_over, "I11", || {
+            format!("`{}` is over its reservations and nobody lied: {account:?}", run.id)
+        })?;
+        ensure(run.is_over() == known.ended, "I2", || format!("`{}` is {:?}", run.id, run.phase))?;
+        for (node, task) in (0u32..).zip(&run.tasks) {
+            let model = known.task(TaskRef::node(node));
+            let over = model.is_some_and(|it| it.over.is_some());
+            ensure(task.state.is_over() == over, "I5", || {
+                format!("task {node} of `{}` is {:?}, over by the journal: {over}", run.id, task.state)
+            })?;
+            let token = model.and_then(|it| it.token).map(|token| token.fence);
+            let active = task.active.as_ref().map(|active| active.fence);
+            ensure(token == active, "I4", || {
+                format!("task {node} of `{}` holds {active:?}, by the journal {token:?}", run.id)
+            })?;
+        }
+        self.check_counts(run)
+    }
+
+    /// The counts of a run are what one gets by counting.
+    fn check_counts(&self, run: &Run) -> Check {
+        let open = run.tasks.iter().filter(|task| !task.state.is_over()).count() as u32;
+        ensure(run.open == open, "I5", || {
+            format!("`{}` counts {} open nodes, there are {open}", run.id, run.open)
+        })?;
+        let moving: u32 = (0..run.tasks.len() as u32).map(|node| run.moving_at(node)).sum();
+        ensure(run.counts.moving() == moving, "I5", || {
+            format!("`{}` counts {} moving tasks, there are {moving}", run.id, run.counts.moving())
+        })
+    }
+
+    /// Why a run that is not over may stay so for ever; none if it may not.
+    pub(crate) fn excuse(&self, state: &State, id: RunId) -> Option<&'static str> {
+        let run = state.run(id)?;
+        if run.paused {
+            return Some("paused");
+        }
+        if run.waits_for.is_some() {
+            return Some("waits for a layer");
+        }
+        if run.parked || run.live_tasks(|it| it.state == TaskState::Parked).first().is_some() {
+            return Some("parked");
+        }
+        let ready = run.live_tasks(|it| it.turn.is_some());
+        (!ready.is_empty()).then_some("waits for an agent")
+    }
+}

@@ -1,0 +1,220 @@
+//! Plans out of chance: valid manifests of every shape, through the front door that people use.
+
+use std::sync::Arc;
+
+use ark_os_core::event::InstanceStarted;
+use ark_os_core::fleet::SkillInfo;
+use ark_os_core::manifest::{SkillCatalogue, SkillShape, parse};
+use ark_os_core::plan::{EffectClass, Workflow};
+use ark_os_core::text::Text;
+use ark_os_runtime::data::Catalogue;
+use serde_json::{Map, Value, json};
+
+use crate::rng::Rng;
+
+/// The skills of the simulated agents, one of each effect class and a narrow one.
+pub(crate) const SKILLS: [(&str, EffectClass, Option<u32>); 6] = [
+    ("pure.work", EffectClass::Pure, None),
+    ("pure.narrow", EffectClass::Pure, Some(2)),
+    ("read.look", EffectClass::Read, None),
+    ("idem.put", EffectClass::Idempotent, None),
+    ("probe.send", EffectClass::Probed, None),
+    ("fire.once", EffectClass::Effectful, Some(8)),
+];
+/// How often each skill is asked for.
+const SKILL_WEIGHTS: [u64; 6] = [8, 2, 1, 3, 1, 2];
+/// Longest list that an agent answers with, and so the widest map.
+pub(crate) const LIST_MAX: u64 = 300;
+
+/// What the instance tells the core about its skills.
+pub(crate) fn skill_infos() -> Vec<SkillInfo> {
+    let info = |(name, class, concurrency_max): &(&str, EffectClass, Option<u32>)| SkillInfo {
+        name: Text::from(*name),
+        class: *class,
+        concurrency_max: *concurrency_max,
+    };
+    SKILLS.iter().map(info).collect()
+}
+
+/// What manifests are checked against.
+pub(crate) fn catalogue() -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    for (name, class, _) in SKILLS {
+        let shape = SkillShape { class, input_schema: None, output_schema: None };
+        catalogue.insert(name, shape);
+    }
+    catalogue
+}
+
+/// The effect class of a skill, by its name.
+pub(crate) fn class_of(started: &InstanceStarted, skill: &str) -> EffectClass {
+    let info = started.skills.iter().find(|info| &*info.name == skill);
+    info.map_or(EffectClass::Effectful, |info| info.class)
+}
+
+/// A workflow; the findings if the generator makes one that is not valid, which is a fault of it.
+pub(crate) fn workflow(
+    rng: &mut Rng,
+    number: u64,
+    catalogue: &dyn SkillCatalogue,
+) -> Result<Arc<Workflow>, String> {
+    let tasks = match rng.weighted(&[3, 3, 2, 2, 4]) {
+        0 => chain(rng),
+        1 => diamond(rng),
+        2 => fan(rng),
+        3 => vec![task(rng, "t0", &[])],
+        _ => tangle(rng),
+    };
+    let mut plan = json!({ "name": format!("plan-{number}"), "tasks": tasks });
+    if rng.per_mille(200)
+        && let Some(map) = plan.as_object_mut()
+    {
+        map.insert("output".into(), json!({ "echo": "${input.x}", "first": "${tasks.t0.output}" }));
+    }
+    let manifest = json!({ "workflows": [plan] });
+    let parsed = parse(&manifest, catalogue)
+        .map_err(|findings| format!("{manifest}: {:?}", findings.as_slice()))?;
+    parsed.workflows.first().cloned().ok_or_else(|| "no workflow".to_owned())
+}
+
+fn name(number: usize) -> String {
+    format!("t{number}")
+}
+
+fn skill(rng: &mut Rng) -> &'static str {
+    SKILLS.get(rng.weighted(&SKILL_WEIGHTS)).map_or("pure.work", |skill| skill.0)
+}
+
+/// A task with everything that chance gives it, apart from maps and fallbacks.
+fn task(rng: &mut Rng, name: &str, after: &[String]) -> Value {
+    let mut task = Map::new();
+    task.insert("name".into(), name.into());
+    task.insert("skill".into(), skill(rng).into());
+    if !after.is_empty() {
+        task.insert("after".into(), json!(after));
+    }
+    let input = match (rng.below(4), rng.pick(after)) {
+        (0, _) => json!("${input}"),
+        (1, Some(before)) => json!({ "from": format!("${{tasks.{before}.output}}") }),
+        (2, _) => json!({ "x": "${input.x}" }),
+        _ => json!({ "n": rng.below(100) }),
+    };
+    task.insert("input".into(), input);
+    if rng.per_mille(150) {
+        let when = match rng.pick(after) {
+            Some(before) if rng.per_mille(500) => format!("tasks.{before}.output.ok == true"),
+            _ => "input.go == true".to_owned(),
+        };
+        task.insert("when".into(), when.into());
+    }
+    limits(rng, &mut task);
+    Value::Object(task)
+}
+
+fn limits(rng: &mut Rng, task: &mut Map<String, Value>) {
+    if rng.per_mille(250) {
+        task.insert("on_failure".into(), "continue".into());
+    }
+    if rng.per_mille(500) {
+        let retry = json!({ "attempts": rng.range(1, 6), "backoff": format!("{}ms", rng.below(2_000)) });
+        task.insert("retry".into(), retry);
+    }
+    if rng.per_mille(150) {
+        task.insert("timeout".into(), format!("{}s", rng.range(2, 40)).into());
+    }
+    if rng.per_mille(60) {
+        task.insert("deadline".into(), format!("{}s", rng.range(1, 120)).into());
+    }
+    if rng.per_mille(150) {
+        task.insert("budget".into(), json!({ "tokens": rng.range(1, 500) }));
+    }
+}
+
+fn chain(rng: &mut Rng) -> Vec<Value> {
+    let length = if rng.per_mille(100) { rng.range(20, 40) } else { rng.range(2, 6) } as usize;
+    let before = |i: usize| if i == 0 { Vec::new() } else { vec![name(i - 1)] };
+    (0..length).map(|i| task(rng, &name(i), &before(i))).collect()
+}
+
+fn diamond(rng: &mut Rng) -> Vec<Value> {
+    let width = rng.range(2, 6) as usize;
+    let root = [name(0)];
+    let mut tasks = vec![task(rng, &name(0), &[])];
+    tasks.extend((1..=width).map(|i| task(rng, &name(i), &root)));
+    let sides: Vec<String> = (1..=width).map(name).collect();
+    tasks.push(task(rng, &name(width + 1), &sides));
+    tasks
+}
+
+fn fan(rng: &mut Rng) -> Vec<Value> {
+    let (list, over) = match rng.below(2) {
+        0 => (Some(task(rng, "t0", &[])), "${tasks.t0.output.list}"),
+        _ => (None, "${input.list}"),
+    };
+    let mut map = Map::new();
+    map.insert("over".into(), over.into());
+    if rng.per_mille(500) {
+        map.insert("parallel".into(), rng.range(1, 20).into());
+    }
+    if rng.per_mille(600) {
+        map.insert("max_failures".into(), rng.below(20).into());
+    }
+    map.insert("collect".into(), rng.per_mille(300).into());
+    let mut each = Map::new();
+    each.insert("name".into(), if list.is_some() { "t1" } else { "t0" }.into());
+    let skills = ["pure.work", "pure.work", "idem.put", "pure.narrow", "fire.once"];
+    each.insert("skill".into(), (*rng.pick(&skills).unwrap_or(&"pure.work")).into());
+    each.insert("map".into(), Value::Object(map));
+    limits(rng, &mut each);
+    each.remove("deadline");
+    let mapped = each.get("name").cloned().unwrap_or_default();
+    let mut tasks: Vec<Value> = list.into_iter().collect();
+    tasks.push(Value::Object(each));
+    if rng.per_mille(700) {
+        tasks.push(json!({ "name": "sum", "skill": "pure.work", "reduce": mapped }));
+    }
+    tasks
+}
+
+/// Any graph, with fallbacks.
+fn tangle(rng: &mut Rng) -> Vec<Value> {
+    let length = rng.range(3, 12) as usize;
+    let mut tasks = Vec::new();
+    for i in 0..length {
+        let mut after: Vec<String> = Vec::new();
+        for _ in 0..rng.below(4) {
+            let before = name(rng.below(i as u64) as usize);
+            if i > 0 && !after.contains(&before) {
+                after.push(before);
+            }
+        }
+        let mut made = task(rng, &name(i), &after);
+        if rng.per_mille(200)
+            && let Some(map) = made.as_object_mut()
+        {
+            let spare = format!("spare{i}");
+            map.insert("on_failure".into(), json!({ "fallback": spare }));
+            let mut other = Map::new();
+            other.insert("name".into(), spare.into());
+            other.insert("skill".into(), skill(rng).into());
+            limits(rng, &mut other);
+            tasks.push(Value::Object(other));
+        }
+        tasks.push(made);
+    }
+    tasks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plan_is_valid() {
+        let catalogue = catalogue();
+        for seed in 0..500 {
+            let made = workflow(&mut Rng::new(seed), seed, &catalogue);
+            assert!(made.is_ok(), "seed {seed}: {made:?}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Many seeds on all processors; the one place of this crate that starts threads.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{available_parallelism, scope};
+
+use crate::{Options, Outcome, run_seed};
+
+/// Threads at most: a world takes a few megabytes.
+const THREADS_MAX: usize = 64;
+
+/// What became of many seeds.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Sweep {
+    /// Seeds that were run.
+    pub seeds: u64,
+    /// Sums over all of them: events, records, starts and so on.
+    pub total: crate::Counts,
+    /// Worlds that broke a promise, by seed.
+    pub broken: Vec<Outcome>,
+}
+
+impl Sweep {
+    fn add(&mut self, outcome: Outcome) {
+        let (total, counts) = (&mut self.total, &outcome.counts);
+        self.seeds += 1;
+        total.events += counts.events;
+        total.records += counts.records;
+        total.runs += counts.runs;
+        total.starts += counts.starts;
+        total.kills += counts.kills;
+        total.power_losses += counts.power_losses;
+        total.fail_stops += counts.fail_stops;
+        total.effects += counts.effects;
+        total.strikes += counts.strikes;
+        total.doubts += counts.doubts;
+        if outcome.violation.is_some() {
+            self.broken.push(outcome);
+        }
+    }
+}
+
+/// Runs the seeds from `first` on; `until_broken` stops at the first that breaks a promise.
+pub fn sweep(first: u64, seeds: u64, options: &Options, until_broken: bool) -> Sweep {
+    let threads = available_parallelism().map_or(2, usize::from).min(THREADS_MAX);
+    let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let found = Mutex::new(Sweep::default());
+    let work = || {
+        while !is_over.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= seeds {
+                return;
+            }
+            let outcome = run_seed(first.wrapping_add(number), options);
+            if until_broken && outcome.violation.is_some() {
+                is_over.store(true, Ordering::Relaxed);
+            }
+            found.lock().unwrap_or_else(PoisonError::into_inner).add(outcome);
+        }
+    };
+    // Each world is its own; a scope joins its threads and passes their panics on.
+    scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.broken.sort_by_key(|outcome| outcome.seed);
+    found
+}

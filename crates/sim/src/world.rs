@@ -1,0 +1,274 @@
+//! The simulated world: one clock, one queue of events, one disk, one instance at a time.
+//!
+//! Everything that happens is drawn from the seed and happens in the order (time, number), so a
+//! seed is replayed by running it again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ark_os_core::Command;
+use ark_os_core::budget::Amounts;
+use ark_os_core::ids::PtId;
+use ark_os_core::rules::Mode;
+use ark_os_core::time::Time;
+
+use crate::Options;
+use crate::bug::Bug;
+use crate::checker::Checker;
+use crate::disk::SimFiles;
+use crate::rng::Rng;
+use crate::sink::Sink;
+use crate::violation::{Check, Violation};
+
+mod agents;
+mod clients;
+mod end;
+mod faults;
+mod node;
+mod start;
+mod steps;
+
+use agents::{Attempt, Move};
+use clients::Clients;
+use node::Node;
+
+/// The wall clock at the beginning.
+const EPOCH_MS: i64 = 1_700_000_000_000;
+/// Notes kept for the end of a run that broke a promise.
+const NOTES_MAX: usize = 80;
+/// Events of one seed; more mean that something spins without getting anywhere.
+const EVENTS_MAX: u64 = 400_000;
+/// Events in a row at one moment; more mean the same.
+const STANDSTILL_MAX: u64 = 20_000;
+
+/// Something that is due.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// The process starts.
+    Start,
+    /// The loop takes a turn.
+    Turn { life: u32 },
+    /// The write of the present batch is over.
+    Committed { life: u32 },
+    /// A checkpoint is due.
+    Sign { life: u32 },
+    /// An agent does something.
+    Agent { life: u32, pt: PtId, step: Move },
+    /// An agent of a process that died presents its result.
+    Ghost(Box<Command>),
+    /// A client does something.
+    Client,
+    /// A lost submission is sent again.
+    Again(u64),
+    /// A command that a planted bug has held back.
+    Late(Box<Command>),
+    /// Something breaks.
+    Fault,
+    /// The disk has space again.
+    Space,
+}
+
+/// What differs from seed to seed besides the draws themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    pub(crate) agents: u32,
+    pub(crate) concurrency: u32,
+    pub(crate) concurrent_tasks_max: u32,
+    pub(crate) mode: Mode,
+    pub(crate) namespace_budget: Amounts,
+    pub(crate) segment_bytes: u64,
+    /// Attempts of a thousand that do not go as they should.
+    pub(crate) bad_agents: u64,
+    /// Milliseconds between faults, about.
+    pub(crate) fault_ms: u64,
+    /// Milliseconds between acts of clients, about.
+    pub(crate) act_ms: u64,
+}
+
+impl Profile {
+    fn draw(rng: &mut Rng) -> Profile {
+        let limited = Amounts { calls: rng.range(20, 400), ..Amounts::UNLIMITED };
+        let modes = [Mode::Autonomous, Mode::Supervised];
+        Profile {
+            agents: *rng.pick(&[1, 6, 10, 25, 40]).unwrap_or(&10),
+            concurrency: rng.range(2, 4) as u32,
+            concurrent_tasks_max: rng.range(4, 60) as u32,
+            mode: *rng.pick(&modes).unwrap_or(&Mode::Supervised),
+            namespace_budget: if rng.per_mille(100) { limited } else { Amounts::UNLIMITED },
+            segment_bytes: *rng.pick(&[16 << 10, 64 << 10, 256 << 10]).unwrap_or(&(64 << 10)),
+            bad_agents: *rng.pick(&[0, 100, 300, 600]).unwrap_or(&100),
+            fault_ms: *rng.pick(&[800, 2_500, 6_000, 40_000]).unwrap_or(&2_500),
+            act_ms: *rng.pick(&[150, 500, 1_500]).unwrap_or(&500),
+        }
+    }
+}
+
+/// Counters of what happened, to see that the simulation meets what it should meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Events of the simulation.
+    pub events: u64,
+    /// Records in the journal at the end.
+    pub records: u64,
+    /// Runs acknowledged.
+    pub runs: u64,
+    /// Starts of the instance.
+    pub starts: u64,
+    /// Kills of the process.
+    pub kills: u64,
+    /// Losses of power.
+    pub power_losses: u64,
+    /// Journals that failed and stopped the instance.
+    pub fail_stops: u64,
+    /// Effects performed.
+    pub effects: u64,
+    /// Results refused because of their token.
+    pub strikes: u64,
+    /// Steps that were in doubt and resolved.
+    pub doubts: u64,
+}
+
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    /// Microseconds since the beginning; never goes back.
+    pub(crate) now: u64,
+    queue: BTreeMap<(u64, u64), Due>,
+    order: u64,
+    /// How far the wall clock is off.
+    pub(crate) wall_off_ms: i64,
+    pub(crate) profile: Profile,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) files: SimFiles,
+    pub(crate) node: Option<Node>,
+    /// Raised with every death of the process, so that what it had under way is void.
+    pub(crate) life: u32,
+    pub(crate) attempts: BTreeMap<PtId, Attempt>,
+    pub(crate) clients: Clients,
+    pub(crate) sink: Sink,
+    pub(crate) checker: Checker,
+    /// No faults any more, and every agent does what it should.
+    pub(crate) is_calm: bool,
+    pub(crate) counts: Counts,
+    trace: u64,
+    notes: Option<VecDeque<String>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, options: &Options) -> Result<World, Violation> {
+        let mut rng = Rng::new(seed);
+        let profile = Profile::draw(&mut rng);
+        let files = SimFiles::new(rng.fork());
+        match options.bug {
+            Some(Bug::SyncLies) => files.set_faults(|faults| faults.lying_syncs = true),
+            Some(Bug::DirSyncLies) => files.set_faults(|faults| faults.lying_dir_syncs = true),
+            _ => {}
+        }
+        let clients = Clients::new(rng.fork())?;
+        Ok(World {
+            rng,
+            now: 0,
+            queue: BTreeMap::new(),
+            order: 0,
+            wall_off_ms: 0,
+            profile,
+            bug: options.bug,
+            files,
+            node: None,
+            life: 0,
+            attempts: BTreeMap::new(),
+            clients,
+            sink: Sink::default(),
+            checker: Checker::default(),
+            is_calm: false,
+            counts: Counts::default(),
+            trace: seed,
+            notes: options.notes.then(VecDeque::new),
+        })
+    }
+
+    /// Runs events until `until`, in microseconds, or until nothing is due.
+    pub(crate) fn run_until(&mut self, until: u64) -> Check {
+        let mut standstill = 0;
+        while let Some(entry) = self.queue.first_entry() {
+            let (at, _) = *entry.key();
+            if at > until {
+                break;
+            }
+            let due = entry.remove();
+            standstill = if at > self.now { 0 } else { standstill + 1 };
+            self.now = self.now.max(at);
+            self.counts.events += 1;
+            if standstill > STANDSTILL_MAX || self.counts.events > EVENTS_MAX {
+                return Err(Violation::new("liveness", "events follow each other without an end"));
+            }
+            self.happen(due)?;
+        }
+        self.now = self.now.max(until);
+        Ok(())
+    }
+
+    fn happen(&mut self, due: Due) -> Check {
+        match due {
+            Due::Start => self.start(),
+            Due::Turn { life } if self.is_turn(life) => self.turn(),
+            Due::Committed { life } if life == self.life => self.committed(),
+            Due::Sign { life } if life == self.life => self.sign(),
+            Due::Agent { life, pt, step } if life == self.life => self.move_agent(pt, step),
+            Due::Turn { .. } | Due::Committed { .. } | Due::Sign { .. } | Due::Agent { .. } => Ok(()),
+            Due::Ghost(command) | Due::Late(command) => {
+                self.send(*command, 0, None);
+                Ok(())
+            }
+            Due::Client => self.act(),
+            Due::Again(operation) => {
+                self.submit_again(operation);
+                Ok(())
+            }
+            Due::Fault => self.fault(),
+            Due::Space => {
+                self.files.set_faults(|faults| faults.full = false);
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts something in the queue, so many microseconds from now.
+    pub(crate) fn after(&mut self, micros: u64, due: Due) {
+        self.order += 1;
+        self.queue.insert((self.now.saturating_add(micros), self.order), due);
+    }
+
+    /// What the wall clock says.
+    pub(crate) fn wall(&self) -> Time {
+        let ms = EPOCH_MS + (self.now / 1_000) as i64 + self.wall_off_ms;
+        Time(u64::try_from(ms).unwrap_or(0))
+    }
+
+    /// Takes something into the trace, whose value is the fingerprint of everything that happened.
+    pub(crate) fn trace(&mut self, value: u64) {
+        let mixed = self.trace ^ value.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.now;
+        self.trace = mixed.rotate_left(23).wrapping_mul(0x2545_f491_4f6c_dd1d);
+    }
+
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.trace
+    }
+
+    /// Remembers what happens, if somebody wants to read it.
+    pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
+        let now = self.now;
+        let Some(notes) = &mut self.notes else { return };
+        if notes.len() >= NOTES_MAX {
+            notes.pop_front();
+        }
+        notes.push_back(format!("{:>12.3} ms  {}", now as f64 / 1_000.0, text()));
+    }
+
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        self.notes.take().map(Vec::from).unwrap_or_default()
+    }
+
+    /// Whether a planted bug is on.
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+}

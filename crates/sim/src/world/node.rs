@@ -1,0 +1,329 @@
+//! The process: the real loop and the real journal, driven as the real driver drives them.
+
+use std::collections::VecDeque;
+
+use ark_os_core::effect::Effect;
+use ark_os_core::plan::EffectClass;
+use ark_os_core::timers::Timer;
+use ark_os_core::time::Time;
+use ark_os_core::{Command, Event};
+use ark_os_runtime::data::{self, Payloads};
+use ark_os_runtime::kernel::record::Appended;
+use ark_os_runtime::kernel::{Input, Loop, Output, Released};
+use ark_os_store::{Batch, Journal};
+
+use super::agents::Begun;
+use super::clients::Reply;
+use super::{Due, World};
+use crate::bug::Bug;
+use crate::violation::Check;
+
+/// Inputs of one turn, as in the real driver.
+const INPUTS_MAX: usize = 512;
+/// Rounds of internal work in one turn.
+const ROUNDS_MAX: usize = 10_000;
+/// How long a batch waits for pure work in flight, in microseconds.
+const BATCH_WAIT: u64 = 200;
+/// Records of one batch: few, so that there are many commits to fail in.
+const BATCH_RECORDS_MAX: usize = 64;
+/// A checkpoint is due so long after the last, in microseconds.
+const CHECKPOINT_EVERY: u64 = 1_000_000;
+/// How long the loop sleeps when there is nothing to do at all, in microseconds.
+const IDLE: u64 = 60_000_000;
+
+/// A process and what it holds in memory.
+pub(crate) struct Node {
+    pub(crate) lp: Loop<Reply>,
+    pub(crate) journal: Journal,
+    pub(crate) payloads: Payloads,
+    pub(crate) inbox: VecDeque<Input<Reply>>,
+    pub(super) forming: Vec<Appended>,
+    pub(super) since: Option<u64>,
+    pub(super) committing: Option<Batch>,
+    pub(super) turn_at: Option<u64>,
+    pub(super) is_dirty: bool,
+    pub(super) signed_at: u64,
+}
+
+impl World {
+    /// Sends a command to the loop; without a process it is lost.
+    pub(crate) fn send(&mut self, command: Command, cause: u64, reply: Option<Reply>) {
+        self.input(Input::Command { command, cause, reply });
+    }
+
+    pub(crate) fn input(&mut self, input: Input<Reply>) {
+        let Some(node) = &mut self.node else { return };
+        node.inbox.push_back(input);
+        let wait = self.rng.below(30);
+        self.wake_in(wait);
+    }
+
+    /// The loop takes its next turn so many microseconds from now, or earlier.
+    fn wake_in(&mut self, micros: u64) {
+        let at = self.now.saturating_add(micros);
+        let life = self.life;
+        let Some(node) = &mut self.node else { return };
+        if node.turn_at.is_none_or(|turn| turn > at) {
+            node.turn_at = Some(at);
+            self.after(micros, Due::Turn { life });
+        }
+    }
+
+    /// Whether this is the turn that is due, and not one that another has overtaken.
+    pub(super) fn is_turn(&self, life: u32) -> bool {
+        life == self.life && self.node.as_ref().is_some_and(|node| node.turn_at == Some(self.now))
+    }
+
+    pub(super) fn turn(&mut self) -> Check {
+        let Some(node) = &mut self.node else { return Ok(()) };
+        node.turn_at = None;
+        let count = node.inbox.len().min(INPUTS_MAX);
+        let mut inputs: Vec<Input<Reply>> = node.inbox.drain(..count).collect();
+        if inputs.is_empty() {
+            inputs.push(Input::Tick);
+        }
+        self.settle(inputs)?;
+        self.go_on()
+    }
+
+    /// After every turn: the batch may close, and the next turn has its time.
+    fn go_on(&mut self) -> Check {
+        if self.files.is_dead() {
+            return self.die_of_power();
+        }
+        self.close_batch()?;
+        let patience = self.patience();
+        self.wake_in(patience);
+        Ok(())
+    }
+
+    /// The time that the loop is told.
+    fn loop_now(&self) -> Time {
+        let wall = self.wall();
+        let first = self.node.as_ref().and_then(|node| node.lp.state().timers().first());
+        match first {
+            // The planted bug: the clock of the loop stands still just before a retry.
+            Some((due, Timer::Retry(..))) if self.has(Bug::LostRetry) => wall.min(Time(due.0 - 1)),
+            _ => wall,
+        }
+    }
+
+    /// Steps until no internal work is left, then lets out what may go.
+    pub(super) fn settle(&mut self, first: Vec<Input<Reply>>) -> Check {
+        let mut inputs = first;
+        for _ in 0..ROUNDS_MAX {
+            let now = self.loop_now();
+            let mut out = Output::default();
+            let Some(node) = &mut self.node else { return Ok(()) };
+            node.lp.step(now, inputs.drain(..), &mut out);
+            self.keep(&mut out.appended, &mut inputs)?;
+            for (seq, effect) in out.internal {
+                self.begin(seq, effect, &mut inputs)?;
+            }
+            for released in out.released {
+                self.let_out(released, &mut inputs)?;
+            }
+            if inputs.is_empty() || self.files.is_dead() {
+                break;
+            }
+        }
+        let Some(node) = &mut self.node else { return Ok(()) };
+        node.inbox.extend(inputs);
+        self.checker.look(node.lp.state())
+    }
+
+    fn keep(&mut self, appended: &mut Vec<Appended>, inputs: &mut Vec<Input<Reply>>) -> Check {
+        for record in appended.iter_mut() {
+            if self.has(Bug::DoubleJoin) {
+                double_join(record);
+            }
+            self.trace(record.seq ^ record.change.at.0 ^ (record.change.events.len() as u64) << 48);
+            self.note(|| format!("record {} {:?} {:?}", record.seq, record.change.run, record.change.events));
+            self.checker.observe(record)?;
+        }
+        let early: Vec<(u64, Effect)> = match self.bug {
+            Some(Bug::EffectReleasedEarly) => appended.iter().filter_map(external_start).collect(),
+            _ => Vec::new(),
+        };
+        let now = self.now;
+        let Some(node) = &mut self.node else { return Ok(()) };
+        if !appended.is_empty() {
+            node.since.get_or_insert(now);
+            node.forming.append(appended);
+        }
+        for (seq, effect) in early {
+            self.begin(seq, effect, inputs)?;
+        }
+        Ok(())
+    }
+
+    /// Begins an effect, as the real driver does.
+    fn begin(&mut self, seq: u64, effect: Effect, inputs: &mut Vec<Input<Reply>>) -> Check {
+        let Some(node) = &self.node else { return Ok(()) };
+        let state = node.lp.state();
+        let command = match effect {
+            Effect::RunAttempt { pt, agent, skill, class, .. } => {
+                return self.begin_attempt(Begun { pt, agent, skill, class, seq }, inputs);
+            }
+            Effect::StopAttempt { pt } => {
+                self.stop_attempt(pt);
+                return Ok(());
+            }
+            Effect::Prepare { run, node: task, generation } => {
+                let Some(it) = state.run(run) else { return Ok(()) };
+                let result = data::prepare(it, task, &node.payloads);
+                Command::FinishPreparation { run, node: task, generation, result }
+            }
+            Effect::Gather { run, generation } => {
+                let Some(it) = state.run(run) else { return Ok(()) };
+                let result = data::gather(it, &node.payloads);
+                Command::FinishGathering { run, generation, result }
+            }
+            Effect::AnnounceRun { .. } => return Ok(()),
+        };
+        if !(self.has(Bug::LostWakeup) && self.rng.per_mille(200)) {
+            inputs.push(Input::Command { command, cause: seq, reply: None });
+        }
+        Ok(())
+    }
+
+    fn let_out(&mut self, released: Released<Reply>, inputs: &mut Vec<Input<Reply>>) -> Check {
+        match released {
+            Released::Effect(seq, effect) => {
+                self.checker.released(seq, &effect)?;
+                // The planted bug has begun it already.
+                if self.has(Bug::EffectReleasedEarly) { Ok(()) } else { self.begin(seq, effect, inputs) }
+            }
+            Released::Deliver(deliver) => {
+                deliver();
+                self.delivered()
+            }
+            Released::Answer(reply, answer) => {
+                self.note(|| format!("answer to {reply:?}: {answer:?}"));
+                self.answered(reply, answer)
+            }
+        }
+    }
+
+    /// A batch closes when no pure work is in flight, or it has waited long enough, or it is full;
+    /// and only when the one before it is durable.
+    fn close_batch(&mut self) -> Check {
+        let is_busy = self.has_pure_work();
+        let now = self.now;
+        let Some(node) = &mut self.node else { return Ok(()) };
+        let Some(since) = node.since else { return Ok(()) };
+        let is_full = node.forming.len() >= BATCH_RECORDS_MAX;
+        if node.committing.is_some() || !(is_full || !is_busy || now >= since + BATCH_WAIT) {
+            return Ok(());
+        }
+        let rest = node.forming.split_off(node.forming.len().min(BATCH_RECORDS_MAX));
+        let changes = std::mem::replace(&mut node.forming, rest);
+        node.since = (!node.forming.is_empty()).then_some(since);
+        let mut batch = Batch::new(node.journal.next_seq());
+        for change in &changes {
+            if change.encode(&mut batch).is_err() {
+                return self.fail_stop();
+            }
+        }
+        let through = batch.next() - 1;
+        node.committing = Some(batch);
+        // Mostly the device is quick; now and then it thinks for a while.
+        let takes = if self.rng.per_mille(30) { 300_000 } else { 3_000 };
+        let takes = self.rng.range(100, takes);
+        let life = self.life;
+        self.after(takes, Due::Committed { life });
+        if self.has(Bug::AcknowledgedBeforeSync) {
+            self.input(Input::Synced { through });
+        }
+        Ok(())
+    }
+
+    pub(super) fn committed(&mut self) -> Check {
+        let now = self.now;
+        let Some(node) = &mut self.node else { return Ok(()) };
+        let Some(mut batch) = node.committing.take() else { return Ok(()) };
+        let Ok(committed) = node.journal.append(&mut batch) else { return self.journal_failed() };
+        let through = committed.size;
+        let [a, b, c, d, e, f, g, h, ..] = committed.root.0;
+        let is_late = now >= node.signed_at + CHECKPOINT_EVERY;
+        if !std::mem::replace(&mut node.is_dirty, true) && !is_late {
+            let life = self.life;
+            self.after(CHECKPOINT_EVERY, Due::Sign { life });
+        }
+        self.trace(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        self.note(|| format!("synced through {through}"));
+        self.checker.synced(through);
+        self.settle(vec![Input::Synced { through }])?;
+        if self.rng.per_mille(300) {
+            self.input(Input::Viewed { through });
+        }
+        if is_late {
+            self.sign()?;
+        }
+        self.go_on()
+    }
+
+    /// Signs what is appended. While a batch is being written, the committer has no time for it.
+    pub(super) fn sign(&mut self) -> Check {
+        let (now, life) = (self.now, self.life);
+        let Some(node) = &mut self.node else { return Ok(()) };
+        if !node.is_dirty {
+            return Ok(());
+        }
+        node.is_dirty = false;
+        node.signed_at = now;
+        match node.journal.checkpoint() {
+            Ok(checkpoint) => {
+                let size = checkpoint.size();
+                self.trace(size ^ u64::from(life));
+                Ok(())
+            }
+            Err(_) => self.journal_failed(),
+        }
+    }
+
+    /// How long the loop sleeps, in microseconds.
+    fn patience(&self) -> u64 {
+        let Some(node) = &self.node else { return IDLE };
+        if !node.inbox.is_empty() || node.lp.state().interrupted().is_some() {
+            return 1;
+        }
+        let mut patience = IDLE;
+        if let (Some(since), true) = (node.since, node.committing.is_none()) {
+            patience = (since + BATCH_WAIT).saturating_sub(self.now);
+        }
+        let Some(due) = node.lp.next_timer() else { return patience };
+        let now = self.loop_now();
+        match u64::try_from(due.since(now).as_micros()) {
+            _ if self.has(Bug::LostRetry) && now < self.wall() => patience,
+            Ok(left) => patience.min(left.max(1)),
+            Err(_) => patience,
+        }
+    }
+}
+
+/// The external attempt that a record starts, if it starts one.
+fn external_start(record: &Appended) -> Option<(u64, Effect)> {
+    let run = record.change.run?;
+    record.change.events.iter().find_map(|event| {
+        let Event::AttemptStarted(it) = event else { return None };
+        let pt = ark_os_core::ids::PtId { run, task: it.task, fence: it.fence };
+        let skill = ark_os_core::ids::SkillIx(2);
+        (it.class != EffectClass::Pure).then(|| {
+            let (agent, attempt, class) = (it.agent, it.attempt, it.class);
+            (record.seq, Effect::RunAttempt { pt, agent, skill, attempt, class })
+        })
+    })
+}
+
+/// The planted bug: what begins because a need is over begins once more.
+fn double_join(record: &mut Appended) {
+    let events = &mut record.change.events;
+    let after_a_need = events.iter().any(|event| matches!(event, Event::TaskSucceeded(_)));
+    let again = events.iter().find(|event| {
+        matches!(event, Event::TaskPreparing { .. } | Event::AttemptStarted(_))
+    });
+    if let (true, Some(again)) = (after_a_need, again.cloned()) {
+        events.push(again);
+    }
+}
