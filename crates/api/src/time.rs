@@ -18,7 +18,8 @@ impl Stamp {
             return None;
         }
         let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
-        let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
+        let marks =
+            [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
         if marks.iter().any(|(at, mark)| bytes.get(*at) != Some(mark)) {
             return None;
         }

@@ -91,7 +91,8 @@ fn codes_in(text: &str) -> Vec<&str> {
 
 #[test]
 fn codes_are_found_in_a_source() {
-    let source = "Rejected::new(Kind::Conflict, \"run_over\", x); Failure::fatal(\n \"timeout\", y);
+    let source =
+        "Rejected::new(Kind::Conflict, \"run_over\", x); Failure::fatal(\n \"timeout\", y);
         RuntimeError::new(kind, code, z); SkillError::new(Kind::Invalid, \"a.b\"); \"not_one\"";
     assert_eq!(codes_in(source), ["run_over", "timeout"]);
 }

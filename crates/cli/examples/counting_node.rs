@@ -1,5 +1,6 @@
-//! The `ark-os` binary with one more skill, `test.sink`: an external system that writes down every
-//! effect that reaches it. The process tests kill this node and then count what happened.
+//! The `ark-os` binary with two more skills. `test.sink` is an external system that writes down
+//! every effect that reaches it: the process tests kill this node and then count what happened.
+//! `test.gate` fails until somebody makes a file: something to mend and retry.
 //!
 //! The sink is a file with one line an effect, `<key> <line>`, appended and synced before the
 //! effect counts as done. It honours the key of an idempotent effect; any other it takes as often
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let mut components = Components::builtin();
     components.operator = Scopes::parse(OPERATOR_SCOPES).unwrap_or_default();
     components.skills.insert(Arc::new(Sink));
+    components.skills.insert(Arc::new(Gate));
     ark_os::main_with(components)
 }
 
@@ -43,7 +45,8 @@ struct SinkInput {
     label: String,
     /// How many.
     steps: u32,
-    /// `read`, `idempotent` or `effectful`.
+    /// `read`, `idempotent`, `effectful`, or `careless`: the node is told that the sink honours
+    /// keys, and it does not.
     class: String,
 }
 
@@ -60,7 +63,7 @@ impl Skill for Sink {
                 "required":["sink","label","steps","class"],
                 "properties":{"sink":{"type":"string"},"label":{"type":"string"},
                 "steps":{"type":"integer","minimum":0,"maximum":100},
-                "class":{"enum":["read","idempotent","effectful"]}}}"#,
+                "class":{"enum":["read","idempotent","effectful","careless"]}}}"#,
             output_schema: r#"{"type":"object","required":["lines"],
                 "properties":{"lines":{"type":"integer"}}}"#,
         };
@@ -72,7 +75,7 @@ impl Skill for Sink {
             .map_err(|error| SkillError::invalid_input(format!("read the input: {error}")))?;
         let class = match input.class.as_str() {
             "read" => StepClass::Read,
-            "idempotent" => StepClass::Idempotent,
+            "idempotent" | "careless" => StepClass::Idempotent,
             _ => StepClass::Effectful,
         };
         for step in 0..input.steps {
@@ -82,7 +85,7 @@ impl Skill for Sink {
             let line = format!("{}-{step}", input.label);
             let call = StepCall { tool: "test.sink", arguments: line.as_bytes(), class };
             host.step(&call, &mut |key| {
-                append(&input.sink, key, &line, class)
+                append(&input.sink, key, &line, input.class == "idempotent")
                     .map_err(|error| SkillError::io("append to the sink", &error))?;
                 Ok(json!({ "line": line }).to_string().into_bytes())
             })?;
@@ -92,9 +95,9 @@ impl Skill for Sink {
 }
 
 /// The whole line goes in one write: a kill leaves all of it or nothing.
-fn append(path: &Path, key: &str, line: &str, class: StepClass) -> std::io::Result<()> {
+fn append(path: &Path, key: &str, line: &str, honours: bool) -> std::io::Result<()> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-    if class == StepClass::Idempotent && holds(&mut file, key)? {
+    if honours && holds(&mut file, key)? {
         return file.sync_all();
     }
     file.write_all(format!("{key} {line}\n").as_bytes())?;
@@ -106,4 +109,40 @@ fn holds(file: &mut File, key: &str) -> std::io::Result<bool> {
     file.seek(SeekFrom::Start(0))?;
     file.take(SINK_BYTES_MAX).read_to_string(&mut text)?;
     Ok(text.lines().any(|line| line.split(' ').next() == Some(key)))
+}
+
+/// Fails for good until a file is there.
+#[derive(Debug)]
+struct Gate;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GateInput {
+    /// The file.
+    gate: PathBuf,
+}
+
+impl Skill for Gate {
+    fn spec(&self) -> &SkillSpec {
+        static SPEC: SkillSpec = SkillSpec {
+            name: "test.gate",
+            summary: "succeeds once a file is there",
+            class: EffectClass::Read,
+            cost: Cost::Blocking,
+            output_bytes_max: 1024,
+            input_schema: r#"{"type":"object","additionalProperties":false,
+                "required":["gate"],"properties":{"gate":{"type":"string"}}}"#,
+            output_schema: r#"{"const":"open"}"#,
+        };
+        &SPEC
+    }
+
+    fn run(&self, _host: &dyn Host, input: &[u8]) -> Result<Vec<u8>, SkillError> {
+        let input: GateInput = serde_json::from_slice(input)
+            .map_err(|error| SkillError::invalid_input(format!("read the input: {error}")))?;
+        if input.gate.exists() {
+            return Ok(json!("open").to_string().into_bytes());
+        }
+        Err(SkillError::permanent("test.gate_closed", "pass the gate: it is closed"))
+    }
 }

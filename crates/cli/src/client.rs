@@ -60,11 +60,11 @@ impl Client {
 
     /// Reads one thing.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.parse(&self.get_bytes(path)?)
+        self.parse(&self.fetch(path)?)
     }
 
     /// Reads one thing as it is.
-    pub(crate) fn get_bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn fetch(&self, path: &str) -> Result<Vec<u8>, Failure> {
         let request = self.agent.get(self.url(path)).header("authorization", self.bearer());
         let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
         self.read(request.call())

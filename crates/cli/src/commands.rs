@@ -35,9 +35,9 @@ use serde_json::Value;
 use crate::client::{Reach, segment};
 use crate::environment::{Environment, arguments};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, field_text};
 use crate::session::Session;
-use crate::terminal::{Terminal, one_line};
+use crate::terminal::Terminal;
 
 /// What the exit code says; the table of `api` is its source.
 const EXIT_CODES: &str = "\
@@ -148,8 +148,7 @@ fn change(session: &Session, path: &str, body: &impl Serialize) -> Result<Exit, 
     let answer: Json = client.post(path, body, None)?;
     session.output.answer(&answer, |_| {
         let value: Value = serde_json::from_str(answer.get()).unwrap_or_default();
-        let word = |name: &str| one_line(value[name].as_str().unwrap_or_default());
-        vec![format!("{} {}", word("id"), word("state"))]
+        vec![format!("{} {}", field_text(&value, "id"), field_text(&value, "state"))]
     })?;
     Ok(Exit::Done)
 }

@@ -200,6 +200,8 @@ impl Layers {
         for value in values.values {
             self.set(value.key, Origin::File(value.place), &value.text);
         }
+        // So far all of them are of this file: in the order of its lines.
+        self.findings.sort_by_key(|finding| position(finding.place.as_deref()));
         Ok(Some(path))
     }
 
@@ -244,7 +246,8 @@ impl Layers {
         let Config { agents, agents_max, .. } = self.config;
         if agents > agents_max {
             let place = self.origin_of("system.initial_agent_count");
-            let message = format!("{agents} agents are more than `system.max_agents` ({agents_max})");
+            let message =
+                format!("{agents} agents are more than `system.max_agents` ({agents_max})");
             let raise = "ask for fewer, or raise `system.max_agents`";
             self.findings.push(Finding::at(place, message).hint(raise));
         }
@@ -273,6 +276,13 @@ impl Layers {
         let entries = KEYS.iter().zip(self.origins).map(entry).collect();
         Ok(Layered { config: self.config, entries, file })
     }
+}
+
+/// Line and column at the end of a place.
+fn position(place: Option<&str>) -> Option<(usize, usize)> {
+    let (rest, column) = place?.rsplit_once(':')?;
+    let (_, line) = rest.rsplit_once(':')?;
+    Some((line.parse().ok()?, column.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -323,7 +333,8 @@ mod tests {
         let text = "[system]\nmood = 1\nmode = \"idle\"\n[security]\naudit_retention = \"30d\"\n\
                     [performance]\ntask_timeout = 5\n[colour]\nx = 1\n";
         std::fs::write(&path, text).unwrap();
-        let environment = environment(&[("ARK_OS_AGENTCOUNT", "3"), ("ARK_OS_TOKEN_DURATION", "1h")]);
+        let environment =
+            environment(&[("ARK_OS_AGENTCOUNT", "3"), ("ARK_OS_TOKEN_DURATION", "1h")]);
         let failure = load(&environment, Some(&path), &[]).unwrap_err();
         let lines: Vec<String> = failure.lines().into_iter().map(|(_, line)| line).collect();
         let text = lines.join("\n").replace(&path.display().to_string(), "F");

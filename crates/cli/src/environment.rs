@@ -60,7 +60,8 @@ impl Environment {
         environment.state_dir = directory("XDG_STATE_HOME", ".local/state");
         environment.config_dir = directory("XDG_CONFIG_HOME", ".config");
         let is_set = |name: &str| others.get(name).is_some_and(|value| !value.is_empty());
-        environment.no_colour = is_set("NO_COLOR") || others.get("TERM").is_some_and(|it| it == "dumb");
+        environment.no_colour =
+            is_set("NO_COLOR") || others.get("TERM").is_some_and(|it| it == "dumb");
         environment
     }
 

@@ -61,7 +61,8 @@ impl fmt::Display for Finding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     exit: Exit,
-    problem: Problem,
+    /// Boxed, because almost every result carries one.
+    problem: Box<Problem>,
     findings: Vec<Finding>,
     is_closed_output: bool,
 }
@@ -71,7 +72,7 @@ impl Failure {
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
         Failure {
             exit: codes::row(code).exit,
-            problem: Problem::new(code, message),
+            problem: Box::new(Problem::new(code, message)),
             findings: Vec::new(),
             is_closed_output: false,
         }
@@ -84,7 +85,8 @@ impl Failure {
 
     /// What the instance answered.
     pub(crate) fn of_problem(mut problem: Problem) -> Self {
-        let exit = codes::known(&problem.code).map_or(exit_of_status(problem.status), |row| row.exit);
+        let exit =
+            codes::known(&problem.code).map_or(exit_of_status(problem.status), |row| row.exit);
         let findings = std::mem::take(&mut problem.errors).into_iter().map(|error| Finding {
             place: None,
             pointer: Some(error.pointer),
@@ -92,7 +94,7 @@ impl Failure {
             hint: error.hint,
         });
         let findings = findings.collect();
-        Failure { exit, problem, findings, is_closed_output: false }
+        Failure { exit, problem: Box::new(problem), findings, is_closed_output: false }
     }
 
     /// Adds what to do next.
@@ -240,13 +242,9 @@ mod tests {
     #[test]
     fn a_failure_says_what_where_and_what_to_do() {
         let finding = Finding::at("a.toml:3:1", "unknown key `x`").hint("remove it");
-        let failure =
-            Failure::usage("the file is wrong").with_findings(vec![finding]);
+        let failure = Failure::usage("the file is wrong").with_findings(vec![finding]);
         let lines = failure.with_hint("look").lines();
         let text: Vec<_> = lines.iter().map(|(_, line)| line.as_str()).collect();
-        assert_eq!(
-            text,
-            ["the file is wrong", "a.toml:3:1: unknown key `x`", "remove it", "look"]
-        );
+        assert_eq!(text, ["the file is wrong", "a.toml:3:1: unknown key `x`", "remove it", "look"]);
     }
 }

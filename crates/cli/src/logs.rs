@@ -107,8 +107,7 @@ fn open(path: &Path) -> Result<File, Failure> {
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     file.map_err(|error| {
         let message = format!("cannot open the log file `{}`: {error}", path.display());
-        Failure::usage(message)
-            .with_hint("set `monitoring.log_file` to a file that can be written")
+        Failure::usage(message).with_hint("set `monitoring.log_file` to a file that can be written")
     })
 }
 
@@ -188,13 +187,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let metadata = event.metadata();
         let line = match self.human {
             true => human_line(&self.timestamp(), *metadata.level(), fields.0, self.colour),
-            false => json_line(self.timestamp(), metadata, fields.0),
+            false => json_line(&self.timestamp(), metadata, fields.0),
         };
         self.write(line);
     }
 }
 
-fn json_line(timestamp: String, metadata: &tracing::Metadata<'_>, fields: Map<String, Value>) -> String {
+fn json_line(
+    timestamp: &str,
+    metadata: &tracing::Metadata<'_>,
+    fields: Map<String, Value>,
+) -> String {
     let mut line = Map::new();
     for name in ALWAYS {
         line.insert(name.to_owned(), Value::Null);

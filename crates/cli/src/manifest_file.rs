@@ -91,16 +91,20 @@ impl ManifestFile {
                 let place = format!("{name}:{}:{}", fault.line, fault.column);
                 let mut finding = Finding::at(place, fault.message);
                 finding.hint = fault.hint;
-                Err(Failure::usage(format!("cannot read `{name}`"))
-                    .with_findings(vec![finding]))
+                Err(Failure::usage(format!("cannot read `{name}`")).with_findings(vec![finding]))
             }
         }
     }
 
     /// `file:line:column` of the value that a JSON pointer names, or of what is nearest above it.
     pub(crate) fn place(&self, pointer: &str) -> String {
-        let (line, column) = self.places.nearest(pointer);
+        let (line, column) = self.line_column(pointer);
         format!("{}:{line}:{column}", self.name)
+    }
+
+    /// The same as numbers, from 1.
+    pub(crate) fn line_column(&self, pointer: &str) -> (usize, usize) {
+        self.places.nearest(pointer)
     }
 
     /// The name, for messages.
@@ -177,7 +181,7 @@ mod tests {
             ("yaml", "a: !secret x\n", "f:1:4: the tag `!secret` is not supported"),
             ("yaml", "a: .nan\n", "f:1:4: `.nan` is no number that JSON has"),
             ("yaml", "a: &x [*x]\n", "f:1:8: the alias names a value that is not complete"),
-            ("yaml", "a: 1\n---\nb: 2\n", "f:3:1: a second document begins"),
+            ("yaml", "a: 1\n---\nb: 2\n", "f:2:1: a second document begins"),
             ("yaml", "", "f:1:1: the file is empty"),
             ("yaml", "a: &b {x: 1}\nc:\n  <<: *b\n", "f:3:3: merge keys are not supported"),
             ("json", "{\"a\": 1, \"a\": 2}", "f:1:10: the key `a` is there twice"),
@@ -198,9 +202,15 @@ mod tests {
             let aliases = vec![format!("*a{}", i - 1); 10].join(", ");
             bomb.push_str(&format!("a{i}: &a{i} [{aliases}]\n"));
         }
-        assert!(fault("yaml", &bomb).contains("more than 200000 values"), "{}", fault("yaml", &bomb));
+        assert!(
+            fault("yaml", &bomb).contains("more than 200000 values"),
+            "{}",
+            fault("yaml", &bomb)
+        );
         let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
-        assert!(fault("yaml", &deep).contains("nested deeper"), "{}", fault("yaml", &deep));
+        assert!(fault("yaml", &deep).contains("recursion limit"), "{}", fault("yaml", &deep));
+        let flat = format!("{}{}", "[".repeat(150), "]".repeat(150));
+        assert!(fault("yaml", &flat).contains("nested deeper"), "{}", fault("yaml", &flat));
         assert!(fault("json", &deep).contains("recursion limit"), "{}", fault("json", &deep));
         let deep = format!("a = {deep}");
         assert!(fault("toml", &deep).contains("f:1:"), "{}", fault("toml", &deep));
@@ -210,8 +220,23 @@ mod tests {
     fn scalars_mean_what_yaml_1_2_says() {
         let text = "[yes, on, ~, NULL, True, 0x1F, 0o17, 010, +7, -3, 1e3, .5, 1_000, 12:30, !!str 5, '5', 18446744073709551615]";
         let want = json!([
-            "yes", "on", null, null, true, 31, 15, 10, 7, -3, 1000.0, 0.5, "1_000", "12:30", "5",
-            "5", 18_446_744_073_709_551_615_u64
+            "yes",
+            "on",
+            null,
+            null,
+            true,
+            31,
+            15,
+            10,
+            7,
+            -3,
+            1000.0,
+            0.5,
+            "1_000",
+            "12:30",
+            "5",
+            "5",
+            18_446_744_073_709_551_615_u64
         ]);
         assert_eq!(parsed("yaml", text).value, want);
     }

@@ -12,7 +12,7 @@ use ark_os_core::fleet::profile::FleetPlan;
 use ark_os_core::layer::Layer;
 use ark_os_core::manifest::parse_duration_ms;
 use ark_os_runtime::handle::Stopped;
-use ark_os_runtime::{Components, Instance};
+use ark_os_runtime::{Components, Instance, RuntimeError};
 use ark_os_server::{Server, ServerSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -87,7 +87,8 @@ impl Node {
         // Before anything else: a signal that comes now must not end the process halfway.
         let interrupts = Interrupts::listen()?;
         make_private(&config.data_dir)?;
-        let instance = Instance::start(config.settings(), components)?;
+        let instance = Instance::start(config.settings(), components)
+            .map_err(|error| in_words(error, &config.data_dir))?;
         match Node::serve(config, &instance).await {
             Ok((server, address, requests)) => Ok(Node {
                 instance,
@@ -122,10 +123,11 @@ impl Node {
             tracing::warn!(address = %config.listen, "the API can be reached from outside, without encryption");
             settings.hosts.push(config.listen.ip().to_string());
         }
-        let server = Server::bind(instance.handle(), settings, on_shutdown).await.map_err(|error| {
-            Failure::new("instance_unreachable", format!("cannot {error}"))
-                .with_hint("choose another address with --listen; port 0 takes a free one")
-        })?;
+        let server =
+            Server::bind(instance.handle(), settings, on_shutdown).await.map_err(|error| {
+                Failure::new("instance_unreachable", format!("cannot {error}"))
+                    .with_hint("choose another address with --listen; port 0 takes a free one")
+            })?;
         let endpoint = format!("http://{}", server.local_addr());
         let pid = std::process::id();
         let working_dir = std::env::current_dir().ok();
@@ -176,7 +178,7 @@ impl Node {
         self.server.shut_down().await;
         let stopped = self.instance.stop().map_err(Failure::from);
         match stop {
-            Stop::Failed(message) => Err(failed(message)),
+            Stop::Failed(message) => Err(failed(&message)),
             _ => stopped.map(|()| drained),
         }
     }
@@ -193,7 +195,21 @@ impl Node {
     }
 }
 
-fn failed(message: String) -> Failure {
+/// A directory in use is told as such, with who uses it.
+fn in_words(error: RuntimeError, data_dir: &Path) -> Failure {
+    if error.code() != "data_directory_in_use" {
+        return error.into();
+    }
+    let who = match InstanceRecord::load(data_dir) {
+        Some(record) => format!("process {} serves it at {}", record.pid, record.endpoint),
+        None => error.to_string(),
+    };
+    let message = format!("the data directory `{}` is in use: {who}", data_dir.display());
+    Failure::new(error.code(), message)
+        .with_hint("stop that process (`ark-os shutdown`), or use another with --data-dir")
+}
+
+fn failed(message: &str) -> Failure {
     Failure::new("journal_failed", format!("the instance stopped: {message}"))
         .with_hint("mend the disk, then start again; everything that was acknowledged is kept")
 }

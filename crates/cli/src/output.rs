@@ -172,11 +172,16 @@ pub(crate) fn outline(value: &Value, lines_max: usize) -> Vec<String> {
 fn outline_into(value: &Value, depth: usize, lines: &mut Vec<String>) {
     let indent = "  ".repeat(depth);
     let mut put = |name: &str, value: &Value| match value {
+        Value::Object(entries) if name == "-" && entries.values().all(is_scalar) => {
+            let parts =
+                entries.iter().map(|(name, it)| format!("{}: {}", one_line(name), scalar(it)));
+            lines.push(format!("{indent}- {}", parts.collect::<Vec<_>>().join(", ")));
+        }
         Value::Object(entries) if !entries.is_empty() => {
             lines.push(format!("{indent}{name}"));
             outline_into(value, depth + 1, lines);
         }
-        Value::Array(items) if items.iter().any(|it| it.is_object() || it.is_array()) => {
+        Value::Array(items) if !items.iter().all(is_scalar) => {
             lines.push(format!("{indent}{name}"));
             outline_into(value, depth + 1, lines);
         }
@@ -195,11 +200,26 @@ fn outline_into(value: &Value, depth: usize, lines: &mut Vec<String>) {
     }
 }
 
+fn is_scalar(value: &Value) -> bool {
+    !value.is_object() && !value.is_array()
+}
+
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => one_line(text),
         other => other.to_string(),
     }
+}
+
+/// A field of a JSON object; null where there is none.
+pub(crate) fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
+    static NOTHING: Value = Value::Null;
+    value.get(name).unwrap_or(&NOTHING)
+}
+
+/// A text of a JSON object, fit for a terminal; empty where there is none.
+pub(crate) fn field_text(value: &Value, name: &str) -> String {
+    one_line(field(value, name).as_str().unwrap_or_default())
 }
 
 /// A table with aligned columns; the tone of a cell does not count for its width.
@@ -258,10 +278,11 @@ mod tests {
 
     #[test]
     fn an_outline_is_short_and_tells_what_it_left_out() {
-        let value = serde_json::json!({ "a": { "b": 1 }, "l": ["x", "y"], "o": [{ "k": null }] });
-        let want = ["a:", "  b: 1", "l: x, y", "o:", "  -", "    k: null"];
+        let value =
+            serde_json::json!({ "a": { "b": 1 }, "l": ["x", "y"], "o": [{ "k": null, "m": 1 }] });
+        let want = ["a:", "  b: 1", "l: x, y", "o:", "  - k: null, m: 1"];
         assert_eq!(outline(&value, 100), want);
-        assert_eq!(outline(&value, 2), ["a:", "  b: 1", "… 4 more lines; --json shows all"]);
+        assert_eq!(outline(&value, 2), ["a:", "  b: 1", "… 3 more lines; --json shows all"]);
     }
 
     #[test]

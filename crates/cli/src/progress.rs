@@ -11,7 +11,7 @@ use crate::client::{Client, RunEvent, StreamEvent, segment};
 use crate::failure::{Failure, exit_of_run};
 use crate::threads::pause;
 
-pub(crate) use display::{Display, Style};
+pub(crate) use display::{Curtain, Display, Style};
 pub(crate) use tally::{Names, describe};
 
 /// Connections in a row that broke before the run was over.
@@ -23,13 +23,18 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(300);
 ///
 /// # Errors
 /// There is no such run, or the instance cannot be reached any more.
-pub(crate) fn follow(client: &Client, run: &str, display: &mut Display) -> Result<RunView, Failure> {
+pub(crate) fn follow(
+    client: &Client,
+    run: &str,
+    display: &mut Display,
+) -> Result<RunView, Failure> {
     let mut after: Option<String> = None;
     let mut broken = 0;
     loop {
         let seen = after.clone();
         let streamed = follow_stream(client, run, &mut after, display);
-        let view = streamed.and_then(|()| client.get::<RunView>(&format!("/runs/{}", segment(run))));
+        let view =
+            streamed.and_then(|()| client.get::<RunView>(&format!("/runs/{}", segment(run))));
         broken = if after == seen { broken + 1 } else { 1 };
         match view {
             Ok(view) if exit_of_run(&view.state).is_some() => {

@@ -14,7 +14,8 @@ const CAUSES_SHOWN_MAX: usize = 5;
 /// A duration in milliseconds, short.
 pub(crate) fn took(ms: u64) -> String {
     match ms {
-        0..1_000 => format!("{ms}ms"),
+        0 => "under 1ms".to_owned(),
+        1..1_000 => format!("{ms}ms"),
         1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
         _ => format!("{}m{:02}s", ms / 60_000, ms % 60_000 / 1_000),
     }
@@ -74,7 +75,8 @@ fn counts(run: &RunView) -> String {
     ];
     let there = states.iter().filter(|(_, count)| *count > 0);
     let words: Vec<_> = there.map(|(name, count)| format!("{count} {name}")).collect();
-    format!("{} tasks ({})", tasks.total, words.join(", "))
+    let noun = if tasks.total == 1 { "task" } else { "tasks" };
+    format!("{} {noun} ({})", tasks.total, words.join(", "))
 }
 
 fn output(run: &RunView) -> Vec<String> {
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        let texts = [7, 1_250, 61_000].map(took);
-        assert_eq!(texts, ["7ms", "1.2s", "1m01s"]);
+        let texts = [0, 7, 1_250, 61_000].map(took);
+        assert_eq!(texts, ["under 1ms", "7ms", "1.2s", "1m01s"]);
     }
 }

@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::failure::{Failure, Finding};
 use crate::manifest_file::ManifestFile;
+use crate::output::{field, field_text};
 
 /// What to run, and how.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Submission {
     /// Workflow file (YAML, JSON or TOML); `-` reads standard input
-    #[arg(value_name = "FILE", required_unless_present_any = ["task", "attach"])]
+    #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Run a single task that needs this skill, instead of a file
     #[arg(long, value_name = "SKILL", conflicts_with_all = ["file", "workflow"])]
@@ -96,7 +97,10 @@ impl Submission {
                 body.task = Some(TaskSpec { skill: skill.clone(), ..TaskSpec::default() });
                 None
             }
-            (None, None) => return Err(Failure::usage("nothing to run: name a workflow file")),
+            (None, None) => {
+                return Err(Failure::usage("nothing to run")
+                    .with_hint("name a workflow file, or a skill with --task"));
+            }
         };
         let schema = match &source {
             Some(source) => {
@@ -124,11 +128,9 @@ impl Submission {
         {
             return Err(findings_failure(&file, &findings));
         }
-        let names: Vec<String> = file.value["workflows"]
-            .as_array()
-            .map(|list| list.iter().map(|it| it["name"].as_str().unwrap_or_default().to_owned()))
-            .map(Iterator::collect)
-            .unwrap_or_default();
+        let workflows = field(&file.value, "workflows").as_array();
+        let names = workflows.into_iter().flatten().map(|it| field_text(it, "name"));
+        let names: Vec<String> = names.collect();
         let index = match (&self.workflow, names.len()) {
             (Some(name), _) => names.iter().position(|it| it == name),
             (None, 1) => Some(0),
@@ -149,7 +151,8 @@ impl Submission {
 
 impl Source {
     fn workflow(&self) -> &Value {
-        &self.file.value["workflows"][self.index]
+        let workflows = field(&self.file.value, "workflows");
+        workflows.get(self.index).unwrap_or(workflows)
     }
 
     /// The place in the file of what the instance says about the submission's workflow.
@@ -163,9 +166,9 @@ impl Source {
 impl Prepared {
     /// Submits it.
     pub(crate) fn submit(&self, client: &Client) -> Result<RunAccepted, Failure> {
-        client.post("/runs", &self.body, self.key.as_deref()).map_err(|failure| {
-            failure.with_places(|pointer| self.source.as_ref()?.place(pointer))
-        })
+        client
+            .post("/runs", &self.body, self.key.as_deref())
+            .map_err(|failure| failure.with_places(|pointer| self.source.as_ref()?.place(pointer)))
     }
 
     /// The texts of the input that name something here, by a path relative to this directory.
@@ -194,7 +197,9 @@ fn are_only_unknown_skills(findings: &Findings) -> bool {
 }
 
 fn findings_failure(file: &ManifestFile, findings: &Findings) -> Failure {
-    let found = findings.as_slice();
+    // As somebody goes through the file with an editor.
+    let mut found: Vec<_> = findings.as_slice().iter().collect();
+    found.sort_by_key(|finding| file.line_column(&finding.pointer));
     let mut list: Vec<Finding> = found
         .iter()
         .map(|finding| Finding {

@@ -1,8 +1,8 @@
 //! The committer: the one thread that writes. Appends a batch, syncs it, tells the loop, passes the
 //! changes on to the views, and signs a checkpoint every second while there is work.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ark_os_store::{Batch, Journal, StoreError};
@@ -24,6 +24,7 @@ const FOLLOW_QUEUE_MAX: usize = 64;
 pub(crate) struct Committer {
     tx: SyncSender<Order>,
     thread: std::thread::JoinHandle<Result<(), StoreError>>,
+    note: Note,
 }
 
 /// What the loop wants of the committer. If the loop is gone without a word, nothing more is
@@ -34,6 +35,9 @@ enum Order {
     /// Sign everything, and end.
     Close,
 }
+
+/// The newest checkpoint, as a signed note.
+pub(crate) type Note = Arc<Mutex<Option<String>>>;
 
 /// Changes that are durable, for the views.
 pub(crate) type Followed = Vec<Appended>;
@@ -46,6 +50,7 @@ struct Writer {
     to_views: SyncSender<Followed>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    newest_note: Note,
     signed: Instant,
     dirty: bool,
 }
@@ -61,15 +66,34 @@ impl Committer {
         let (to_views, views) = sync_channel(FOLLOW_QUEUE_MAX);
         let signed = clock.instant();
         let batch = Batch::new(journal.next_seq());
-        let mut writer =
-            Writer { journal, work, batch, to_loop, to_views, metrics, clock, signed, dirty: false };
+        let first = journal.last_checkpoint();
+        let first = (first.size() > 0).then(|| first.note().to_owned());
+        let note: Note = Arc::new(Mutex::new(first));
+        let newest_note = note.clone();
+        let mut writer = Writer {
+            journal,
+            work,
+            batch,
+            to_loop,
+            to_views,
+            metrics,
+            clock,
+            newest_note,
+            signed,
+            dirty: false,
+        };
         let thread = spawn("ark-committer", move || {
             if writer.run()? {
                 writer.journal.close()?;
             }
             Ok(())
         })?;
-        Ok((Committer { tx, thread }, views))
+        Ok((Committer { tx, thread, note }, views))
+    }
+
+    /// The newest checkpoint.
+    pub(crate) fn note(&self) -> Note {
+        self.note.clone()
     }
 
     /// Hands a batch over. The caller waits for the last one to be done before it gives another.
@@ -155,15 +179,18 @@ impl Writer {
         self.signed = self.clock.instant();
         if self.dirty {
             self.dirty = false;
-            self.journal.checkpoint().inspect_err(|error| self.fail(error))?;
+            let signed = self.journal.checkpoint().inspect_err(|error| self.fail(error))?;
+            let note = Some(signed.note().to_owned());
+            *self.newest_note.lock().unwrap_or_else(PoisonError::into_inner) = note;
         }
         Ok(())
     }
 
     fn fail(&self, error: &StoreError) {
         let kind = ark_os_core::Kind::Unavailable;
-        let failed = RuntimeError::new(kind, "journal_failed", error.to_string())
-            .with_hint("free space or mend the disk, then start again; nothing acknowledged is lost");
+        let failed = RuntimeError::new(kind, "journal_failed", error.to_string()).with_hint(
+            "free space or mend the disk, then start again; nothing acknowledged is lost",
+        );
         // If the loop is gone, nobody acknowledges anything.
         let _ = self.to_loop.send(Message::Failed(failed));
     }

@@ -86,8 +86,8 @@ impl Driver {
         let mut out = Output::default();
         let mut inputs = Vec::new();
         let mut stopping = false;
-        // A first step without inputs: what a crash interrupted goes back to work.
-        self.settle(vec![Input::Tick], &mut out)?;
+        // No step before the first message, which starts the instance: the timers that were replayed
+        // would count the time it was down against attempts and agents.
         loop {
             self.close_batch()?;
             if stopping && !self.lp.has_unsynced() {
@@ -186,7 +186,7 @@ impl Driver {
             self.lp.step(now, inputs.drain(..), out);
             self.keep(out);
             for (seq, effect) in out.internal.drain(..) {
-                self.attempts.begin(&self.lp, seq, effect, &mut inputs)?;
+                self.attempts.begin(&self.lp, seq, &effect, &mut inputs)?;
             }
             self.let_out(out, &mut inputs)?;
             if inputs.is_empty() || self.batch.changes.len() >= self.records_max() {
@@ -219,7 +219,7 @@ impl Driver {
         let mut touched: Option<Arc<Lines>> = None;
         for released in out.released.drain(..) {
             match released {
-                Released::Effect(seq, effect) => self.attempts.begin(&self.lp, seq, effect, inputs)?,
+                Released::Effect(seq, effect) => self.attempts.begin(&self.lp, seq, &effect, inputs)?,
                 Released::Deliver(deliver) => deliver(),
                 Released::Answer(Reply::One(tx), answer) => {
                     // Nobody waits any more: the answer is in the journal all the same.
@@ -287,6 +287,8 @@ impl Driver {
         self.metrics.runs_live.set(state.live() as u64);
         self.metrics.tasks_ready.set(state.queue().len() as u64);
         self.metrics.tokens_in_use.set(u64::from(state.fleet().in_use()));
+        let capacity: u32 = state.fleet().pools().map(|(capacity, _)| capacity).sum();
+        self.metrics.tokens_capacity.set(u64::from(capacity));
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
     pub(crate) skills: Arc<SkillSet>,
+    pub(crate) note: crate::committer::Note,
     pub(crate) viewed: watch::Receiver<u64>,
     pub(crate) stopped: watch::Receiver<Option<Stopped>>,
 }
@@ -283,6 +284,11 @@ impl Handle {
     /// The newest record that the views show; changes as they follow.
     pub fn viewed(&self) -> watch::Receiver<u64> {
         self.shared.viewed.clone()
+    }
+
+    /// The newest checkpoint as a signed note; none before the first is signed.
+    pub fn checkpoint(&self) -> Option<String> {
+        self.shared.note.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Counters and gauges.

@@ -271,6 +271,9 @@ impl Parts {
         let reader = self.journal.reader();
         let started = instance_started(&self.settings, &self.components);
         let grant = Arc::new(operator_grant(&self.components));
+        let clock = self.components.clock;
+        let (committer, changes) =
+            Committer::start(self.journal, tx.clone(), metrics.clone(), clock)?;
         let shared = Shared {
             tx: tx.clone(),
             waiting: waiting.clone(),
@@ -287,13 +290,11 @@ impl Parts {
             metrics: metrics.clone(),
             settings: self.settings.clone(),
             skills: skills.clone(),
+            note: committer.note(),
             viewed,
             stopped,
         };
         metrics.agents.set(u64::from(self.settings.agents));
-        let clock = self.components.clock;
-        let (committer, changes) =
-            Committer::start(self.journal, tx.clone(), metrics.clone(), clock)?;
         let views = follower::start(self.follower, changes, tx.clone(), viewed_tx, metrics.clone())?;
         let workers = Workers::start(worker_count(&self.settings), shop.clone())?;
         let driver = Driver {

@@ -179,6 +179,8 @@ pub struct Kernel {
     recent: FxHashMap<RunId, Arc<RunSummary>>,
     recent_order: VecDeque<(u64, RunId)>,
     refused: Refused,
+    /// Sequence of the record with which this start of the instance began.
+    started: u64,
 }
 
 /// What was refused since the start, counted.
@@ -224,6 +226,12 @@ impl Kernel {
         self.synced
     }
 
+    /// Sequence of the record with which this start of the instance began; agents named in older
+    /// records were those of another fleet.
+    pub fn started(&self) -> u64 {
+        self.started
+    }
+
     /// What was refused since the start.
     pub fn refused(&self) -> Refused {
         self.refused
@@ -256,6 +264,7 @@ impl<R> Loop<R> {
                 recent: FxHashMap::default(),
                 recent_order: VecDeque::new(),
                 refused: Refused::default(),
+                started: newest + 1,
             },
             held: VecDeque::new(),
             waiting: wait::Waiting::default(),
@@ -298,11 +307,11 @@ impl<R> Loop<R> {
         self.recover(now, out);
         for input in inputs {
             self.take(input, now, out);
-            self.follow_up(Command::Dispatch, now, out);
+            self.follow_up(&Command::Dispatch, now, out);
         }
         if self.next_timer().is_some_and(|due| due <= now) {
-            self.follow_up(Command::FireTimer, now, out);
-            self.follow_up(Command::Dispatch, now, out);
+            self.follow_up(&Command::FireTimer, now, out);
+            self.follow_up(&Command::Dispatch, now, out);
         }
     }
 
@@ -496,7 +505,7 @@ impl<R> Loop<R> {
     }
 
     /// Repeats a follow-up until it changes nothing.
-    fn follow_up(&mut self, command: Command, now: Time, out: &mut Output<R>) {
+    fn follow_up(&mut self, command: &Command, now: Time, out: &mut Output<R>) {
         for _ in 0..FOLLOW_UPS_MAX {
             let state = &self.kernel.state;
             let idle = match command {

@@ -30,4 +30,6 @@ pub use handle::{Handle, Outcome, RecordedEvents, Submitted};
 pub use instance::{Components, Instance};
 pub use reply::Lines;
 pub use settings::Settings;
+/// Queries over the views, for those who may not know the store.
+pub use ark_os_store::views;
 pub use submission::{PlanRequest, RunRequest, TaskRequest};

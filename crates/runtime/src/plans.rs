@@ -81,6 +81,7 @@ impl Plans {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` gives")]
 fn invalid(findings: Findings) -> RuntimeError {
     let more = findings.more();
     let places = findings.as_slice().iter().map(|finding| Place {

@@ -1,8 +1,8 @@
 //! Native attempts: worker threads, waiting attempts, and what an attempt may ask of its host.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::Sender;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use ark_os_core::budget::Amounts;
@@ -153,12 +153,11 @@ pub(crate) fn delay_of(assignment: &Assignment) -> Option<Duration> {
 pub(crate) fn work<R>(shop: &Shop, assignment: &Assignment) -> Input<R> {
     let begun = shop.clock.instant();
     let host = AttemptHost::new(shop, assignment);
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        match assignment.skill.run(&host, &assignment.input) {
+    let result =
+        catch_unwind(AssertUnwindSafe(|| match assignment.skill.run(&host, &assignment.input) {
             Err(error) => AttemptOutcome::Failed(failure_of(&error)),
             Ok(output) => accept(shop, assignment, output, host.saved()),
-        }
-    }));
+        }));
     let took = shop.clock.instant().duration_since(begun);
     shop.metrics.attempt.observe(took);
     let Ok(outcome) = result else {
@@ -192,9 +191,8 @@ fn accept(
     blobs: Vec<Hash>,
 ) -> AttemptOutcome {
     let spec = assignment.skill.spec();
-    let refused = |code: &str, message: String| {
-        AttemptOutcome::Refused(Failure::retryable(code, message))
-    };
+    let refused =
+        |code: &str, message: String| AttemptOutcome::Refused(Failure::retryable(code, message));
     if output.len() > spec.output_bytes_max {
         let message = format!("{} bytes, more than {}", output.len(), spec.output_bytes_max);
         return refused("output_too_large", message);
@@ -203,13 +201,16 @@ fn accept(
     for schema in schemas.into_iter().flatten() {
         if let Err(violations) = shop.schemas.validate(schema, &output) {
             let first = violations.into_iter().next();
-            let message = first.map_or_else(String::new, |it| format!("{}: {}", it.pointer, it.message));
+            let message =
+                first.map_or_else(String::new, |it| format!("{}: {}", it.pointer, it.message));
             return refused("output_invalid", message);
         }
     }
     match shop.payloads.save(output) {
         Ok(output) => AttemptOutcome::Succeeded { output, blobs },
-        Err(error) => AttemptOutcome::Failed(Failure::retryable("blob_not_stored", error.to_string())),
+        Err(error) => {
+            AttemptOutcome::Failed(Failure::retryable("blob_not_stored", error.to_string()))
+        }
     }
 }
 

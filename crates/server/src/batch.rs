@@ -175,10 +175,13 @@ impl Batch {
     fn expire(&mut self) {
         let Some(wait) = self.wait else { return };
         let now = self.clock.instant();
-        self.window.expire(|since| now.saturating_duration_since(since) >= wait, || {
-            Problem::new("wait_exceeded", "the run was not over in time; it goes on")
-                .with_hint("send the line again with the same key, or wait longer")
-        });
+        self.window.expire(
+            |since| now.saturating_duration_since(since) >= wait,
+            || {
+                Problem::new("wait_exceeded", "the run was not over in time; it goes on")
+                    .with_hint("send the line again with the same key, or wait longer")
+            },
+        );
     }
 
     /// Takes whole lines as long as the window has room.
@@ -213,7 +216,12 @@ impl Batch {
                 }
             };
             let is_whole = end.is_some() || self.is_over;
-            taken.take(line, is_whole, &self.context, self.window.next() + taken.slots.len() as u32);
+            taken.take(
+                line,
+                is_whole,
+                &self.context,
+                self.window.next() + taken.slots.len() as u32,
+            );
             taken.bytes += length;
         }
         taken
@@ -223,8 +231,7 @@ impl Batch {
     fn submit(&mut self, taken: Taken) -> bool {
         let Taken { requests, mut slots, bytes, line, skipping, now } = taken;
         let numbers: Vec<u32> = requests.iter().map(|(number, _)| *number).collect();
-        let handed =
-            self.context.handle().submit_lines(requests, &self.lines, self.wait.is_some());
+        let handed = self.context.handle().submit_lines(requests, &self.lines, self.wait.is_some());
         if let Err(error) = handed {
             let since = *self.refused_since.get_or_insert(now);
             let is_patient = now.saturating_duration_since(since) < OVERLOAD_PATIENCE;
@@ -305,7 +312,7 @@ impl Taken {
         number: u32,
         slot: &mut Slot,
     ) -> Result<(), Refusal> {
-        let line: Line<'_> = json::parse(text).map_err(|it| Refusal(Box::new(it)))?;
+        let line: Line<'_> = json::parse(text)?;
         slot.key = line.key.as_ref().map(|key| key.as_ref().into());
         self.requests.push((number, line.request(context.namespace())?));
         Ok(())

@@ -32,6 +32,7 @@ struct Shared {
     stopping: watch::Receiver<bool>,
     on_shutdown: OnShutdown,
     openapi: String,
+    since: u64,
 }
 
 impl Context {
@@ -40,6 +41,7 @@ impl Context {
         settings: ServerSettings,
         stopping: watch::Receiver<bool>,
         on_shutdown: OnShutdown,
+        since: u64,
     ) -> Self {
         let shared = Shared {
             handle,
@@ -49,6 +51,7 @@ impl Context {
             stopping,
             on_shutdown,
             openapi: crate::openapi_json(),
+            since,
         };
         Context { shared: Arc::new(shared) }
     }
@@ -79,6 +82,11 @@ impl Context {
         self.shared.stopping.clone()
     }
 
+    /// A record of the present instance; every later one is too.
+    pub(crate) fn since(&self) -> u64 {
+        self.shared.since
+    }
+
     pub(crate) fn shut_down(&self, how: Shutdown) {
         (self.shared.on_shutdown)(how);
     }
@@ -93,4 +101,10 @@ impl Context {
         let _ = tokio::time::timeout(VIEWS_PATIENCE, shown).await;
         Ok(())
     }
+}
+
+/// Waits until the server is told to stop, or is gone.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // The guard it gives must not be held by whoever waits.
+    let _ = stopping.wait_for(|stop| *stop).await;
 }

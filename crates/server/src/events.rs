@@ -203,7 +203,9 @@ impl Ids<'_> {
                 value("decisions", &admission.decisions),
                 value("rules", admission.rules.to_string()),
             ],
-            Event::AuthorityRevoked { id, reason } => vec![value("id", id), value("reason", reason)],
+            Event::AuthorityRevoked { id, reason } => {
+                vec![value("id", id), value("reason", reason)]
+            }
             _ => Vec::new(),
         }
     }
@@ -215,7 +217,11 @@ impl Ids<'_> {
             | Event::TaskUnparked { task }
             | Event::MapDone { task } => vec![self.task(*task)],
             Event::MapExpanded { task, count, list } => {
-                vec![self.task(*task), value("count", count), value("list", list.hash().to_string())]
+                vec![
+                    self.task(*task),
+                    value("count", count),
+                    value("list", list.hash().to_string()),
+                ]
             }
             Event::AttemptStarted(started) => self.of_started(started),
             Event::LeaseRenewed { task, until } => vec![self.task(*task), moment("until", *until)],
@@ -339,10 +345,8 @@ impl Ids<'_> {
 }
 
 fn of_accepted(accepted: &RunAccepted) -> Fields {
-    let mut fields = vec![
-        value("priority", accepted.priority.as_str()),
-        payload("input", &accepted.input),
-    ];
+    let mut fields =
+        vec![value("priority", accepted.priority.as_str()), payload("input", &accepted.input)];
     fields.extend(accepted.admission.map(|number| value("admission", number)));
     if let Some(pending) = &accepted.pending {
         fields.push(value("workflow", &pending.workflow.name));
@@ -410,11 +414,18 @@ mod tests {
 
     #[test]
     fn outputs_are_passed_on_digit_by_digit() {
-        let text = shown(12, succeeded(Payload::inline(&br#"{"n":1e999,"m":12345678901234567890123}"#[..])));
+        let text = shown(
+            12,
+            succeeded(Payload::inline(&br#"{"n":1e999,"m":12345678901234567890123}"#[..])),
+        );
         assert!(text.starts_with(
             r#"{"id":"12.0","seq":12,"cause":3,"at":"1970-01-01T00:00:00.000Z","run":"run_0000"#
         ));
-        assert!(text.contains(r#""type":"task_succeeded","task":"task_00000000000000000000000001_2.7""#));
+        assert!(
+            text.contains(
+                r#""type":"task_succeeded","task":"task_00000000000000000000000001_2.7""#
+            )
+        );
         assert!(text.contains(r#""output":{"n":1e999,"m":12345678901234567890123},"#));
         assert!(text.contains(r#""spent":{"calls":1}"#));
     }
@@ -423,7 +434,10 @@ mod tests {
     fn what_is_large_or_no_json_still_has_a_form() {
         let blob = Payload::Blob { hash: Hash::ZERO, len: 70_000 };
         assert!(shown(1, succeeded(blob)).contains(r#""bytes":70000"#));
-        assert!(shown(1, succeeded(Payload::inline(&b"not json"[..]))).contains(r#""output":"not json""#));
+        assert!(
+            shown(1, succeeded(Payload::inline(&b"not json"[..])))
+                .contains(r#""output":"not json""#)
+        );
     }
 
     #[test]

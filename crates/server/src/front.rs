@@ -18,8 +18,7 @@ use crate::context::Context;
 use crate::problems::{Refusal, panicked, wrong_method};
 
 /// Routes that tell nothing that needs a token.
-const OPEN: [&str; 3] =
-    ["/api/v1/health/live", "/api/v1/health/ready", "/api/v1/openapi.json"];
+const OPEN: [&str; 3] = ["/api/v1/health/live", "/api/v1/health/ready", "/api/v1/openapi.json"];
 /// Names of the machine itself.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -93,7 +92,9 @@ fn check_token(token: &str, headers: &HeaderMap) -> Result<(), Refusal> {
         Some(_) => Err(Refusal::new("unauthenticated", "the token is not this instance's")),
         None => Err(Refusal::new("unauthenticated", "a token is needed")),
     }
-    .map_err(|refusal| refusal.hint("send `Authorization: Bearer` with the token of the token file"))
+    .map_err(|refusal| {
+        refusal.hint("send `Authorization: Bearer` with the token of the token file")
+    })
 }
 
 /// Takes the same time wherever the two differ.

@@ -48,8 +48,8 @@ pub(crate) async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, Ref
 ///
 /// # Errors
 /// A problem that says where it is wrong.
-pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(text).map_err(|error| explain::<T>(text, &error))
+pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(text).map_err(|error| Refusal(Box::new(explain::<T>(text, &error))))
 }
 
 /// As `parse`, where an empty body is that of `{}`.
@@ -59,7 +59,7 @@ pub(crate) fn parse_or_default<'a, T: Deserialize<'a> + Default>(
     if text.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
-    parse(text).map_err(|problem| Refusal(Box::new(problem)))
+    parse(text)
 }
 
 #[cold]
@@ -155,7 +155,7 @@ mod tests {
     use ark_os_api::{RunSubmission, TaskSubmission};
 
     fn places<'a, T: Deserialize<'a> + std::fmt::Debug>(text: &'a str) -> (String, Vec<String>) {
-        let problem = parse::<T>(text.as_bytes()).unwrap_err();
+        let Refusal(problem) = parse::<T>(text.as_bytes()).unwrap_err();
         (problem.code, problem.errors.into_iter().map(|place| place.pointer).collect())
     }
 
@@ -181,17 +181,24 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_told_with_its_place() {
-        let problem = parse::<TaskSubmission>(b"{\n \"skill\": }").unwrap_err();
+        let Refusal(problem) = parse::<TaskSubmission>(b"{\n \"skill\": }").unwrap_err();
         assert_eq!(problem.code, "json_invalid");
         assert!(problem.detail.unwrap().contains("line 2, column 11"));
-        assert_eq!(parse::<TaskSubmission>(b"{\"skill\":\"\xff\"}").unwrap_err().code, "json_invalid");
+        assert_eq!(
+            parse::<TaskSubmission>(b"{\"skill\":\"\xff\"}").unwrap_err().0.code,
+            "json_invalid"
+        );
     }
 
     #[test]
     fn depth_counts_brackets_outside_texts() {
         assert!(is_shallow(&format!("\"{}\"", "[".repeat(1_000))));
         assert!(is_shallow(&format!("{}1{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX))));
-        assert!(!is_shallow(&format!("{}1{}", "[".repeat(DEPTH_MAX + 1), "]".repeat(DEPTH_MAX + 1))));
+        assert!(!is_shallow(&format!(
+            "{}1{}",
+            "[".repeat(DEPTH_MAX + 1),
+            "]".repeat(DEPTH_MAX + 1)
+        )));
         assert!(is_shallow(&format!("[{}\"\\\"[\"]", "[],".repeat(1_000))));
     }
 }

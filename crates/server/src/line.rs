@@ -125,7 +125,7 @@ mod tests {
     use crate::json::parse;
 
     fn request(text: &str) -> Result<RunRequest, Refusal> {
-        let line: Line<'_> = parse(text.as_bytes()).map_err(|it| Refusal(Box::new(it)))?;
+        let line: Line<'_> = parse(text.as_bytes())?;
         line.request(&Text::from("default"))
     }
 

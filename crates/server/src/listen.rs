@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::context::{Context, OnShutdown};
+use crate::context::{Context, OnShutdown, stopped};
 use crate::settings::ServerSettings;
 use crate::{front, routes, tasks};
 
@@ -70,7 +70,9 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (grace, connections_max) = (settings.grace, settings.max_connections.max(1));
         let connections = Arc::new(Semaphore::new(connections_max));
-        let context = Context::new(handle, settings, stopping, on_shutdown);
+        // The instance's first record is its start. One that is gone has nothing to show anyway.
+        let since = handle.read(|kernel| kernel.newest()).await.unwrap_or(u64::MAX);
+        let context = Context::new(handle, settings, stopping, on_shutdown, since);
         let accepting = Accepting {
             listener,
             router: routes::router().0.with_state(context.clone()),
@@ -116,7 +118,7 @@ impl Accepting {
             };
             let accepted = tokio::select! {
                 accepted = next => accepted,
-                _ = stopping.wait_for(|stop| *stop) => return,
+                () = stopped(&mut stopping) => return,
             };
             match accepted {
                 Some((Ok((stream, _)), permit)) => {
@@ -134,20 +136,14 @@ impl Accepting {
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    router: Router,
-    context: Context,
-    permit: OwnedSemaphorePermit,
-) {
+async fn serve(stream: TcpStream, router: Router, context: Context, permit: OwnedSemaphorePermit) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection has Nagle's delay");
     }
     let (counted, mut stopping) = (context.clone(), context.stopping());
     counted.counters().opened();
-    let service = service_fn(move |request| {
-        front::answer(context.clone(), router.clone(), request)
-    });
+    let service =
+        service_fn(move |request| front::answer(context.clone(), router.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
@@ -156,7 +152,7 @@ async fn serve(
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stopping.wait_for(|stop| *stop) => {
+        () = stopped(&mut stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

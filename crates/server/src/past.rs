@@ -227,10 +227,7 @@ mod tests {
                 Event::TaskReady { task: TaskRef::node(0) },
                 Event::MapExpanded { task: TaskRef::node(1), count: 2, list: Payload::null() },
                 Event::TaskReady { task: TaskRef::child(1, 1) },
-                Event::TasksSkipped {
-                    tasks: vec![TaskRef::node(0)],
-                    cause: SkipCause::Failed(1),
-                },
+                Event::TasksSkipped { tasks: vec![TaskRef::node(0)], cause: SkipCause::Failed(1) },
                 Event::RunRetried { task: TaskRef::node(1), nodes: vec![1] },
             ],
         };

@@ -80,11 +80,15 @@ pub(crate) fn problem(error: &RuntimeError) -> Problem {
     if matches!(problem.status, 429 | 503) {
         problem.retry_after = Some(RETRY_AFTER_SECONDS);
     }
-    problem.errors = error.places().iter().map(|place| ErrorPlace {
-        pointer: place.pointer.clone(),
-        message: place.message.clone(),
-        hint: place.hint.clone(),
-    }).collect();
+    problem.errors = error
+        .places()
+        .iter()
+        .map(|place| ErrorPlace {
+            pointer: place.pointer.clone(),
+            message: place.message.clone(),
+            hint: place.hint.clone(),
+        })
+        .collect();
     problem
 }
 

@@ -16,39 +16,36 @@ type Number = (&'static str, &'static str, u64);
 
 fn counters(context: &Context) -> Vec<Number> {
     let it = context.handle().metrics();
-    let mut all = vec![
+    vec![
         ("agent_requests", "Attempts started", it.attempts.value()),
         ("agent_errors", "Attempts that ended without success", it.attempts_failed.value()),
         ("ark_os_attempts_lost", "Attempts lost to an agent's death", it.attempts_lost.value()),
         ("ark_os_results_refused", "Results refused", it.refused.value()),
         ("ark_os_agent_restarts", "Agents restarted or replaced", it.agent_restarts.value()),
-        ("ark_os_threads_abandoned", "Threads given up because their attempt hung", it.threads_abandoned.value()),
+        (
+            "ark_os_threads_abandoned",
+            "Threads given up because their attempt hung",
+            it.threads_abandoned.value(),
+        ),
         ("ark_os_runs_accepted", "Runs accepted", it.runs_accepted.value()),
         ("ark_os_runs_succeeded", "Runs that succeeded", it.runs_succeeded.value()),
         ("ark_os_runs_failed", "Runs that failed", it.runs_failed.value()),
         ("ark_os_runs_cancelled", "Runs that were cancelled", it.runs_cancelled.value()),
-        ("ark_os_overloaded", "Requests turned away because too many waited", it.overloaded.value()),
+        (
+            "ark_os_overloaded",
+            "Requests turned away because too many waited",
+            it.overloaded.value(),
+        ),
         ("ark_os_journal_records", "Records appended", it.journal_records.value()),
         ("ark_os_journal_bytes", "Bytes appended", it.journal_bytes.value()),
         ("ark_os_journal_batches", "Batches synced", it.journal_batches.value()),
         ("ark_os_journal_checkpoints", "Checkpoints signed", it.journal_checkpoints.value()),
         ("ark_os_batch_lines", "Lines of batches answered", context.counters().line_count()),
-    ];
-    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(HTTP_CLASSES);
-    all.extend(classes.zip(context.counters().by_class()).map(|((class, name), (_, count))| {
-        let _ = class;
-        (name, "HTTP requests by class of their answer", count)
-    }));
-    all
+    ]
 }
 
-const HTTP_CLASSES: [&str; 5] = [
-    "ark_os_http_1xx",
-    "ark_os_http_2xx",
-    "ark_os_http_3xx",
-    "ark_os_http_4xx",
-    "ark_os_http_5xx",
-];
+/// Answers by class, such as `2xx`.
+const HTTP_REQUESTS: &str = "ark_os_http_requests";
 
 fn gauges(context: &Context) -> Vec<Number> {
     let it = context.handle().metrics();
@@ -61,7 +58,11 @@ fn gauges(context: &Context) -> Vec<Number> {
         ("ark_os_tokens_capacity", "Progress tokens in all", it.tokens_capacity.value()),
         ("ark_os_journal_synced", "Newest durable record", synced),
         ("ark_os_views_position", "Newest record that the views show", shown),
-        ("ark_os_views_lag", "Durable records that the views do not show yet", synced.saturating_sub(shown)),
+        (
+            "ark_os_views_lag",
+            "Durable records that the views do not show yet",
+            synced.saturating_sub(shown),
+        ),
         ("ark_os_http_connections", "Connections open", context.counters().connection_count()),
     ]
 }
@@ -77,8 +78,11 @@ fn histograms(metrics: &Metrics) -> [(&'static str, &'static str, &Latency); 2] 
 pub(crate) fn view(context: &Context) -> MetricsView {
     let total = |(name, _, value): Number| (format!("{name}_total"), value);
     let plain = |(name, _, value): Number| (name.to_owned(), value);
+    let by_class = context.counters().by_class();
+    let by_class = by_class
+        .map(|(class, count)| (format!("{HTTP_REQUESTS}_total{{class=\"{class}xx\"}}"), count));
     MetricsView {
-        counters: counters(context).into_iter().map(total).collect(),
+        counters: counters(context).into_iter().map(total).chain(by_class).collect(),
         gauges: gauges(context).into_iter().map(plain).collect(),
         histograms: histograms(context.handle().metrics())
             .into_iter()
@@ -136,6 +140,13 @@ impl Collector for Numbers {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
+        let help = "HTTP requests by class of their answer";
+        let mut family =
+            encoder.encode_descriptor(HTTP_REQUESTS, help, None, MetricType::Counter)?;
+        for (class, count) in self.0.counters().by_class() {
+            let labels = [("class", format!("{class}xx"))];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
         for (name, help, value) in gauges(&self.0) {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
@@ -157,7 +168,6 @@ impl Collector for Numbers {
     }
 }
 
-/// The last bucket's bound is the encoder's "infinity".
 fn seconds(us: u64) -> f64 {
-    if us == u64::MAX { f64::MAX } else { us as f64 / 1e6 }
+    if us == u64::MAX { f64::INFINITY } else { us as f64 / 1e6 }
 }

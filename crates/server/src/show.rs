@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use ark_os_api::{AccountView, BlobView, Counts, FailureView, Json, ParkedView, RunView, StepView, TaskView};
+use ark_os_api::{
+    AccountView, BlobView, Counts, FailureView, Json, ParkedView, RunView, StepView, TaskView,
+};
 use ark_os_core::fleet::Fleet;
 use ark_os_core::ids::{PtId, TaskId, TaskRef};
 use ark_os_core::payload::Payload;
@@ -44,7 +46,8 @@ impl Output {
         }
     }
 
-    fn inline(payload: Option<&Payload>) -> Output {
+    /// As `load`, without reading blobs.
+    pub(crate) fn inline(payload: Option<&Payload>) -> Output {
         match payload {
             None => Output::default(),
             Some(Payload::Inline(bytes)) => Output { text: json_text(&bytes.0), blob: None },
@@ -154,11 +157,11 @@ pub(crate) fn task_of(run: &Run, fleet: &Fleet, task: TaskRef) -> Option<TaskVie
         None => whole(run, fleet, task, node),
         Some(child) => match node.fan.as_ref()?.children.get(child as usize)? {
             Child::Live(it) => whole(run, fleet, task, it),
-            Child::Fresh => state_only(run, task, if node.state.is_over() {
-                TaskState::Skipped
-            } else {
-                TaskState::Pending
-            }),
+            Child::Fresh => state_only(
+                run,
+                task,
+                if node.state.is_over() { TaskState::Skipped } else { TaskState::Pending },
+            ),
             Child::Done(output) => {
                 let output = Output::inline(Some(output));
                 TaskView {

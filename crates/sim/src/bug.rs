@@ -36,11 +36,14 @@ pub enum Bug {
     SyncLies,
     /// Syncs of directories report success and do nothing.
     DirSyncLies,
+    /// Replayed timers fire before the instance starts, so that a time out of service counts
+    /// against attempts and agents.
+    TimersBeforeStart,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 14] = [
+    pub const ALL: [Bug; 15] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -55,6 +58,7 @@ impl Bug {
         Bug::KeyForgotten,
         Bug::SyncLies,
         Bug::DirSyncLies,
+        Bug::TimersBeforeStart,
     ];
 
     /// Its name on the command line.
@@ -74,6 +78,7 @@ impl Bug {
             Bug::KeyForgotten => "key-forgotten",
             Bug::SyncLies => "sync-lies",
             Bug::DirSyncLies => "dir-sync-lies",
+            Bug::TimersBeforeStart => "timers-before-start",
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Checker {
     log: Vec<Appended>,
     /// Records that a good sync covers.
     durable: u64,
+    /// Whether the instance has started since the journal was read.
+    is_started: bool,
     /// Runs changed since the state was last looked at.
     touched: BTreeSet<RunId>,
 }
@@ -56,6 +58,12 @@ impl Checker {
     pub(crate) fn observe(&mut self, appended: &Appended) -> Check {
         let next = self.log.len() as u64 + 1;
         ensure(appended.seq == next, "I8", || format!("record {} follows {next}", appended.seq))?;
+        let first = appended.change.events.first();
+        self.is_started |= matches!(first, Some(Event::InstanceStarted(_)));
+        // Runs that the start before this one did not come to may be recovered first.
+        ensure(self.is_started || first == Some(&Event::RunRecovered), "I5", || {
+            format!("{:?} happened before the instance started", appended.change.events)
+        })?;
         self.log.push(appended.clone());
         self.touched.extend(appended.change.run);
         self.model.observe(appended)?;
@@ -85,11 +93,6 @@ impl Checker {
     /// A batch is on the platter.
     pub(crate) fn synced(&mut self, through: u64) {
         self.durable = self.durable.max(through);
-    }
-
-    /// Records that a good sync covers.
-    pub(crate) fn durable(&self) -> u64 {
-        self.durable
     }
 
     /// Records seen in all, those lost in crashes not counted.
@@ -152,10 +155,11 @@ impl Checker {
     /// A cancellation is acknowledged.
     pub(crate) fn cancelled(&mut self, id: RunId) -> Check {
         let Some(run) = self.model.run(id) else { return Ok(()) };
-        let seq = run.ends.last().map(|(_, seq)| *seq);
+        let cancelled = run.ends.iter().find(|(end, _)| *end == RunEnd::Cancelled);
+        let seq = cancelled.map(|(_, seq)| *seq);
         self.is_durable(seq, || format!("cancellation of `{id}`"))?;
         // Otherwise a retry came between its record and its acknowledgement.
-        if run.ended {
+        if run.ended && run.ends.last().is_some_and(|(_, seq)| *seq <= self.durable) {
             self.told.cancelled.insert(id);
         }
         Ok(())
@@ -225,6 +229,7 @@ impl Checker {
                 format!("record {seq} was {was:?} and is {change:?}")
             })?;
         }
+        self.is_started = false;
         self.log.truncate(changes.len());
         self.durable = found;
         self.model = Model::default();

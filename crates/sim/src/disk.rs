@@ -264,7 +264,9 @@ impl Files for SimFiles {
         disk.check_parent(to)?;
         let inode = disk.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         disk.names.insert(to.to_owned(), inode);
-        // Making the new name durable takes the old one away: a rename is never half done.
+        // The new name takes the place of the old one, durable or not: a rename is never half done.
+        disk.pending
+            .retain(|it| !matches!(it, NameChange::Set { inode: other, .. } if *other == inode));
         disk.pending.push(NameChange::Set { path: to.to_owned(), inode });
         Ok(())
     }

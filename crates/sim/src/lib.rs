@@ -28,8 +28,8 @@ use world::World;
 pub struct Options {
     /// A bug to plant.
     pub bug: Option<Bug>,
-    /// Whether to keep notes of the last events.
-    pub notes: bool,
+    /// How many notes of the last events to keep.
+    pub notes: usize,
 }
 
 /// What became of a seed.

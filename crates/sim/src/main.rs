@@ -20,6 +20,9 @@ struct Flags {
     /// Replay one seed and print its last events.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
+    /// How many of the last steps of a replayed seed to print.
+    #[arg(long, default_value_t = 80)]
+    steps: usize,
     /// Plant a bug, to see that it is found; `list` names them.
     #[arg(long)]
     bug: Option<String>,
@@ -56,12 +59,12 @@ fn run(flags: &Flags) -> std::io::Result<ExitCode> {
     };
     let is_whole = match flags.seed {
         Some(seed) => {
-            let outcome = run_seed(seed, &Options { bug, notes: true });
+            let outcome = run_seed(seed, &Options { bug, notes: flags.steps });
             show_seed(&mut out, &outcome, flags)?;
             outcome.violation.is_none()
         }
         None => {
-            let found = sweep(flags.from, flags.seeds, &Options { bug, notes: false }, false);
+            let found = sweep(flags.from, flags.seeds, &Options { bug, notes: 0 }, false);
             show_sweep(&mut out, &found, flags)?;
             found.broken.is_empty()
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ark_os_core::event::InstanceStarted;
 use ark_os_core::fleet::SkillInfo;
 use ark_os_core::manifest::{SkillCatalogue, SkillShape, parse};
 use ark_os_core::plan::{EffectClass, Workflow};
@@ -44,12 +43,6 @@ pub(crate) fn catalogue() -> Catalogue {
         catalogue.insert(name, shape);
     }
     catalogue
-}
-
-/// The effect class of a skill, by its name.
-pub(crate) fn class_of(started: &InstanceStarted, skill: &str) -> EffectClass {
-    let info = started.skills.iter().find(|info| &*info.name == skill);
-    info.map_or(EffectClass::Effectful, |info| info.class)
 }
 
 /// A workflow; the findings if the generator makes one that is not valid, which is a fault of it.
@@ -116,7 +109,8 @@ fn limits(rng: &mut Rng, task: &mut Map<String, Value>) {
         task.insert("on_failure".into(), "continue".into());
     }
     if rng.per_mille(500) {
-        let retry = json!({ "attempts": rng.range(1, 6), "backoff": format!("{}ms", rng.below(2_000)) });
+        let retry =
+            json!({ "attempts": rng.range(1, 6), "backoff": format!("{}ms", rng.below(2_000)) });
         task.insert("retry".into(), retry);
     }
     if rng.per_mille(150) {

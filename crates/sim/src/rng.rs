@@ -20,11 +20,11 @@ impl Rng {
 
     /// A stream of its own, so that what one part of the world draws does not shift the others.
     pub fn fork(&mut self) -> Rng {
-        Rng::new(self.next())
+        Rng::new(self.draw())
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let [a, b, c, d] = self.0;
         let drawn = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let (c, d) = (c ^ a, d ^ b);
@@ -35,7 +35,7 @@ impl Rng {
     /// A number below `bound`; zero if there is none.
     pub fn below(&mut self, bound: u64) -> u64 {
         // The bias of the remainder is of no interest here.
-        self.next().checked_rem(bound).unwrap_or(0)
+        self.draw().checked_rem(bound).unwrap_or(0)
     }
 
     /// A number from `low` to `high`, both included.
@@ -72,12 +72,12 @@ mod tests {
 
     #[test]
     fn a_seed_determines_its_stream() {
-        let draw = |seed| -> Vec<u64> {
+        let stream = |seed| -> Vec<u64> {
             let mut rng = Rng::new(seed);
-            (0..8).map(|_| rng.next()).collect()
+            (0..8).map(|_| rng.draw()).collect()
         };
-        assert_eq!(draw(7), draw(7));
-        assert_ne!(draw(7), draw(8));
+        assert_eq!(stream(7), stream(7));
+        assert_ne!(stream(7), stream(8));
     }
 
     #[test]

@@ -33,8 +33,6 @@ use node::Node;
 
 /// The wall clock at the beginning.
 const EPOCH_MS: i64 = 1_700_000_000_000;
-/// Notes kept for the end of a run that broke a promise.
-const NOTES_MAX: usize = 80;
 /// Events of one seed; more mean that something spins without getting anywhere.
 const EVENTS_MAX: u64 = 400_000;
 /// Events in a row at one moment; more mean the same.
@@ -78,6 +76,8 @@ pub(crate) struct Profile {
     pub(crate) segment_bytes: u64,
     /// Attempts of a thousand that do not go as they should.
     pub(crate) bad_agents: u64,
+    /// Whether there are tasks that kill every agent that tries them.
+    pub(crate) has_poison: bool,
     /// Milliseconds between faults, about.
     pub(crate) fault_ms: u64,
     /// Milliseconds between acts of clients, about.
@@ -85,17 +85,23 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
+    /// The size of the fleet; a restart may change it.
+    pub(crate) fn draw_agents(rng: &mut Rng) -> u32 {
+        *rng.pick(&[1, 6, 10, 25, 40]).unwrap_or(&10)
+    }
+
     fn draw(rng: &mut Rng) -> Profile {
         let limited = Amounts { calls: rng.range(20, 400), ..Amounts::UNLIMITED };
         let modes = [Mode::Autonomous, Mode::Supervised];
         Profile {
-            agents: *rng.pick(&[1, 6, 10, 25, 40]).unwrap_or(&10),
+            agents: Profile::draw_agents(rng),
             concurrency: rng.range(2, 4) as u32,
             concurrent_tasks_max: rng.range(4, 60) as u32,
             mode: *rng.pick(&modes).unwrap_or(&Mode::Supervised),
             namespace_budget: if rng.per_mille(100) { limited } else { Amounts::UNLIMITED },
             segment_bytes: *rng.pick(&[16 << 10, 64 << 10, 256 << 10]).unwrap_or(&(64 << 10)),
             bad_agents: *rng.pick(&[0, 100, 300, 600]).unwrap_or(&100),
+            has_poison: rng.per_mille(200),
             fault_ms: *rng.pick(&[800, 2_500, 6_000, 40_000]).unwrap_or(&2_500),
             act_ms: *rng.pick(&[150, 500, 1_500]).unwrap_or(&500),
         }
@@ -149,7 +155,8 @@ pub(crate) struct World {
     pub(crate) is_calm: bool,
     pub(crate) counts: Counts,
     trace: u64,
-    notes: Option<VecDeque<String>>,
+    notes: VecDeque<String>,
+    notes_max: usize,
 }
 
 impl World {
@@ -181,7 +188,8 @@ impl World {
             is_calm: false,
             counts: Counts::default(),
             trace: seed,
-            notes: options.notes.then(VecDeque::new),
+            notes: VecDeque::new(),
+            notes_max: options.notes,
         })
     }
 
@@ -213,8 +221,15 @@ impl World {
             Due::Committed { life } if life == self.life => self.committed(),
             Due::Sign { life } if life == self.life => self.sign(),
             Due::Agent { life, pt, step } if life == self.life => self.move_agent(pt, step),
-            Due::Turn { .. } | Due::Committed { .. } | Due::Sign { .. } | Due::Agent { .. } => Ok(()),
-            Due::Ghost(command) | Due::Late(command) => {
+            Due::Turn { .. } | Due::Committed { .. } | Due::Sign { .. } | Due::Agent { .. } => {
+                Ok(())
+            }
+            Due::Ghost(command) => {
+                let command = self.forge(*command);
+                self.send(command, 0, None);
+                Ok(())
+            }
+            Due::Late(command) => {
                 self.send(*command, 0, None);
                 Ok(())
             }
@@ -255,16 +270,18 @@ impl World {
 
     /// Remembers what happens, if somebody wants to read it.
     pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
-        let now = self.now;
-        let Some(notes) = &mut self.notes else { return };
-        if notes.len() >= NOTES_MAX {
-            notes.pop_front();
+        if self.notes_max == 0 {
+            return;
         }
-        notes.push_back(format!("{:>12.3} ms  {}", now as f64 / 1_000.0, text()));
+        if self.notes.len() >= self.notes_max {
+            self.notes.pop_front();
+        }
+        let note = format!("{:>12.3} ms  {}", self.now as f64 / 1_000.0, text());
+        self.notes.push_back(note);
     }
 
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
-        self.notes.take().map(Vec::from).unwrap_or_default()
+        std::mem::take(&mut self.notes).into()
     }
 
     /// Whether a planted bug is on.

@@ -135,13 +135,15 @@ impl LedgerKey {
     }
 }
 
-/// The one place of this crate that takes random bytes.
+/// The one place of this crate that takes random bytes: the kernel's, which are there at once, while
+/// the library's own generator spends tens of milliseconds on gathering its first.
 fn random_seed() -> Result<[u8; SEED_BYTES], StoreError> {
     let mut seed = [0; SEED_BYTES];
-    aws_lc_rs::rand::fill(&mut seed).map_err(|_| {
-        StoreError::new(ErrorKind::Unavailable, "get random bytes for the ledger key")
-    })?;
-    Ok(seed)
+    match rustix::rand::getrandom(&mut seed[..], rustix::rand::GetRandomFlags::empty()) {
+        Ok(SEED_BYTES) => Ok(seed),
+        Ok(_) => Err(StoreError::new(ErrorKind::Unavailable, "get random bytes for the ledger key")),
+        Err(error) => Err(StoreError::io("get random bytes for the ledger key", error.into())),
+    }
 }
 
 /// The key that verifies checkpoints. Its text form is the verifier key of C2SP signed-note:

@@ -45,7 +45,11 @@ fn system(place: &Place, args: &[String]) -> Result<Value, Failed> {
     build.args(["build", "--release", "--package", "ark-os", "--bin", "ark-os"]);
     shell::run(build)?;
     let mut bench = shell::command(place.release_binary("ark-os"), &place.root);
-    bench.arg("bench").args(args).arg("--json");
+    bench.args(["bench", "--directory", "target", "--json"]);
+    if args.is_empty() {
+        bench.args(["--kind", "suite"]);
+    }
+    bench.args(args);
     read("ark-os bench", &shell::output(bench)?)
 }
 

@@ -26,8 +26,9 @@ pub(super) struct Connection {
 
 impl Target {
     pub(super) async fn connect(&self) -> Result<Connection, BenchError> {
-        let stream =
-            TcpStream::connect(&self.address).await.map_err(BenchError::io("connect to the node"))?;
+        let stream = TcpStream::connect(&self.address)
+            .await
+            .map_err(BenchError::io("connect to the node"))?;
         stream.set_nodelay(true).map_err(BenchError::io("set up the connection"))?;
         let head = format!(
             "host: {}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n",
@@ -56,8 +57,11 @@ impl Connection {
         body: &[u8],
     ) -> Result<(u16, Vec<u8>), BenchError> {
         self.request.clear();
-        let head =
-            format!("{method} {path} HTTP/1.1\r\n{}content-length: {}\r\n\r\n", self.head, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\n{}content-length: {}\r\n\r\n",
+            self.head,
+            body.len()
+        );
         self.request.extend_from_slice(head.as_bytes());
         self.request.extend_from_slice(body);
         self.stream.write_all(&self.request).await.map_err(BenchError::io("send a request"))?;
@@ -193,11 +197,8 @@ impl Lines {
                 _ => {}
             }
             let expected = SUCCEEDED.get(self.matched);
-            self.matched = if expected == Some(byte) {
-                self.matched + 1
-            } else {
-                usize::from(*byte == b'"')
-            };
+            self.matched =
+                if expected == Some(byte) { self.matched + 1 } else { usize::from(*byte == b'"') };
             if self.matched == SUCCEEDED.len() {
                 self.succeeded += 1;
                 self.matched = 0;

@@ -41,8 +41,7 @@ pub(super) async fn batch(target: &Target, time: Duration) -> Result<Value, Benc
             while now().duration_since(begun) < time {
                 let answered = connection.batch(BATCH_PATH, &lines).await?;
                 if answered.succeeded != LINES as u64 {
-                    let message =
-                        format!("{} of {LINES} lines succeeded", answered.succeeded);
+                    let message = format!("{} of {LINES} lines succeeded", answered.succeeded);
                     return Err(BenchError::new(message));
                 }
                 done += answered.succeeded;

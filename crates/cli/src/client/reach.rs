@@ -107,7 +107,8 @@ impl Reach {
         let record = InstanceRecord::load(&data_dir);
         let named = self.named_endpoint(environment).map(|it| endpoint_of(&it)).transpose()?;
         let Some(endpoint) = named.or_else(|| record.as_ref().map(|it| it.endpoint.clone())) else {
-            let message = format!("no instance runs on the data directory `{}`", data_dir.display());
+            let message =
+                format!("no instance runs on the data directory `{}`", data_dir.display());
             return Err(Failure::new("instance_unreachable", message).with_hint(
                 "start one with `ark-os start`, or name one with --endpoint or --data-dir",
             ));
@@ -134,7 +135,6 @@ impl Reach {
 }
 
 fn endpoint_of(text: &str) -> Result<String, Failure> {
-    let text = text.trim_end_matches('/');
     let address = match text.split_once("://") {
         None => text,
         Some(("http", address)) => address,
@@ -143,6 +143,7 @@ fn endpoint_of(text: &str) -> Result<String, Failure> {
             return Err(Failure::usage(message).with_hint("write it like `http://127.0.0.1:7341`"));
         }
     };
+    let address = address.strip_suffix('/').unwrap_or(address);
     if address.is_empty() || address.contains(['/', '?', '#', '@', ' ']) {
         return Err(Failure::usage(format!("`{text}` is no endpoint"))
             .with_hint("write it like `http://127.0.0.1:7341`"));

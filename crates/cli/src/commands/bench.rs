@@ -42,7 +42,7 @@ impl Bench {
         };
         let report = bench::run(&settings)
             .map_err(|error| Failure::new("bench_failed", error.to_string()))?;
-        session.output.answer(&report, |report| vec![format!("{report:#}")])?;
+        session.output.answer(&report, |_| vec![format!("{report:#}")])?;
         Ok(Exit::Done)
     }
 }

@@ -47,7 +47,7 @@ impl Get {
             if kind != Kind::Run {
                 return Err(Failure::usage("only a run has an output of its own"));
             }
-            let bytes = client.get_bytes(&format!("/runs/{}/output", segment(id)))?;
+            let bytes = client.fetch(&format!("/runs/{}/output", segment(id)))?;
             session.output.bytes(&bytes)?;
             return Ok(Exit::Done);
         }
@@ -95,7 +95,7 @@ fn run(session: &Session, client: &Client, id: &str) -> Result<Exit, Failure> {
 }
 
 fn whole(session: &Session, client: &Client, path: &str) -> Result<Exit, Failure> {
-    let bytes = client.get_bytes(path)?;
+    let bytes = client.fetch(path)?;
     let text = String::from_utf8_lossy(&bytes);
     print(session, &text)
 }
@@ -119,8 +119,11 @@ fn workflow(session: &Session, client: &Client, name: &str) -> Result<Exit, Fail
         }
     }
     if found.is_empty() {
-        return Err(Failure::new("store_not_found", format!("no workflow `{name}` was let in yet"))
-            .with_hint("`ark-os list workflows` shows what there is"));
+        return Err(Failure::new(
+            "store_not_found",
+            format!("no workflow `{name}` was let in yet"),
+        )
+        .with_hint("`ark-os list workflows` shows what there is"));
     }
     print(session, &Value::Array(found).to_string())
 }

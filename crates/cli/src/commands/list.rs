@@ -27,6 +27,9 @@ enum What {
         /// Only those in this state
         #[arg(long)]
         state: Option<String>,
+        /// Only those of this workflow
+        #[arg(long, value_name = "NAME")]
+        workflow: Option<String>,
         #[command(flatten)]
         part: Part,
     },
@@ -34,17 +37,11 @@ enum What {
     Tasks {
         /// The run
         run: String,
-        /// Only those in this state
-        #[arg(long)]
-        state: Option<String>,
         #[command(flatten)]
         part: Part,
     },
     /// Agents of the fleet
     Agents {
-        /// Only those of this layer
-        #[arg(long)]
-        layer: Option<String>,
         #[command(flatten)]
         part: Part,
     },
@@ -71,30 +68,30 @@ impl List {
         let client = session.client()?;
         let list = Listing { session, client: &client };
         match self.what {
-            What::Runs { state, part } => {
-                let query = part.query("state", state.as_deref());
+            What::Runs { state, workflow, part } => {
+                let query = part.query(&[("state", state), ("workflow", workflow)]);
                 list.print(&format!("/runs{query}"), &RUNS, run_row)
             }
-            What::Tasks { run, state, part } => {
-                let query = part.query("state", state.as_deref());
-                list.print(&format!("/runs/{}/tasks{query}", segment(&run)), &TASKS, task_row)
+            What::Tasks { run, part } => {
+                let path = format!("/runs/{}/tasks{}", segment(&run), part.query(&[]));
+                list.print(&path, &TASKS, task_row)
             }
-            What::Agents { layer, part } => {
-                let query = part.query("layer", layer.as_deref());
-                list.print(&format!("/agents{query}"), &AGENTS, agent_row)
+            What::Agents { part } => {
+                list.print(&format!("/agents{}", part.query(&[])), &AGENTS, agent_row)
             }
             What::Workflows { part } => {
-                let query = part.query("", None);
-                list.print(&format!("/workflows{query}"), &WORKFLOWS, workflow_row)
+                list.print(&format!("/workflows{}", part.query(&[])), &WORKFLOWS, workflow_row)
             }
         }
     }
 }
 
 impl Part {
-    fn query(&self, name: &str, filter: Option<&str>) -> String {
+    fn query(&self, filters: &[(&str, Option<String>)]) -> String {
         let mut query = Vec::new();
-        query.extend(filter.map(|value| format!("{name}={}", segment(value))));
+        for (name, value) in filters {
+            query.extend(value.as_deref().map(|value| format!("{name}={}", segment(value))));
+        }
         query.extend(self.limit.map(|limit| format!("limit={limit}")));
         query.extend(self.cursor.as_deref().map(|cursor| format!("cursor={}", segment(cursor))));
         if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) }
@@ -132,7 +129,7 @@ const TASKS: [&str; 6] = ["task", "name", "state", "skill", "attempt", "agent"];
 const AGENTS: [&str; 6] = ["agent", "layer", "standing", "busy", "supervisor", "restarts"];
 const WORKFLOWS: [&str; 5] = ["admission", "name", "version", "tasks", "hash"];
 
-fn plain(text: impl ToString) -> (Tone, String) {
+fn plain(text: impl std::fmt::Display) -> (Tone, String) {
     (Tone::Plain, text.to_string())
 }
 

@@ -10,6 +10,9 @@ use crate::progress::{Names, describe};
 use crate::session::Session;
 use crate::terminal::Tone;
 
+/// Events asked for at a time; as many as the instance gives.
+const PAGE: u32 = 500;
+
 /// Show the events of a run
 ///
 /// With --json every event is a line of its own, with all its fields. Those that only renew leases
@@ -47,8 +50,8 @@ impl Logs {
         let run = segment(&self.run);
         let mut after = self.after.clone();
         loop {
-            let query = after.as_deref().map(|it| format!("?after={}", segment(it)));
-            let path = format!("/runs/{run}/events{}", query.unwrap_or_default());
+            let cursor = after.as_deref().map(|it| format!("&after={}", segment(it)));
+            let path = format!("/runs/{run}/events?limit={PAGE}{}", cursor.unwrap_or_default());
             let page: Listed = client.get(&path)?;
             for item in &page.items {
                 let text = item.get().to_owned();

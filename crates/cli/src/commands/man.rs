@@ -42,7 +42,7 @@ fn page(name: &str, command: &clap::Command) -> Result<Vec<u8>, Failure> {
 fn write(dir: &Path, name: &str, command: &clap::Command) -> Result<(), Failure> {
     let path = dir.join(format!("{name}.1"));
     let text = page(name, command)?;
-    std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, text)).map_err(|error| {
-        Failure::usage(format!("cannot write `{}`: {error}", path.display()))
-    })
+    std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::write(&path, text))
+        .map_err(|error| Failure::usage(format!("cannot write `{}`: {error}", path.display())))
 }

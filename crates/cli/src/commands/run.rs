@@ -11,8 +11,8 @@ use crate::client::{Client, InstanceRecord, segment};
 use crate::config::{Config, Given, Origin, load};
 use crate::failure::{Failure, exit_of_run};
 use crate::logs;
-use crate::node::{Node, absolute, fleet_summary, interrupted};
-use crate::progress::{Display, Names, Style, follow};
+use crate::node::{Node, Stop, absolute, fleet_summary, interrupted};
+use crate::progress::{Curtain, Display, Names, Style, follow};
 use crate::session::Session;
 use crate::show;
 use crate::submission::{Prepared, Submission};
@@ -165,12 +165,13 @@ fn attached(session: &Session, client: &Client, target: &Target) -> Result<Exit,
     }
     let run = begin(session, client, target)?;
     tokio_tasks::run(async {
-        let following = following(session, client, &run)?;
+        let (following, curtain) = following(session, client, &run)?;
         tokio::select! {
             view = following => finished(session, &view.map_err(|_| lost())??),
             detached = interrupted() => {
                 detached?;
-                session.output.note(&format!("\ndetached; `ark-os run --attach {run}` follows it again"));
+                curtain.fall();
+                session.output.note(&format!("detached; `ark-os run --attach {run}` follows it again"));
                 Ok(Exit::Waiting)
             }
         }
@@ -186,27 +187,32 @@ fn embedded(session: &Session, config: &Config, target: &Target) -> Result<Exit,
         let ended = followed(session, config, &mut node, &client, target).await;
         match ended {
             Ok(Ended::Over(view)) => {
-                node.stop(crate::node::Stop::Drain(config.drain_timeout)).await?;
+                node.stop(Stop::Drain(config.drain_timeout)).await?;
                 finished(session, &view)
             }
             Ok(Ended::Stopped(run, stop)) => {
-                session.output.note("\ndetaching: what runs comes to its end; Ctrl-C again stops at once");
+                session
+                    .output
+                    .note("detaching: what runs comes to its end; Ctrl-C again stops at once");
                 node.stop(stop).await?;
-                session.output.note(&format!("the run goes on with `ark-os run --attach {run}`"));
+                session.output.note(&format!("`ark-os run --attach {run}` follows it again"));
                 Ok(Exit::Waiting)
             }
             Err(failure) => {
                 // The first failure is the one to tell.
-                let _ = node.stop(crate::node::Stop::Now).await;
+                let _ = node.stop(Stop::Now).await;
                 Err(failure)
             }
         }
     })
 }
 
+/// How a run that is followed ends.
+type Following = oneshot::Receiver<Result<RunView, Failure>>;
+
 enum Ended {
     Over(Box<RunView>),
-    Stopped(String, crate::node::Stop),
+    Stopped(String, Stop),
 }
 
 async fn followed(
@@ -219,10 +225,13 @@ async fn followed(
     // The client blocks this thread; the server has threads of its own.
     let run = begin(session, client, target)?;
     session.output.note(&fleet_summary(config.agents));
-    let following = following(session, client, &run)?;
+    let (following, curtain) = following(session, client, &run)?;
     tokio::select! {
         view = following => Ok(Ended::Over(Box::new(view.map_err(|_| lost())??))),
-        stop = node.asked_to_stop() => Ok(Ended::Stopped(run, stop)),
+        stop = node.asked_to_stop() => {
+            curtain.fall();
+            Ok(Ended::Stopped(run, stop))
+        }
     }
 }
 
@@ -244,17 +253,18 @@ fn following(
     session: &Session,
     client: &Client,
     run: &str,
-) -> Result<oneshot::Receiver<Result<RunView, Failure>>, Failure> {
+) -> Result<(Following, Curtain), Failure> {
     let view: RunView = client.get(&format!("/runs/{}", segment(run)))?;
     let (tx, rx) = oneshot::channel();
     let (client, run, output) = (client.clone(), run.to_owned(), session.output);
+    let names = Names::new(client.clone());
+    let mut display = Display::new(output, Style::of(&output), names, view.tasks.total);
+    let curtain = display.curtain();
     spawn("ark-follow", move || {
-        let names = Names::new(client.clone());
-        let mut display = Display::new(output, Style::of(&output), names, view.tasks.total);
         // Who asked may have gone on without us.
         let _ = tx.send(follow(&client, &run, &mut display));
     })?;
-    Ok(rx)
+    Ok((rx, curtain))
 }
 
 fn lost() -> Failure {

@@ -41,9 +41,10 @@ impl Shutdown {
         };
         let client = session.client()?;
         let request = Request { drain_timeout: self.drain_timeout, now: self.now };
-        let answer: ShuttingDown = client.post("/shutdown", &request, None)?;
+        let answer: ShuttingDown = client.post("/admin/shutdown", &request, None)?;
         if !is_gone(&client, client.address(), drain + STOP_TIME) {
-            let message = format!("the instance at {} has not ended yet", client.address().endpoint);
+            let message =
+                format!("the instance at {} has not ended yet", client.address().endpoint);
             return Err(Failure::new("wait_exceeded", message)
                 .with_hint("`ark-os shutdown --now` does not wait for what runs"));
         }
@@ -54,9 +55,8 @@ impl Shutdown {
 
 /// Waits until the instance is gone: its process where we know it, else its listener.
 fn is_gone(client: &Client, address: &Address, patience: Duration) -> bool {
-    let process = address.pid.and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
-    let is_there = || match process {
-        Some(pid) => rustix::process::test_kill_process(pid).is_ok(),
+    let is_there = || match address.pid {
+        Some(pid) => is_process(pid),
         None => client.is_alive(),
     };
     let looks = patience.as_millis() / LOOK.as_millis();
@@ -67,4 +67,12 @@ fn is_gone(client: &Client, address: &Address, patience: Duration) -> bool {
         pause(LOOK);
     }
     false
+}
+
+/// Whether a process runs. One that has ended and was not asked for by its parent yet does not.
+fn is_process(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The name, in parentheses, may hold anything; the state is what follows it.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
 }

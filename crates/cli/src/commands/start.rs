@@ -69,7 +69,9 @@ impl Start {
             })?;
             let stop = node.asked_to_stop().await;
             let drained = node.stop(stop).await?;
-            let how = if drained { "stopped; everything came to its end" } else {
+            let how = if drained {
+                "stopped; everything came to its end"
+            } else {
                 "stopped; what ran goes on at the next start"
             };
             session.output.note(how);

@@ -68,7 +68,9 @@ fn rebuild(session: &Session) -> Result<Exit, Failure> {
     follow(&mut follower, &batch)?;
     follower.close()?;
     let document = json!({ "data_dir": data_dir, "records": records });
-    session.output.answer(&document, |_| vec![format!("the views are rebuilt from {records} records")])?;
+    session
+        .output
+        .answer(&document, |_| vec![format!("the views are rebuilt from {records} records")])?;
     Ok(Exit::Done)
 }
 

@@ -127,7 +127,9 @@ pub(super) const KEYS: &[Key] = &[
             config.log_file = (!text.is_empty()).then(|| PathBuf::from(text));
             Ok(())
         },
-        show: |config| config.log_file.as_ref().map(|it| it.display().to_string()).unwrap_or_default(),
+        show: |config| {
+            config.log_file.as_ref().map(|it| it.display().to_string()).unwrap_or_default()
+        },
     },
     Key {
         name: "performance.max_concurrent_tasks",

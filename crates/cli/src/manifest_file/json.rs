@@ -14,7 +14,8 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
         let message = message.split(" at line ").next().unwrap_or(&message);
         Fault::new(error.line().max(1), error.column().max(1), message)
     })?;
-    let mut locating = Locating { rest: text.chars().peekable(), line: 1, column: 1, places: Places::default() };
+    let mut locating =
+        Locating { rest: text.chars().peekable(), line: 1, column: 1, places: Places::default() };
     locating.walk()?;
     Ok(Parsed { value, places: locating.places })
 }

@@ -50,8 +50,12 @@ fn make(path: &Path) -> std::io::Result<String> {
     let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     // In one piece: a start that is killed here must not leave half a token.
     let unfinished = path.with_extension("tmp");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&unfinished)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(PRIVATE)
+        .open(&unfinished)?;
     file.set_permissions(std::fs::Permissions::from_mode(PRIVATE))?;
     writeln!(file, "{token}")?;
     file.sync_all()?;

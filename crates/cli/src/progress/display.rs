@@ -53,6 +53,11 @@ impl Display {
         Display { output, style, names, tally, bar, failures: 0 }
     }
 
+    /// What takes the bar away from another thread, so that something else can be said.
+    pub(crate) fn curtain(&self) -> Curtain {
+        Curtain(self.bar.clone())
+    }
+
     /// Shows an event.
     pub(super) fn event(&mut self, event: &RunEvent) -> Result<(), Failure> {
         self.tally.count(event);
@@ -98,7 +103,17 @@ impl Display {
 
     /// Takes the bar away.
     pub(super) fn finish(&self) {
-        if let Some(bar) = &self.bar {
+        self.curtain().fall();
+    }
+}
+
+/// Takes a bar away.
+pub(crate) struct Curtain(Option<ProgressBar>);
+
+impl Curtain {
+    /// Nothing is drawn any more.
+    pub(crate) fn fall(&self) {
+        if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
     }

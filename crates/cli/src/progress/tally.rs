@@ -6,6 +6,7 @@ use ark_os_api::TaskView;
 use serde_json::Value;
 
 use crate::client::{Client, RunEvent, segment};
+use crate::output::{field, field_text};
 use crate::terminal::one_line;
 
 /// Names of the tasks of one run, asked for once each.
@@ -78,11 +79,10 @@ impl Tally {
 /// An event in words, without its time; none: not worth a line on its own.
 pub(crate) fn describe(event: &RunEvent, names: &mut Names) -> Option<String> {
     let fields = event.fields();
-    let text = |name: &str| one_line(fields[name].as_str().unwrap_or_default());
+    let text = |name: &str| field_text(&fields, name);
     let failure = || {
-        let failure = &fields["failure"];
-        let part = |name: &str| one_line(failure[name].as_str().unwrap_or_default());
-        format!("{}: {}", part("code"), part("message"))
+        let failure = field(&fields, "failure");
+        format!("{}: {}", field_text(failure, "code"), field_text(failure, "message"))
     };
     let task = event.task.as_deref().map(|task| names.name(task)).unwrap_or_default();
     Some(match event.kind.as_str() {
@@ -93,13 +93,16 @@ pub(crate) fn describe(event: &RunEvent, names: &mut Names) -> Option<String> {
         "run_paused" => format!("paused: {}", text("reason")),
         "run_resumed" => "resumed".to_owned(),
         "run_parked" => "parked: somebody has to act".to_owned(),
-        "run_ended" if fields["failure"].is_object() => format!("{}: {}", text("end"), failure()),
+        "run_ended" if field(&fields, "failure").is_object() => {
+            format!("{}: {}", text("end"), failure())
+        }
         "run_ended" => text("end"),
         "run_retried" => format!("goes on from {task}"),
         "map_expanded" => format!("{task}: {} tasks", event.count),
-        "attempt_started" => format!("{task} started by {}", agent(&fields["agent"])),
+        "attempt_started" => format!("{task} started by {}", agent(field(&fields, "agent"))),
         "attempt_ended" => {
-            let again = if fields["retry_at"].is_null() { "" } else { "; will be tried again" };
+            let again =
+                if field(&fields, "retry_at").is_null() { "" } else { "; will be tried again" };
             format!("{task} attempt {}: {}{again}", text("end"), failure())
         }
         "task_succeeded" => format!("{task} succeeded"),

@@ -12,7 +12,7 @@ use crate::ids::{AgentIx, RunId};
 use crate::layer::Layer;
 use crate::limits::{KEY_KEPT_MS, RUNS_ENDED_KEPT_MAX, WORKFLOWS_MAX};
 use crate::queue::ReadyQueue;
-use crate::run::{Counts, Phase, Run, RunSummary, Task, TaskState};
+use crate::run::{Counts, Phase, Run, RunState, RunSummary, Task, TaskState};
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
 
@@ -94,8 +94,10 @@ impl State {
         };
         scope.apply(event);
         let waits = run.waits_for.is_some() && !run.is_over();
-        let summary = (run.is_over() && !was_over || matches!(event, Event::RunParked))
-            .then(|| run.summary());
+        // A paused run that parks is told of when it is resumed: until then it stands as paused.
+        let stops = matches!(event, Event::RunParked | Event::RunResumed)
+            && run.state() == RunState::Parked;
+        let summary = (run.is_over() && !was_over || stops).then(|| run.summary());
         self.keep_books(id, event, was_over, waits);
         let Some(summary) = summary else { return };
         if summary.ended.is_some() && !was_over {
@@ -123,7 +125,7 @@ impl State {
 
     /// A run that succeeded leaves the state; others stay a while for `retry`.
     fn retire(&mut self, id: RunId, summary: &RunSummary) {
-        if summary.state == crate::run::RunState::Succeeded {
+        if summary.state == RunState::Succeeded {
             return self.forget(id);
         }
         self.ended.push_back(id);

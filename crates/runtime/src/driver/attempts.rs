@@ -82,11 +82,11 @@ impl Attempts {
         &mut self,
         lp: &Loop<Reply>,
         seq: u64,
-        effect: Effect,
+        effect: &Effect,
         inputs: &mut Vec<Input<Reply>>,
     ) -> Result<(), RuntimeError> {
         let state = lp.state();
-        match effect {
+        match *effect {
             Effect::RunAttempt { pt, agent, skill, attempt, .. } => {
                 self.attempt(state, Begun { pt, agent, skill, attempt, seq }, inputs);
             }
@@ -126,9 +126,9 @@ impl Attempts {
             return Ok(None);
         }
         let skill = state.fleet().skill_info(begun.skill);
-        let skill = skill.and_then(|info| self.skills.find(&info.name)).ok_or_else(|| {
-            Failure::fatal("unknown_skill", "the skill is not on offer any more")
-        })?;
+        let skill = skill
+            .and_then(|info| self.skills.find(&info.name))
+            .ok_or_else(|| Failure::fatal("unknown_skill", "the skill is not on offer any more"))?;
         let input = data::input_of(run, pt.task, &self.shop.payloads)?;
         let spec = run.spec(pt.task.node);
         let items = match spec.map(|spec| &spec.shape) {
@@ -298,6 +298,7 @@ impl Attempts {
 }
 
 /// An attempt that the core has started.
+#[derive(Clone, Copy)]
 struct Begun {
     pt: PtId,
     agent: AgentIx,

@@ -6,13 +6,13 @@ use std::sync::PoisonError;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
+use ark_os_core::Command;
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::IntendStep;
 use ark_os_core::error::Failure;
 use ark_os_core::hash::Hash;
 use ark_os_core::step::{StepKey, StepOutcome};
 use ark_os_core::text::Text;
-use ark_os_core::Command;
 
 use super::{Assignment, Shop};
 use crate::handle::Message;
@@ -126,9 +126,12 @@ impl Host for AttemptHost<'_> {
     }
 
     fn save(&self, bytes: &[u8]) -> Result<String, SkillError> {
-        let hash = self.shop.payloads.blobs().save(bytes).map_err(|error| {
-            SkillError::retryable("blob_not_stored", error.to_string())
-        })?;
+        let hash = self
+            .shop
+            .payloads
+            .blobs()
+            .save(bytes)
+            .map_err(|error| SkillError::retryable("blob_not_stored", error.to_string()))?;
         self.saved.lock().unwrap_or_else(PoisonError::into_inner).push(hash);
         Ok(format!("{BLOB_TAG}{hash}"))
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ark_os_core::budget::Amounts;
 use ark_os_core::command::{AttemptOutcome, FinishAttempt, IntendStep};
 use ark_os_core::event::Standing;
 use ark_os_core::hash::Hash;
@@ -13,7 +14,6 @@ use ark_os_core::plan::EffectClass;
 use ark_os_core::run::RunState;
 use ark_os_core::time::Time;
 use ark_os_core::{Command, Event};
-use ark_os_core::budget::Amounts;
 use ark_os_runtime::skills::SkillError;
 use ark_os_runtime::{PlanRequest, RecordedEvents, RunRequest, TaskRequest};
 use serde_json::json;
@@ -36,9 +36,15 @@ fn at_first(
     bad: impl Fn() -> Result<Vec<u8>, SkillError> + Send + Sync + 'static,
 ) -> Scripted {
     let attempts = AtomicU32::new(0);
-    skill(move |_, _| {
-        if attempts.fetch_add(1, Ordering::Relaxed) < times { bad() } else { Ok(b"{}".to_vec()) }
-    })
+    skill(
+        move |_, _| {
+            if attempts.fetch_add(1, Ordering::Relaxed) < times {
+                bad()
+            } else {
+                Ok(b"{}".to_vec())
+            }
+        },
+    )
 }
 
 fn standings(history: &[RecordedEvents]) -> Vec<(Standing, Time, Option<Time>)> {
@@ -46,9 +52,7 @@ fn standings(history: &[RecordedEvents]) -> Vec<(Standing, Time, Option<Time>)> 
     changes
         .flat_map(|change| {
             change.events.iter().filter_map(|event| match event {
-                Event::AgentChanged { standing, until, .. } => {
-                    Some((*standing, change.at, *until))
-                }
+                Event::AgentChanged { standing, until, .. } => Some((*standing, change.at, *until)),
                 _ => None,
             })
         })

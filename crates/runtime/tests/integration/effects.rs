@@ -216,8 +216,7 @@ async fn an_effect_is_not_begun_for_an_attempt_that_was_cancelled() {
     let world = World::new([skill(move |host, _| {
         at_work.ring();
         held.pass();
-        let call =
-            StepCall { tool: "sink.put", arguments: b"{}", class: EffectClass::Idempotent };
+        let call = StepCall { tool: "sink.put", arguments: b"{}", class: EffectClass::Idempotent };
         let answer = host.step(&call, &mut |key| {
             taken.take(key);
             Ok(b"{}".to_vec())

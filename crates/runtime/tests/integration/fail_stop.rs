@@ -120,6 +120,6 @@ async fn an_instance_does_not_start_on_a_disk_that_is_full() {
     let files = FaultyFiles::new();
     let world = world(&files);
     files.set(Fault::Full);
-    let error = Instance::start(world.settings.clone(), world.components.clone()).unwrap_err();
-    assert_eq!(error.kind(), ark_os_core::Kind::Unavailable, "{error:?}");
+    let error = Instance::start(world.settings.clone(), world.components).unwrap_err();
+    assert_eq!(error.code(), "store_full", "{error:?}");
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ark_os_core::Command;
 use ark_os_core::run::RunState;
-use ark_os_runtime::{Handle, Instance, RunRequest};
 use ark_os_runtime::skills::SkillError;
+use ark_os_runtime::{Handle, Instance, RunRequest};
 
 use crate::world::{
     Gate, SHORT_LEASE, World, bell, heard, history, over, pass, request, run, skill, until, workers,
@@ -148,7 +148,10 @@ async fn a_dropped_instance_writes_nothing_more_and_the_next_one_goes_on() {
     heard(&mut works).await;
     drop(instance);
     assert_eq!(old.submit(request()).await.unwrap_err().code(), "instance_stopped");
-    assert_eq!(old.wait(submitted.run, Duration::ZERO).await.unwrap_err().code(), "instance_stopped");
+    assert_eq!(
+        old.wait(submitted.run, Duration::ZERO).await.unwrap_err().code(),
+        "instance_stopped"
+    );
 
     // The lock is free although a thread of the old instance is still at work.
     let instance: Instance = world.start();

@@ -1,10 +1,10 @@
 //! `/agents`: the fleet.
 
 use ark_os_api::{AgentView, Page, Problem, Reason, Resources};
+use ark_os_core::Command;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::fleet::profile::{self, parse_agent_name};
 use ark_os_core::ids::AgentIx;
-use ark_os_core::Command;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use super::runs::{find, not_found, row_of, run_id};
 use super::{json, with_type};
 use crate::context::Context;
+use crate::context::stopped;
 use crate::events::{AgentNames, EventJson};
 use crate::problems::{Answered, Refusal};
 use crate::query::{EventsQuery, read};
@@ -113,11 +114,8 @@ pub(super) async fn list_run_events(
 
 /// Agents are named only in records that the present instance has written.
 async fn names(context: &Context) -> Result<AgentNames, RuntimeError> {
-    let seen = context.handle().read(|kernel| {
-        (*kernel.state().fleet().plan(), kernel.started())
-    });
-    let (plan, since): (FleetPlan, u64) = seen.await?;
-    Ok(AgentNames { plan, since })
+    let plan: FleetPlan = context.handle().read(|kernel| *kernel.state().fleet().plan()).await?;
+    Ok(AgentNames { plan, since: context.since() })
 }
 
 async fn page(
@@ -129,8 +127,7 @@ async fn page(
 ) -> Answered {
     let handle = context.handle().clone();
     // One more than asked for tells whether there are more.
-    let records =
-        tasks::blocking(move || handle.history(run, position.after(), limit + 2)).await?;
+    let records = tasks::blocking(move || handle.history(run, position.after(), limit + 2)).await?;
     let mut items: Vec<EventJson<'_>> =
         events(&records, run, position, names).take(limit + 1).collect();
     let more = items.len() > limit;
@@ -162,8 +159,7 @@ fn events<'a>(
 
 fn stream(context: Context, run: RunId, position: Position, names: AgentNames) -> Response {
     let (viewed, stopping) = (context.handle().viewed(), context.stopping());
-    let following =
-        Following { context, run, position, names, viewed, stopping, is_over: false };
+    let following = Following { context, run, position, names, viewed, stopping, is_over: false };
     let body = unfold(following, |mut following| async move {
         let text = following.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), following))
@@ -189,7 +185,7 @@ impl Following {
     /// the client comes back with the id of its last event and is told then.
     async fn next(&mut self) -> Option<Vec<u8>> {
         loop {
-            if self.is_over || *self.stopping.borrow() {
+            if self.is_over || self.is_stopping() {
                 return None;
             }
             // Marked before looking, so that what comes meanwhile wakes us.
@@ -213,12 +209,16 @@ impl Following {
                     Ok(Err(_)) => return None,
                     Ok(Ok(())) => {}
                 },
-                _ = self.stopping.wait_for(|stop| *stop) => return None,
+                () = stopped(&mut self.stopping) => return None,
             }
             let gathering = tokio::time::timeout(GATHERING, std::future::pending::<()>());
             // It always runs out.
             let _ = gathering.await;
         }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     async fn row_is_over(&self) -> Option<bool> {

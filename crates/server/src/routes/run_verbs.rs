@@ -128,7 +128,7 @@ pub(super) async fn resolve_step(
 ) -> Answered {
     let run = run_id(&id)?;
     let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: Resolution = parse(&body).map_err(|it| Refusal(Box::new(it)))?;
+    let given: Resolution = parse(&body)?;
     let key = Hash::parse(&key).map(StepKey).ok_or_else(|| {
         Refusal::new("step_not_found", format!("no step `{}` is known", shown(&key)))
             .hint("`GET /api/v1/tasks/{id}` shows the steps of a task")
@@ -144,8 +144,9 @@ fn resolution(given: Resolution) -> Result<event::Resolution, Refusal> {
             let text = result.get();
             if text.len() > INLINE_BYTES_MAX {
                 let message = format!("a result has at most {INLINE_BYTES_MAX} bytes here");
-                return Err(Refusal::new("request_invalid", message.clone())
-                    .at("/happened", message));
+                return Err(
+                    Refusal::new("request_invalid", message.clone()).at("/happened", message)
+                );
             }
             Ok(event::Resolution::Happened(Payload::inline(text.as_bytes())))
         }

@@ -2,7 +2,6 @@
 
 use ark_os_api::{Counts, Json, Page, Problem, RunAccepted, RunSubmission, RunView, TaskView};
 use ark_os_core::ids::{RunId, TaskId, TaskRef};
-use ark_os_core::payload::Payload;
 use ark_os_core::text::Text;
 use ark_os_runtime::views::{Cursor, RUNS_PAGE_MAX, RunFilter, RunRow};
 use ark_os_runtime::{Handle, PlanRequest, RunRequest, RuntimeError, TaskRequest};
@@ -50,7 +49,7 @@ pub(super) async fn submit_run(
 ) -> Answered {
     let patience = read::<Waiting>(&uri)?.patience()?;
     let body = read_body(body, context.settings().max_body_bytes).await?;
-    let submission: RunSubmission = parse(&body).map_err(|it| Refusal(Box::new(it)))?;
+    let submission: RunSubmission = parse(&body)?;
     let (mut request, prefix) = request_of(&submission, context.namespace())?;
     request.key = idempotency_key(&headers)?;
     let handle = context.handle();
@@ -98,10 +97,7 @@ impl Prefix {
     }
 }
 
-fn request_of(
-    submission: &RunSubmission,
-    default: &Text,
-) -> Result<(RunRequest, Prefix), Refusal> {
+fn request_of(submission: &RunSubmission, default: &Text) -> Result<(RunRequest, Prefix), Refusal> {
     let (plan, prefix) = match (&submission.workflow, &submission.task) {
         (Some(workflow), None) => {
             let value = line::value(workflow, "/workflow")?;
@@ -133,11 +129,8 @@ fn task_of(task: &ark_os_api::TaskSpec) -> Result<TaskRequest, Refusal> {
     for (name, text) in [("timeout", &task.timeout), ("deadline", &task.deadline)] {
         options.extend(text.iter().map(|text| (name.to_owned(), Value::from(text.as_str()))));
     }
-    let raw: [(&str, &Option<Json>); 3] = [
-        ("retry", &task.retry),
-        ("budget", &task.budget),
-        ("output_schema", &task.output_schema),
-    ];
+    let raw: [(&str, &Option<Json>); 3] =
+        [("retry", &task.retry), ("budget", &task.budget), ("output_schema", &task.output_schema)];
     for (name, raw) in raw {
         if let Some(raw) = raw {
             options.insert(name.to_owned(), line::value(raw, &format!("/task/{name}"))?);
@@ -352,15 +345,7 @@ pub(super) async fn row_of(handle: &Handle, run: RunId) -> Result<Option<RunRow>
 }
 
 fn inline(row: &RunRow) -> Output {
-    match &row.output {
-        None => Output::default(),
-        Some(Payload::Inline(bytes)) => {
-            Output { text: crate::events::json_text(&bytes.0), blob: None }
-        }
-        Some(Payload::Blob { hash, len }) => {
-            Output { text: None, blob: Some(words::blob(*hash, *len)) }
-        }
-    }
+    Output::inline(row.output.as_ref())
 }
 
 fn row_view(row: &RunRow, output: Output) -> RunView {

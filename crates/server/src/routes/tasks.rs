@@ -45,7 +45,7 @@ pub(super) async fn submit_task(
 ) -> Answered {
     let patience = read::<Waiting>(&uri)?.patience()?;
     let body = read_body(body, context.settings().max_body_bytes).await?;
-    let line: Line<'_> = parse(&body).map_err(|it| Refusal(Box::new(it)))?;
+    let line: Line<'_> = parse(&body)?;
     if line.key.is_some() {
         let message = "the key of a single task is the header `Idempotency-Key`";
         return Err(Refusal::new("request_invalid", message).at("/key", message));

@@ -28,7 +28,8 @@ pub(super) async fn list_workflows(State(context): State<Context>, uri: Uri) -> 
         })
     })?;
     let page = context.handle().read(move |kernel| {
-        let mut rest = kernel.state().admissions().filter(|it| it.id > after || paging.cursor.is_none());
+        let mut rest =
+            kernel.state().admissions().filter(|it| it.id > after || paging.cursor.is_none());
         let items: Vec<WorkflowView> = rest.by_ref().take(limit).map(|it| view(it)).collect();
         let more = rest.next().is_some();
         let next = items.last().filter(|_| more).map(|it| it.admission.to_string());

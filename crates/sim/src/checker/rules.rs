@@ -17,7 +17,10 @@ impl Model {
         let change = &appended.change;
         // I17: a wall clock that jumps back never takes the journal with it.
         ensure(change.at >= self.at, "I17", || {
-            format!("record {} is of {:?}, the one before of {:?}", appended.seq, change.at, self.at)
+            format!(
+                "record {} is of {:?}, the one before of {:?}",
+                appended.seq, change.at, self.at
+            )
         })?;
         self.at = change.at;
         for event in &change.events {
@@ -94,7 +97,9 @@ impl Model {
         let nodes = 0..run.workflow.tasks.len() as u32;
         // A run that waits for a layer ends before any of its tasks was looked at.
         for node in nodes {
-            ensure(run.over(node).is_some(), "I2", || format!("`{id}` ended before its task {node}"))?;
+            ensure(run.over(node).is_some(), "I2", || {
+                format!("`{id}` ended before its task {node}")
+            })?;
         }
         let busy = run.tasks.iter().find(|(_, it)| it.token.is_some());
         ensure(busy.is_none(), "I7", || format!("`{id}` ended with {busy:?} at work"))?;
@@ -161,7 +166,9 @@ impl Model {
             }
             Event::MapDone { task } => {
                 let open = self.open_children(id, *task);
-                ensure(open == 0, "I6", || format!("map {task} of `{id}` ends before {open} children"))?;
+                ensure(open == 0, "I6", || {
+                    format!("map {task} of `{id}` ends before {open} children")
+                })?;
                 self.finish(id, *task, End::Succeeded)
             }
             Event::TaskFailed { task, .. } => self.finish(id, *task, End::Failed),
@@ -190,7 +197,9 @@ impl Model {
     fn holds_token(&self, id: RunId, task: TaskRef, fence: Fence, what: &str) -> Check {
         let held = self.task(id, task).and_then(|it| it.token).map(|token| token.fence);
         ensure(held == Some(fence), "I4", || {
-            format!("{what} under {fence:?} for task {task} of `{id}`; the token in use is {held:?}")
+            format!(
+                "{what} under {fence:?} for task {task} of `{id}`; the token in use is {held:?}"
+            )
         })
     }
 

@@ -68,7 +68,10 @@ impl Checker {
             let model = known.task(TaskRef::node(node));
             let over = model.is_some_and(|it| it.over.is_some());
             ensure(task.state.is_over() == over, "I5", || {
-                format!("task {node} of `{}` is {:?}, over by the journal: {over}", run.id, task.state)
+                format!(
+                    "task {node} of `{}` is {:?}, over by the journal: {over}",
+                    run.id, task.state
+                )
             })?;
             let token = model.and_then(|it| it.token).map(|token| token.fence);
             let active = task.active.as_ref().map(|active| active.fence);
@@ -100,7 +103,7 @@ impl Checker {
         if run.waits_for.is_some() {
             return Some("waits for a layer");
         }
-        if run.parked || run.live_tasks(|it| it.state == TaskState::Parked).first().is_some() {
+        if run.parked || !run.live_tasks(|it| it.state == TaskState::Parked).is_empty() {
             return Some("parked");
         }
         let ready = run.live_tasks(|it| it.turn.is_some());

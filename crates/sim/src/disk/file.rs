@@ -48,8 +48,7 @@ impl Inode {
         if self.platter.len() < range.end {
             self.platter.resize(range.end, 0);
         }
-        if let (Some(from), Some(to)) =
-            (self.cache.get(range.clone()), self.platter.get_mut(range))
+        if let (Some(from), Some(to)) = (self.cache.get(range.clone()), self.platter.get_mut(range))
         {
             to.copy_from_slice(from);
         }

@@ -33,8 +33,12 @@ impl SimFiles {
         let mut guard = lock(&self.disk);
         let disk = &mut *guard;
         disk.counts.power_losses += 1;
-        let all =
-            [WrittenBack::Nothing, WrittenBack::Prefix, WrittenBack::Sectors, WrittenBack::Everything];
+        let all = [
+            WrittenBack::Nothing,
+            WrittenBack::Prefix,
+            WrittenBack::Sectors,
+            WrittenBack::Everything,
+        ];
         let how = disk.rng.pick(&all).copied().unwrap_or(WrittenBack::Nothing);
         for inode in &mut disk.inodes {
             inode.lose(how, &mut disk.rng);

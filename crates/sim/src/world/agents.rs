@@ -130,11 +130,7 @@ impl World {
     }
 
     /// An attempt begins, if it has not been stopped already.
-    pub(super) fn begin_attempt(
-        &mut self,
-        begun: Begun,
-        inputs: &mut Vec<Input<Reply>>,
-    ) -> Check {
+    pub(super) fn begin_attempt(&mut self, begun: Begun, inputs: &mut Vec<Input<Reply>>) -> Check {
         let Some(node) = &self.node else { return Ok(()) };
         let (state, pt) = (node.lp.state(), begun.pt);
         let Some(run) = state.run(pt.run) else { return Ok(()) };
@@ -153,14 +149,17 @@ impl World {
         if let Some(Shape::Reduce(_)) = spec.map(|spec| &spec.shape) {
             for item in data::items_of(run, pt.task.node) {
                 let loaded = node.payloads.load(&item);
-                let lost = loaded.is_err_and(|error| error.kind() != ark_os_core::Kind::Unavailable);
+                let lost =
+                    loaded.is_err_and(|error| error.kind() != ark_os_core::Kind::Unavailable);
                 ensure(!lost, "I1", || format!("an item for `{pt}` is lost"))?;
             }
         }
         let input = match input {
             Ok(input) => input.hash,
             Err(failure) => {
-                ensure(&*failure.code != "payload_lost", "I1", || format!("input of `{pt}`: {failure:?}"))?;
+                ensure(&*failure.code != "payload_lost", "I1", || {
+                    format!("input of `{pt}`: {failure:?}")
+                })?;
                 inputs.push(finish_failed(&begun, failure));
                 return Ok(());
             }
@@ -177,11 +176,14 @@ impl World {
             true => MANNERS.get(self.rng.weighted(&weights)).map_or(Manner::Works, |it| it.0),
             false => Manner::Works,
         };
+        let name = [&pt.run.to_bytes()[..], &pt.task.node.to_le_bytes()];
+        // The same in every attempt, or nothing could be found again.
+        let nature = Hash::of_parts(&name).draw();
+        let is_poison = self.profile.has_poison && !self.is_calm && nature.is_multiple_of(7);
+        let manner = if is_poison { Manner::Dies } else { manner };
         let mut steps = 0;
         if class != EffectClass::Pure {
-            let name = [&pt.run.to_bytes()[..], &pt.task.node.to_le_bytes()];
-            // The same in every attempt, or nothing could be found again.
-            steps = 1 + (Hash::of_parts(&name).draw() % 3) as u32;
+            steps = 1 + (nature / 7 % 3) as u32;
             if manner == Manner::Circles {
                 steps = CIRCLES;
             }
@@ -205,7 +207,9 @@ impl World {
 
     fn launch(&mut self, mut attempt: Attempt, inputs: &mut Vec<Input<Reply>>) -> Check {
         let pt = attempt.pt;
-        self.note(|| format!("`{pt}` {:?} {:?} agent {}", attempt.class, attempt.manner, attempt.agent.0));
+        self.note(|| {
+            format!("`{pt}` {:?} {:?} agent {}", attempt.class, attempt.manner, attempt.agent.0)
+        });
         self.trace(pt.fence.0 ^ (attempt.manner as u64) << 32);
         let is_plain = matches!(attempt.manner, Manner::Works);
         if is_plain && attempt.steps == 0 && self.rng.per_mille(600) {
@@ -217,7 +221,9 @@ impl World {
         }
         let slow = self.rng.per_mille(100);
         let wait = match attempt.manner {
-            Manner::ComesLate => self.rng.range(11_000_000, 40_000_000),
+            // Some just after their lease, when somebody else is at it.
+            Manner::ComesLate if slow => self.rng.range(10_001_000, 40_000_000),
+            Manner::ComesLate => self.rng.range(10_001_000, 10_300_000),
             Manner::TakesLong => self.rng.range(8_000_000, 25_000_000),
             _ if slow => self.rng.range(1_000, 3_000_000),
             _ => self.rng.range(10, 30_000),
@@ -255,8 +261,8 @@ impl World {
         }
         let Some(attempt) = self.attempts.get(&pt).cloned() else { return Ok(()) };
         match step {
-            Move::GoOn => self.go_on_with(attempt),
-            Move::Perform(key) => self.perform(attempt, key),
+            Move::GoOn => self.go_on_with(&attempt),
+            Move::Perform(key) => self.perform(&attempt, key),
             Move::Settle(key, outcome) => {
                 self.settle_step(&attempt, key, outcome);
                 Ok(())
@@ -284,7 +290,7 @@ impl World {
     }
 
     /// The next step, or the end, or what goes wrong instead.
-    fn go_on_with(&mut self, attempt: Attempt) -> Check {
+    fn go_on_with(&mut self, attempt: &Attempt) -> Check {
         let pt = attempt.pt;
         if attempt.step >= attempt.trip {
             match attempt.manner {
@@ -299,17 +305,18 @@ impl World {
             }
         }
         if attempt.step < attempt.steps && !attempt.is_stopped {
-            self.intend(&attempt);
+            self.intend(attempt);
             return Ok(());
         }
-        self.finish(&attempt);
+        self.finish(attempt);
         Ok(())
     }
 
     fn finish(&mut self, attempt: &Attempt) {
         let pt = attempt.pt;
         if attempt.manner == Manner::Steals
-            && let Some(other) = self.attempts.keys().find(|other| **other != pt).copied()
+            && let Some(other) = self.attempts.values().find(|it| it.agent != attempt.agent)
+            && let other = other.pt
             && let Command::FinishAttempt(mut stolen) = self.result(attempt)
         {
             stolen.pt = other;
@@ -318,7 +325,8 @@ impl World {
         self.attempts.remove(&pt);
         let command = self.result(attempt);
         let command = self.forge(command);
-        if let (Manner::FinishesTwice, Command::FinishAttempt(finish)) = (attempt.manner, &command) {
+        if let (Manner::FinishesTwice, Command::FinishAttempt(finish)) = (attempt.manner, &command)
+        {
             let again = Move::Again(finish.clone());
             self.agent_after(40, pt, again);
         }
@@ -326,7 +334,7 @@ impl World {
     }
 
     /// The planted bug: late work is presented under the token that is in use by now.
-    fn forge(&self, command: Command) -> Command {
+    pub(super) fn forge(&self, command: Command) -> Command {
         let (Command::FinishAttempt(mut finish), true, Some(node)) =
             (command.clone(), self.has(Bug::StaleFenceAccepted), &self.node)
         else {
@@ -354,7 +362,8 @@ impl World {
             }
             _ => self.output(pt),
         };
-        let mut spent = Amounts { calls: 1, tokens: self.rng.below(attempt.tokens + 1), ..Amounts::ZERO };
+        let mut spent =
+            Amounts { calls: 1, tokens: self.rng.below(attempt.tokens + 1), ..Amounts::ZERO };
         if attempt.manner == Manner::Overspends {
             spent.tokens = attempt.tokens + 1_000;
             self.checker.lies(pt.run);
@@ -405,7 +414,7 @@ impl World {
                 spent: Amounts { calls: 1, ..Amounts::ZERO },
                 micros: 1,
             };
-            let command = self.forge(Command::FinishAttempt(Box::new(finish)));
+            let command = Command::FinishAttempt(Box::new(finish));
             let late = self.rng.range(10_000, 20_000_000);
             self.after(late, Due::Ghost(Box::new(command)));
         }

@@ -67,7 +67,7 @@ pub(crate) struct Clients {
     /// Submissions whose answer was lost, to be sent again under their key.
     lost: BTreeMap<u64, Box<SubmitRun>>,
     /// Submissions with a key that were answered, to be sent again out of mere doubt.
-    answered: Vec<Box<SubmitRun>>,
+    answered: Vec<SubmitRun>,
     runs: Vec<RunId>,
     next: u64,
     submitted: usize,
@@ -207,14 +207,14 @@ impl World {
             priority: *self.rng.pick(&PRIORITIES)?,
             deadline,
             budget: self.rng.per_mille(200).then_some(budget),
-            seed: self.rng.next(),
+            seed: self.rng.draw(),
             key,
         }))
     }
 
     /// An id as the process border draws it: ordered by time.
     fn draw_run(&mut self) -> RunId {
-        RunId(u128::from(self.wall().0) << 80 | u128::from(self.rng.next()))
+        RunId(u128::from(self.wall().0) << 80 | u128::from(self.rng.draw()))
     }
 
     fn send_submission(&mut self, submission: Box<SubmitRun>) {
@@ -245,7 +245,7 @@ impl World {
         self.clients.answered = answered;
         if let Some(mut submission) = again {
             submission.run = self.draw_run();
-            self.send_submission(submission);
+            self.send_submission(Box::new(submission));
         }
     }
 
@@ -267,9 +267,9 @@ impl World {
         let Some(node) = &self.node else { return };
         let state = node.lp.state();
         let parked = state.run_ids().into_iter().flat_map(|id| {
-            let tasks = state.run(id).map(|run| {
-                run.live_tasks(|it| it.state == TaskState::Parked && !it.is_in_doubt())
-            });
+            let tasks = state
+                .run(id)
+                .map(|run| run.live_tasks(|it| it.state == TaskState::Parked && !it.is_in_doubt()));
             tasks.unwrap_or_default().into_iter().map(move |task| TaskId { run: id, task })
         });
         for task in parked.collect::<Vec<_>>() {
@@ -340,9 +340,8 @@ impl World {
     }
 
     pub(super) fn delivered(&mut self) -> Check {
-        let seen = std::mem::take(
-            &mut *self.clients.seen.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let seen =
+            std::mem::take(&mut *self.clients.seen.lock().unwrap_or_else(PoisonError::into_inner));
         seen.into_iter().try_for_each(|newest| self.checker.delivered(newest))
     }
 
@@ -374,7 +373,7 @@ impl World {
                 self.checker.accepted(run, submission.key.as_ref().map(|key| &key.key))?;
                 self.clients.runs.push(run);
                 if submission.key.is_some() {
-                    self.clients.answered.push(submission);
+                    self.clients.answered.push(*submission);
                 }
                 Ok(())
             }

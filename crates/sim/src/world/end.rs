@@ -66,7 +66,9 @@ impl World {
         let Some(node) = &self.node else {
             return Err(Violation::new("liveness", "the instance does not come up again"));
         };
-        ensure(self.clients.waiting() == 0, "I18", || "an operation was never answered".to_owned())?;
+        ensure(self.clients.waiting() == 0, "I18", || {
+            "an operation was never answered".to_owned()
+        })?;
         let state = node.lp.state();
         let may_wait = state.intake() == Intake::Draining || offline(state) > 0;
         for run in self.checker.acknowledged() {
@@ -90,9 +92,11 @@ impl World {
             if state.live() == 0 {
                 break;
             }
-            let paused: Vec<RunId> = state.run_ids().into_iter().filter(|id| {
-                state.run(*id).is_some_and(|run| run.paused)
-            }).collect();
+            let paused: Vec<RunId> = state
+                .run_ids()
+                .into_iter()
+                .filter(|id| state.run(*id).is_some_and(|run| run.paused))
+                .collect();
             self.send(Command::SetIntake { intake: Intake::Open, reason: "end".into() }, 0, None);
             for agent in 0..self.profile.agents {
                 let agent = AgentIx(agent);
@@ -108,9 +112,8 @@ impl World {
         self.wait_for_quiet()?;
         let Some(node) = &self.node else { return Ok(()) };
         let state = node.lp.state();
-        let left = state.run_ids().into_iter().find(|id| {
-            state.run(*id).is_some_and(|run| !run.is_over())
-        });
+        let left =
+            state.run_ids().into_iter().find(|id| state.run(*id).is_some_and(|run| !run.is_over()));
         ensure(state.live() == 0 && left.is_none(), "liveness", || {
             let what = left.map(|run| told(state, run)).unwrap_or_default();
             format!("{} runs are left at the end: {left:?} {what}", state.live())
@@ -129,8 +132,9 @@ impl World {
         };
         node.journal.close().map_err(|error| failed("close", &error))?;
         self.files.kill();
-        let report = verify(&self.files, &Trust { key: Some(key()?.public().clone()), checkpoint: None })
-            .map_err(|error| failed("verify", &error))?;
+        let report =
+            verify(&self.files, &Trust { key: Some(key()?.public().clone()), checkpoint: None })
+                .map_err(|error| failed("verify", &error))?;
         ensure(report.is_ok() && report.unsigned() == 0, "I9", || format!("{:?}", report.fault))?;
         let files: Arc<dyn Files> = Arc::new(self.files.clone());
         let settings = Settings { segment_bytes: self.profile.segment_bytes };
@@ -180,8 +184,16 @@ fn told(state: &State, run: RunId) -> String {
     let tasks: Vec<String> = (0u32..)
         .zip(&run.tasks)
         .map(|(node, task)| {
-            let fan = task.fan.as_ref().map(|fan| (fan.total(), fan.next, fan.running, fan.succeeded, fan.failed));
-            format!("{node}:{:?} waits on {} line {} fan {fan:?}", task.state, task.waits_on, task.turn.is_some())
+            let fan = task
+                .fan
+                .as_ref()
+                .map(|fan| (fan.total(), fan.next, fan.running, fan.succeeded, fan.failed));
+            format!(
+                "{node}:{:?} waits on {} line {} fan {fan:?}",
+                task.state,
+                task.waits_on,
+                task.turn.is_some()
+            )
         })
         .collect();
     format!("{:?} paused {} parked {} [{}]", run.phase, run.paused, run.parked, tasks.join(", "))

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use ark_os_core::effect::Effect;
 use ark_os_core::plan::EffectClass;
-use ark_os_core::timers::Timer;
 use ark_os_core::time::Time;
+use ark_os_core::timers::Timer;
 use ark_os_core::{Command, Event};
 use ark_os_runtime::data::{self, Payloads};
 use ark_os_runtime::kernel::record::Appended;
@@ -118,7 +118,7 @@ impl World {
             node.lp.step(now, inputs.drain(..), &mut out);
             self.keep(&mut out.appended, &mut inputs)?;
             for (seq, effect) in out.internal {
-                self.begin(seq, effect, &mut inputs)?;
+                self.begin(seq, &effect, &mut inputs)?;
             }
             for released in out.released {
                 self.let_out(released, &mut inputs)?;
@@ -138,7 +138,9 @@ impl World {
                 double_join(record);
             }
             self.trace(record.seq ^ record.change.at.0 ^ (record.change.events.len() as u64) << 48);
-            self.note(|| format!("record {} {:?} {:?}", record.seq, record.change.run, record.change.events));
+            self.note(|| {
+                format!("record {} {:?} {:?}", record.seq, record.change.run, record.change.events)
+            });
             self.checker.observe(record)?;
         }
         let early: Vec<(u64, Effect)> = match self.bug {
@@ -152,16 +154,16 @@ impl World {
             node.forming.append(appended);
         }
         for (seq, effect) in early {
-            self.begin(seq, effect, inputs)?;
+            self.begin(seq, &effect, inputs)?;
         }
         Ok(())
     }
 
     /// Begins an effect, as the real driver does.
-    fn begin(&mut self, seq: u64, effect: Effect, inputs: &mut Vec<Input<Reply>>) -> Check {
+    fn begin(&mut self, seq: u64, effect: &Effect, inputs: &mut Vec<Input<Reply>>) -> Check {
         let Some(node) = &self.node else { return Ok(()) };
         let state = node.lp.state();
-        let command = match effect {
+        let command = match *effect {
             Effect::RunAttempt { pt, agent, skill, class, .. } => {
                 return self.begin_attempt(Begun { pt, agent, skill, class, seq }, inputs);
             }
@@ -192,7 +194,11 @@ impl World {
             Released::Effect(seq, effect) => {
                 self.checker.released(seq, &effect)?;
                 // The planted bug has begun it already.
-                if self.has(Bug::EffectReleasedEarly) { Ok(()) } else { self.begin(seq, effect, inputs) }
+                if self.has(Bug::EffectReleasedEarly) {
+                    Ok(())
+                } else {
+                    self.begin(seq, &effect, inputs)
+                }
             }
             Released::Deliver(deliver) => {
                 deliver();
@@ -308,6 +314,7 @@ fn external_start(record: &Appended) -> Option<(u64, Effect)> {
     record.change.events.iter().find_map(|event| {
         let Event::AttemptStarted(it) = event else { return None };
         let pt = ark_os_core::ids::PtId { run, task: it.task, fence: it.fence };
+        // Any that is there will do: what an attempt does follows from its class.
         let skill = ark_os_core::ids::SkillIx(2);
         (it.class != EffectClass::Pure).then(|| {
             let (agent, attempt, class) = (it.agent, it.attempt, it.class);
@@ -320,9 +327,9 @@ fn external_start(record: &Appended) -> Option<(u64, Effect)> {
 fn double_join(record: &mut Appended) {
     let events = &mut record.change.events;
     let after_a_need = events.iter().any(|event| matches!(event, Event::TaskSucceeded(_)));
-    let again = events.iter().find(|event| {
-        matches!(event, Event::TaskPreparing { .. } | Event::AttemptStarted(_))
-    });
+    let again = events
+        .iter()
+        .find(|event| matches!(event, Event::TaskPreparing { .. } | Event::AttemptStarted(_)));
     if let (true, Some(again)) = (after_a_need, again.cloned()) {
         events.push(again);
     }

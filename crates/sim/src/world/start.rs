@@ -7,12 +7,12 @@ use ark_os_core::rules::{BuiltinRules, Rules};
 use ark_os_core::text::Text;
 use ark_os_core::{Change, Command, State};
 use ark_os_runtime::data::{BlobSource, Payloads};
-use ark_os_runtime::kernel::Loop;
 use ark_os_runtime::kernel::record::decode;
+use ark_os_runtime::kernel::{Input, Loop};
 use ark_os_store::{Blobs, ErrorKind, Files, Journal, LedgerKey, Recovered, Settings, StoreError};
 
 use super::node::Node;
-use super::{Due, World};
+use super::{Due, Profile, World};
 use crate::bug::Bug;
 use crate::plans;
 use crate::violation::{Check, Violation};
@@ -54,6 +54,9 @@ impl World {
             Err(error) => return self.start_failed(&error),
         };
         let newest = journal.next_seq() - 1;
+        if !self.is_calm && self.rng.per_mille(100) {
+            self.profile.agents = Profile::draw_agents(&mut self.rng);
+        }
         let started = self.instance_started();
         self.node = Some(Node {
             lp: Loop::new(state, Arc::new(BuiltinRules), newest),
@@ -67,6 +70,9 @@ impl World {
             is_dirty: false,
             signed_at: self.now,
         });
+        if self.has(Bug::TimersBeforeStart) {
+            self.settle(vec![Input::Tick])?;
+        }
         self.send(Command::StartInstance(Box::new(started)), 0, None);
         Ok(())
     }

@@ -114,7 +114,7 @@ impl World {
 
     /// The effect happens, unless the host has stopped the attempt: it stands between the agent
     /// and the world. Some agents hang or die right after.
-    pub(super) fn perform(&mut self, attempt: Attempt, key: StepKey) -> Check {
+    pub(super) fn perform(&mut self, attempt: &Attempt, key: StepKey) -> Check {
         let pt = attempt.pt;
         if attempt.is_stopped {
             return Ok(());

@@ -147,8 +147,8 @@ fn try_open(path: &Path, cache_bytes: u64) -> Result<Connection, Failure> {
     let mut db = Connection::open(path)?;
     db.busy_timeout(BUSY)?;
     db.pragma_update(None, "page_size", PAGE_BYTES)?;
-    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "OFF")?;
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     db.pragma_update(None, "journal_size_limit", WAL_PAGES * PAGE_BYTES)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
@@ -164,6 +164,10 @@ fn try_open(path: &Path, cache_bytes: u64) -> Result<Connection, Failure> {
         make(&mut db)?;
     }
     mark(&db, Some(&boot().unwrap_or_else(|| UNKNOWN_BOOT.to_owned())))?;
+    // Nothing is written without a sync before the mark that tells so is durable.
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "OFF")?;
     Ok(db)
 }
 

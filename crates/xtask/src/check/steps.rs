@@ -51,6 +51,8 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "doc", quick: false, what: "examples in documentation",
         action: Cargo(&["test", "--doc", "--workspace", "--locked"]) },
     Step { name: "openapi", quick: false, what: "docs/openapi.json is what the code serves", action: Call(published) },
+    Step { name: "fuzz", quick: false, what: "foreign bytes into every parser, for half a minute",
+        action: Built("ark-os-fuzz", &["--seconds", "30", "--keep", "target/fuzz"]) },
     Step { name: "sim", quick: false, what: "500 seeds of faults around the real loop",
         action: Built("ark-os-sim", &["--seeds", "500"]) },
 ];

@@ -72,8 +72,10 @@ fn permissions(metadata: &std::fs::Metadata) -> Check {
         (false, _) => Check::new("permissions", Health::Bad, format!("{found}, of another user"))
             .hint("run ark-os as the directory's owner"),
         (true, 0) => Check::new("permissions", Health::Good, found),
-        (true, _) => Check::new("permissions", Health::Less, format!("{found}: others may look in"))
-            .hint("chmod 700 closes it"),
+        (true, _) => {
+            Check::new("permissions", Health::Less, format!("{found}: others may look in"))
+                .hint("chmod 700 closes it")
+        }
     }
 }
 
@@ -82,15 +84,13 @@ fn holder(data_dir: &Path) -> (Check, bool) {
     let name = "lock";
     match DataLock::acquire(data_dir) {
         Ok(_) => (Check::new(name, Health::Good, "free: no instance runs"), false),
-        Err(error) if error.kind() == ErrorKind::Conflict => {
-            match InstanceRecord::load(data_dir) {
-                Some(record) => {
-                    let found = format!("process {} serves at {}", record.pid, record.endpoint);
-                    (Check::new(name, Health::Good, found), true)
-                }
-                None => (Check::new(name, Health::Less, error.to_string()), true),
+        Err(error) if error.kind() == ErrorKind::Conflict => match InstanceRecord::load(data_dir) {
+            Some(record) => {
+                let found = format!("process {} serves at {}", record.pid, record.endpoint);
+                (Check::new(name, Health::Good, found), true)
             }
-        }
+            None => (Check::new(name, Health::Less, error.to_string()), true),
+        },
         Err(error) => (Check::new(name, Health::Bad, error.to_string()), false),
     }
 }

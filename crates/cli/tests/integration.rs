@@ -1,0 +1,22 @@
+//! The binary as people and programs use it: help, configuration, files, runs, the ledger, exit codes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "helpers of tests may fail loudly, and start what they test"
+)]
+
+#[path = "integration/config.rs"]
+mod config;
+#[path = "integration/help.rs"]
+mod help;
+#[path = "integration/instance.rs"]
+mod instance;
+#[path = "integration/ledger.rs"]
+mod ledger;
+#[path = "integration/runs.rs"]
+mod runs;
+#[path = "integration/support.rs"]
+mod support;

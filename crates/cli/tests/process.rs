@@ -1,0 +1,34 @@
+//! The real binary, as a process: killed at its mutating system calls, with a disk that fails or is
+//! full, and told to end while it works. What it accepted is never lost, and no effect happens
+//! twice.
+//!
+//! The node is `examples/counting_node.rs`; `strace` kills it or lets its disk fail.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+#[path = "process/client.rs"]
+mod client;
+#[path = "process/disk.rs"]
+mod disk;
+#[path = "process/ending.rs"]
+mod ending;
+#[path = "process/node.rs"]
+mod node;
+#[path = "process/points.rs"]
+mod points;
+#[path = "process/script.rs"]
+mod script;
+#[path = "process/sink.rs"]
+mod sink;
+#[path = "process/support.rs"]
+mod support;
+#[path = "process/sweep.rs"]
+mod sweep;
+#[path = "process/work.rs"]
+mod work;

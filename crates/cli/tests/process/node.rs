@@ -1,0 +1,206 @@
+//! A node as a process of its own: started, watched by strace, killed.
+
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::client::Client;
+use super::support::{await_some, command};
+
+/// A node under strace on a busy machine takes a second; this is only to end a test that hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Enough agents for every layer and two micros.
+const AGENTS: &str = "8";
+/// The smallest segments, so that a short session begins several.
+const SEGMENT_BYTES: &str = "1048576";
+
+/// The node with the counting sink.
+pub(crate) fn counting_node() -> PathBuf {
+    let target = Path::new(env!("CARGO_BIN_EXE_ark-os")).parent().unwrap().to_owned();
+    let node = target.join("examples").join("counting_node");
+    assert!(node.is_file(), "`cargo build -p ark-os --examples` makes {}", node.display());
+    node
+}
+
+/// A data directory with everything that belongs to its node.
+pub(crate) struct Home {
+    dir: tempfile::TempDir,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Home { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// What the node said on standard error, in all its lives.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    fn record(&self) -> Option<Value> {
+        let text = std::fs::read_to_string(self.data().join("instance.json")).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Starts a node here. `tracer` is a program with arguments that starts it, if any.
+    pub(crate) fn start(&self, tracer: &[String]) -> Node {
+        let node = counting_node();
+        let mut command = match tracer.split_first() {
+            Some((program, arguments)) => {
+                let mut command = command(program);
+                command.args(arguments).arg(node);
+                command
+            }
+            None => command(node),
+        };
+        let log = File::options().create(true).append(true).open(self.file("log")).unwrap();
+        let before = self.record();
+        let process = command
+            .args(["start", "--mode", "autonomous", "--agents", AGENTS, "--listen", "127.0.0.1:0"])
+            .args(["--log-level", "warn", "--data-dir"])
+            .arg(self.data())
+            .env("ARK_OS_STORE_SEGMENT_BYTES", SEGMENT_BYTES)
+            .env_remove("ARK_OS_ENDPOINT")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        Node { process, before, pid: None, tracers: Vec::new() }
+    }
+}
+
+/// One life of a node.
+pub(crate) struct Node {
+    process: Child,
+    /// What the data directory told of its last life.
+    before: Option<Value>,
+    /// Known when it is ready. Under strace it is not the child that we wait for.
+    pid: Option<i32>,
+    tracers: Vec<Child>,
+}
+
+impl Node {
+    /// Waits until it is ready; none: it ended before.
+    pub(crate) fn ready(&mut self, home: &Home) -> Option<Client> {
+        let look = || {
+            if let Some(record) = home.record().filter(|it| Some(it) != self.before.as_ref()) {
+                return Some(Some(record));
+            }
+            self.process.try_wait().unwrap().map(|_| None)
+        };
+        let record = await_some(PATIENCE, look)
+            .unwrap_or_else(|| panic!("the node is not ready in time\n{}", home.log()))?;
+        self.pid = record["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        let token = std::fs::read_to_string(home.data().join("token")).ok()?;
+        Some(Client::new(record["endpoint"].as_str().unwrap(), token.trim()))
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.expect("the node is ready")
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        let status = await_some(PATIENCE, || self.process.try_wait().unwrap());
+        let status = status.expect("the node ends in time");
+        for tracer in &mut self.tracers {
+            tracer.wait().unwrap();
+        }
+        status
+    }
+
+    /// Kills it, wherever it is.
+    pub(crate) fn kill(self) {
+        self.signal(Signal::KILL);
+        let status = self.ended();
+        assert!(status.signal() == Some(9) || status.code() == Some(137), "{status}");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = self.pid.unwrap_or(self.process.id().cast_signed());
+        // One that has ended by itself needs no signal.
+        let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
+    }
+
+    /// The threads whose names begin so.
+    fn threads(&self, name: &str) -> Vec<String> {
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.pid()));
+        let Ok(entries) = std::fs::read_dir(tasks) else { return Vec::new() };
+        let named = entries.filter_map(|entry| {
+            let entry = entry.ok()?;
+            let comm = std::fs::read_to_string(entry.path().join("comm")).ok()?;
+            comm.starts_with(name).then(|| entry.file_name().into_string().unwrap())
+        });
+        named.collect()
+    }
+
+    /// Lets strace watch the threads of this name, and waits until it does.
+    pub(crate) fn watch(&mut self, threads: &str, options: &[String], log: &Path) {
+        let found = self.threads(threads);
+        if found.is_empty() {
+            return;
+        }
+        let mut strace = command("strace");
+        strace.args(options).args(["-qq", "-y", "-s", "0", "-o"]).arg(log);
+        for thread in &found {
+            strace.args(["-p", thread]);
+        }
+        strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let tracer = strace.spawn().expect("strace is installed (`cargo xtask test` does it)");
+        self.watched(&found, tracer);
+    }
+
+    /// Lets strace write down what all threads do.
+    pub(crate) fn record(&mut self, options: &[String], log: &Path) {
+        let mut strace = command("strace");
+        strace.args(options).args(["-f", "-Y", "-qq", "-o"]).arg(log);
+        strace.args(["-p", &self.pid().to_string()]);
+        strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let tracer = strace.spawn().expect("strace is installed (`cargo xtask test` does it)");
+        let found = self.threads("");
+        self.watched(&found, tracer);
+    }
+
+    fn watched(&mut self, threads: &[String], tracer: Child) {
+        let pid = self.pid();
+        let is_watched = |thread: &String| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/task/{thread}/status"));
+            // A thread that is gone need not be watched.
+            let Ok(status) = status else { return true };
+            !status.lines().any(|line| line == "TracerPid:\t0")
+        };
+        self.tracers.push(tracer);
+        let all = await_some(PATIENCE, || threads.iter().all(is_watched).then_some(()));
+        all.expect("strace may watch the node");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A test that fails leaves no process behind.
+        if let Ok(None) = self.process.try_wait() {
+            self.signal(Signal::KILL);
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+        for tracer in &mut self.tracers {
+            let _ = tracer.kill();
+            let _ = tracer.wait();
+        }
+    }
+}

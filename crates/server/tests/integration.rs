@@ -1,0 +1,11 @@
+//! The server over real loopback HTTP, before a real instance in a directory of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod integration {
+    mod batch;
+    mod borders;
+    mod events;
+    mod hostile;
+    mod routes;
+    pub(crate) mod support;
+}

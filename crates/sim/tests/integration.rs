@@ -1,0 +1,153 @@
+//! The simulator is deterministic, finds every planted bug, and finds nothing else.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "integration/found.rs"]
+mod found;
+
+use ark_os_sim::{Bug, Options, run_seed, sweep};
+
+/// Every planted bug has to be found within so many seeds.
+const SEEDS_FOR_A_BUG: u64 = 200;
+/// Worlds lived through here; `cargo xtask test` runs 500, `cargo xtask sim` any number.
+const SEEDS: u64 = 100;
+
+#[test]
+fn every_promise_is_kept_whatever_fails() {
+    let found = sweep(0, SEEDS, &Options::default(), false);
+    assert_eq!(found.seeds, SEEDS);
+    assert!(found.broken.is_empty(), "{:#?}", found.broken);
+    let total = found.total;
+    for (what, count) in [
+        ("kills", total.kills),
+        ("power losses", total.power_losses),
+        ("failed journals", total.fail_stops),
+        ("effects", total.effects),
+        ("stale results", total.strikes),
+        ("doubts", total.doubts),
+    ] {
+        assert!(count > SEEDS / 4, "the simulation meets too few {what}: {count}");
+    }
+}
+
+#[test]
+fn a_seed_is_the_same_world_every_time() {
+    for seed in [1, 2, 3, 1_000_003] {
+        let (first, again) =
+            (run_seed(seed, &Options::default()), run_seed(seed, &Options::default()));
+        assert_eq!(first, again, "seed {seed}");
+        let noted = run_seed(seed, &Options { notes: 50, ..Options::default() });
+        assert_eq!(first.fingerprint, noted.fingerprint, "notes change nothing");
+    }
+}
+
+#[test]
+fn different_seeds_are_different_worlds() {
+    let mut fingerprints: Vec<u64> =
+        (0..20).map(|seed| run_seed(seed, &Options::default()).fingerprint).collect();
+    fingerprints.sort_unstable();
+    fingerprints.dedup();
+    assert_eq!(fingerprints.len(), 20);
+}
+
+#[test]
+fn a_broken_promise_is_replayed_by_its_seed() {
+    let options = Options { bug: Some(Bug::IntentForgotten), notes: 0 };
+    let found = sweep(0, SEEDS_FOR_A_BUG, &options, true);
+    let broken = found.broken.first().expect("it is found");
+    let again = run_seed(broken.seed, &Options { notes: 50, ..options });
+    assert_eq!(again.violation, broken.violation);
+    assert_eq!(again.counts, broken.counts);
+    assert!(!again.notes.is_empty());
+}
+
+#[test]
+fn every_bug_has_a_name_of_its_own() {
+    for bug in Bug::ALL {
+        assert_eq!(Bug::parse(bug.name()), Some(bug));
+    }
+    assert_eq!(Bug::parse("none"), None);
+}
+
+/// Invariants by which a bug may be found: by the first that it breaks.
+fn is_found(bug: Bug, by: &[&str]) {
+    let options = Options { bug: Some(bug), notes: 0 };
+    let found = sweep(0, SEEDS_FOR_A_BUG, &options, true);
+    let broken = found.broken.first().unwrap_or_else(|| panic!("`{bug}` is not found"));
+    let violation = broken.violation.as_ref().unwrap();
+    assert!(by.contains(&violation.invariant), "`{bug}` is found as {violation}");
+}
+
+#[test]
+fn acknowledgement_before_sync_is_found() {
+    is_found(Bug::AcknowledgedBeforeSync, &["I1", "I6"]);
+}
+
+#[test]
+fn effect_released_early_is_found() {
+    is_found(Bug::EffectReleasedEarly, &["I6"]);
+}
+
+#[test]
+fn accepted_stale_fence_is_found() {
+    is_found(Bug::StaleFenceAccepted, &["I4"]);
+}
+
+#[test]
+fn lost_retry_is_found() {
+    is_found(Bug::LostRetry, &["liveness"]);
+}
+
+#[test]
+fn lost_wakeup_is_found() {
+    is_found(Bug::LostWakeup, &["liveness"]);
+}
+
+#[test]
+fn double_join_is_found() {
+    is_found(Bug::DoubleJoin, &["I4", "I6"]);
+}
+
+#[test]
+fn record_skipped_by_the_replay_is_found() {
+    is_found(Bug::LastRecordSkipped, &["I8"]);
+}
+
+#[test]
+fn effect_without_a_durable_intent_is_found() {
+    is_found(Bug::IntentForgotten, &["I10"]);
+}
+
+#[test]
+fn cancellation_acknowledged_early_is_found() {
+    is_found(Bug::CancelAcknowledgedEarly, &["I6", "I7"]);
+}
+
+#[test]
+fn budget_reserved_after_the_call_is_found() {
+    is_found(Bug::BudgetReservedAfter, &["I11"]);
+}
+
+#[test]
+fn repeated_effect_in_doubt_is_found() {
+    is_found(Bug::DoubtRepeated, &["I3"]);
+}
+
+#[test]
+fn forgotten_idempotency_key_is_found() {
+    is_found(Bug::KeyForgotten, &["I1"]);
+}
+
+#[test]
+fn sync_that_does_nothing_is_found() {
+    is_found(Bug::SyncLies, &["I1", "I8"]);
+}
+
+#[test]
+fn sync_of_a_directory_that_does_nothing_is_found() {
+    is_found(Bug::DirSyncLies, &["I1"]);
+}
+
+#[test]
+fn timers_before_the_start_are_found() {
+    is_found(Bug::TimersBeforeStart, &["I5"]);
+}

@@ -1,0 +1,60 @@
+//! The driver draws the same cases from the same seed, and every target stands its seeds.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use ark_os_testkit::fuzz::{Campaign, NAMES, Rng, input_of, target};
+
+fn campaign(seed: u64) -> Campaign {
+    Campaign {
+        seed,
+        time: Duration::from_secs(60),
+        target: None,
+        case: None,
+        input: None,
+        cases_max: 60,
+        keep: std::env::temp_dir().join("ark-os-fuzz-tests"),
+    }
+}
+
+#[test]
+fn every_target_stands_its_seeds_and_some_damage() {
+    let summary = campaign(7).run().unwrap();
+    assert!(summary.is_ok(), "{:#}", summary.to_json());
+    assert_eq!(summary.targets.len(), NAMES.len());
+    assert!(summary.targets.iter().all(|target| target.cases == 60));
+}
+
+#[test]
+fn a_case_is_named_by_target_seed_and_number() {
+    for name in ["manifest", "condition", "source"] {
+        let target = target(name).unwrap();
+        for case in 0..200 {
+            assert_eq!(input_of(&target, 3, case), input_of(&target, 3, case));
+        }
+        assert_ne!(input_of(&target, 3, 1), input_of(&target, 4, 1));
+    }
+}
+
+#[test]
+fn damage_is_done_to_most_cases_and_not_beyond_recognition() {
+    let target = target("manifest").unwrap();
+    let inputs: Vec<_> = (0..500).map(|case| input_of(&target, 1, case)).collect();
+    let same = inputs.iter().filter(|input| target.seeds.contains(input)).count();
+    let json = inputs.iter().filter(|it| serde_json::from_slice::<serde_json::Value>(it).is_ok());
+    assert!(same < 150, "{same} of 500 are seeds");
+    assert!(json.count() > 100, "hardly a document is left");
+}
+
+#[test]
+fn the_generator_does_not_change_with_time() {
+    let mut rng = Rng::of(&[1, 2, 3]);
+    let drawn: Vec<u64> = (0..3).map(|_| rng.draw()).collect();
+    assert_eq!(drawn, [0xd2e8_cf0c_cbe3_2185, 0x40e3_2fe0_9b36_0687, 0xa422_49a5_6009_eca8]);
+}
+
+#[test]
+fn an_unknown_target_is_refused_with_the_names() {
+    let error = Campaign { target: Some("no".to_owned()), ..campaign(1) }.run().unwrap_err();
+    assert!(error.to_string().contains("manifest"), "{error}");
+}
