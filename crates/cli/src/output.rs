@@ -173,8 +173,11 @@ fn outline_into(value: &Value, depth: usize, lines: &mut Vec<String>) {
     let indent = "  ".repeat(depth);
     let mut put = |name: &str, value: &Value| match value {
         Value::Object(entries) if name == "-" && entries.values().all(is_scalar) => {
-            let parts =
-                entries.iter().map(|(name, it)| format!("{}: {}", one_line(name), scalar(it)));
+            // What names the thing comes before its numbers.
+            let (texts, numbers): (Vec<_>, Vec<_>) =
+                entries.iter().partition(|(_, it)| it.is_string());
+            let parts = texts.into_iter().chain(numbers);
+            let parts = parts.map(|(name, it)| format!("{}: {}", one_line(name), scalar(it)));
             lines.push(format!("{indent}- {}", parts.collect::<Vec<_>>().join(", ")));
         }
         Value::Object(entries) if !entries.is_empty() => {

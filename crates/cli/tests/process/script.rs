@@ -75,10 +75,32 @@ impl Script {
             work.check_again(&client).expect("the node stays");
             work.check_sink(&self.sink);
         }
+        self.check_list(&client).expect("the node stays");
         node.signal(rustix::process::Signal::TERM);
         let status = node.ended();
         assert_eq!(status.code(), Some(0), "{}", self.home.log());
         self.verify_offline();
+    }
+
+    /// The list of runs has every run once and no other: nothing was accepted twice.
+    fn check_list(&self, client: &Client) -> Result<(), Gone> {
+        let mut listed = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = client.get(&format!("/runs?limit=500{cursor}"))?.good();
+            let ids = page["items"].as_array().unwrap().iter();
+            listed.extend(ids.map(|run| run["id"].as_str().unwrap().to_owned()));
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        let mut known: Vec<_> =
+            self.works.iter().flat_map(|it| it.runs.values().cloned()).collect();
+        listed.sort();
+        known.sort();
+        assert_eq!(listed, known);
+        Ok(())
     }
 
     /// The node, which has to come up.
