@@ -94,7 +94,7 @@ pub(crate) fn start(config: &Config, terminal: Terminal) -> Result<(), Failure> 
         LogFormat::Human => true,
     };
     let colour = on_terminal && terminal.has_colour_err();
-    let lines = Lines { target, human, colour, clock: Clock };
+    let lines = Lines { target, human, colour, clock: Clock::new() };
     let filter = EnvFilter::builder().parse_lossy(&config.log_level);
     let subscriber = Registry::default().with(lines.with_filter(filter));
     // A second start within one process keeps the first one's log.
@@ -295,7 +295,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let target = Target::File(Mutex::new(open(&path).unwrap()));
-        let lines = Lines { target, human: false, colour: false, clock: Clock };
+        let lines = Lines { target, human: false, colour: false, clock: Clock::new() };
         let subscriber = Registry::default().with(lines);
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("attempt", agent_id = "micro-00001", task_id = "task_x");

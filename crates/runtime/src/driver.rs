@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use ark_os_core::time::Time;
 use ark_os_core::Event;
+use ark_os_core::time::Time;
 use tokio::sync::watch;
 
 use crate::RuntimeError;
@@ -219,7 +219,9 @@ impl Driver {
         let mut touched: Option<Arc<Lines>> = None;
         for released in out.released.drain(..) {
             match released {
-                Released::Effect(seq, effect) => self.attempts.begin(&self.lp, seq, &effect, inputs)?,
+                Released::Effect(seq, effect) => {
+                    self.attempts.begin(&self.lp, seq, &effect, inputs)?
+                }
                 Released::Deliver(deliver) => deliver(),
                 Released::Answer(Reply::One(tx), answer) => {
                     // Nobody waits any more: the answer is in the journal all the same.

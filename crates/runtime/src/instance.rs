@@ -74,7 +74,7 @@ impl Components {
             skills: SkillSet::builtin(),
             rules: Arc::new(BuiltinRules),
             operator: Scopes::parse(OPERATOR_SCOPES).unwrap_or_default(),
-            clock: Clock,
+            clock: Clock::new(),
             files: None,
         }
     }
@@ -115,11 +115,12 @@ impl Instance {
         let key = LedgerKey::load_or_generate(&*directory, ORIGIN)?;
         let segments = ark_os_store::Settings { segment_bytes: settings.segment_bytes };
         let (journal, recovered) = Journal::open(directory.clone(), segments, key)?;
-        let views =
-            Views::open(&settings.data_dir.join(VIEWS_FILE), ViewsOptions::default())?;
+        let views = Views::open(&settings.data_dir.join(VIEWS_FILE), ViewsOptions::default())?;
         let position = views.position()?;
         let (mut follower, queries) = views.split()?;
         let state = replay(recovered, position, &mut follower)?;
+        let clock = components.clock.not_before(state.now());
+        let components = Components { clock, ..components };
         let blobs: Arc<dyn BlobSource> = Arc::new(Blobs::open(directory)?);
         let parts = Parts { settings, components, journal, follower, queries, state, blobs };
         let (handle, threads) = parts.start()?;
@@ -227,7 +228,12 @@ fn replay(
         effects.clear();
         if record.seq > position {
             let namespace = Text::from(record.header.namespace);
-            behind.push(Appended { seq: record.seq, cause: record.header.cause, namespace, change });
+            behind.push(Appended {
+                seq: record.seq,
+                cause: record.header.cause,
+                namespace,
+                change,
+            });
         }
         if behind.len() >= CATCH_UP {
             follower::follow(follower, &behind)?;
@@ -295,7 +301,8 @@ impl Parts {
             stopped,
         };
         metrics.agents.set(u64::from(self.settings.agents));
-        let views = follower::start(self.follower, changes, tx.clone(), viewed_tx, metrics.clone())?;
+        let views =
+            follower::start(self.follower, changes, tx.clone(), viewed_tx, metrics.clone())?;
         let workers = Workers::start(worker_count(&self.settings), shop.clone())?;
         let driver = Driver {
             lp: Loop::new(self.state, self.components.rules.clone(), newest),

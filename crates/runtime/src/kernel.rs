@@ -248,7 +248,10 @@ pub struct Loop<R> {
 
 impl<R> std::fmt::Debug for Loop<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loop").field("kernel", &self.kernel).field("held", &self.held.len()).finish()
+        f.debug_struct("Loop")
+            .field("kernel", &self.kernel)
+            .field("held", &self.held.len())
+            .finish()
     }
 }
 
@@ -387,7 +390,10 @@ impl<R> Loop<R> {
     ) {
         let run = submission.run;
         let used = submission.key.as_ref().and_then(|key| {
-            self.kernel.state.submission(&submission.namespace, &key.key).map(|used| (used, key.request))
+            self.kernel
+                .state
+                .submission(&submission.namespace, &key.key)
+                .map(|used| (used, key.request))
         });
         let answer = match used {
             Some(((known, request), asked)) if request == asked => {

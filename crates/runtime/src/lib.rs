@@ -20,16 +20,16 @@ mod error;
 mod follower;
 mod plans;
 mod reply;
-mod sync;
 mod run_ids;
+mod sync;
 mod threads;
 mod workers;
 
+/// Queries over the views, for those who may not know the store.
+pub use ark_os_store::views;
 pub use error::RuntimeError;
 pub use handle::{Handle, Outcome, RecordedEvents, Submitted};
 pub use instance::{Components, Instance};
 pub use reply::Lines;
 pub use settings::Settings;
-/// Queries over the views, for those who may not know the store.
-pub use ark_os_store::views;
 pub use submission::{PlanRequest, RunRequest, TaskRequest};

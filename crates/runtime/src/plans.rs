@@ -90,6 +90,10 @@ fn invalid(findings: Findings) -> RuntimeError {
         hint: finding.hint.clone(),
     });
     let count = findings.as_slice().len() + more;
-    RuntimeError::new(Kind::Invalid, "manifest_invalid", format!("accept the plan: {count} findings"))
-        .with_places(places.collect())
+    RuntimeError::new(
+        Kind::Invalid,
+        "manifest_invalid",
+        format!("accept the plan: {count} findings"),
+    )
+    .with_places(places.collect())
 }

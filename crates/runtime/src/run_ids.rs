@@ -42,7 +42,8 @@ mod tests {
     #[test]
     fn ids_are_version_7_uuids_that_differ_and_sort_by_time() {
         let ids = RunIds::new();
-        let drawn: Vec<RunId> = (0..1_000).map(|ms| ids.draw(Time(1_700_000_000_000 + ms))).collect();
+        let drawn: Vec<RunId> =
+            (0..1_000).map(|ms| ids.draw(Time(1_700_000_000_000 + ms))).collect();
         assert!(drawn.is_sorted());
         for id in &drawn {
             assert_eq!(uuid::Uuid::from_u128(id.0).get_version_num(), 7);

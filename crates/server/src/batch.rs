@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ark_os_api::Problem;
-use ark_os_runtime::clock::Clock;
+use ark_os_runtime::clock::instant;
 use ark_os_runtime::{Lines, RunRequest, RuntimeError};
 use axum::body::Body;
 use bytes::{Buf, Bytes, BytesMut};
@@ -48,7 +48,6 @@ pub(crate) fn start(context: &Context, body: Body, wait: Option<Duration>) -> Bo
     let outbox = Arc::new(Outbox::default());
     let batch = Batch {
         context: context.clone(),
-        clock: Clock,
         body,
         is_over: false,
         text: BytesMut::new(),
@@ -68,7 +67,6 @@ pub(crate) fn start(context: &Context, body: Body, wait: Option<Duration>) -> Bo
 
 struct Batch {
     context: Context,
-    clock: Clock,
     body: Body,
     /// Nothing more comes in.
     is_over: bool,
@@ -129,7 +127,7 @@ impl Batch {
         let pause = match (self.refused_since, self.window.oldest(), self.wait) {
             (Some(_), ..) => OVERLOAD_PAUSE,
             (None, Some(since), Some(wait)) => {
-                wait.saturating_sub(self.clock.instant().saturating_duration_since(since))
+                wait.saturating_sub(instant().saturating_duration_since(since))
             }
             _ => Duration::MAX,
         };
@@ -174,7 +172,7 @@ impl Batch {
     /// Lines that were not over in the time that the caller gives them.
     fn expire(&mut self) {
         let Some(wait) = self.wait else { return };
-        let now = self.clock.instant();
+        let now = instant();
         self.window.expire(
             |since| now.saturating_duration_since(since) >= wait,
             || {
@@ -198,7 +196,7 @@ impl Batch {
     /// Parses up to `room` lines without consuming them.
     fn parse_lines(&mut self, room: usize) -> Taken {
         let limit = self.context.settings().max_body_bytes;
-        let mut taken = Taken { now: self.clock.instant(), ..Taken::new(self.line, self.skipping) };
+        let mut taken = Taken { now: instant(), ..Taken::new(self.line, self.skipping) };
         while taken.slots.len() < room {
             let rest = self.text.get(taken.bytes..).unwrap_or_default();
             let from = if taken.bytes == 0 { self.searched.min(rest.len()) } else { 0 };
@@ -275,7 +273,7 @@ struct Taken {
 
 impl Taken {
     fn new(line: u32, skipping: bool) -> Self {
-        let now = Clock.instant();
+        let now = instant();
         Taken { requests: Vec::new(), slots: Vec::new(), bytes: 0, line, skipping, now }
     }
 

@@ -141,7 +141,9 @@ fn random_seed() -> Result<[u8; SEED_BYTES], StoreError> {
     let mut seed = [0; SEED_BYTES];
     match rustix::rand::getrandom(&mut seed[..], rustix::rand::GetRandomFlags::empty()) {
         Ok(SEED_BYTES) => Ok(seed),
-        Ok(_) => Err(StoreError::new(ErrorKind::Unavailable, "get random bytes for the ledger key")),
+        Ok(_) => {
+            Err(StoreError::new(ErrorKind::Unavailable, "get random bytes for the ledger key"))
+        }
         Err(error) => Err(StoreError::io("get random bytes for the ledger key", error.into())),
     }
 }

@@ -102,10 +102,10 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ark_os_runtime::clock::Clock;
+    use ark_os_runtime::clock::instant;
 
     fn slot(line: u32) -> Slot {
-        Slot { line, key: None, since: Clock.instant(), answered: None }
+        Slot { line, key: None, since: instant(), answered: None }
     }
 
     #[test]

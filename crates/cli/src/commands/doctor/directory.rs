@@ -140,7 +140,7 @@ fn measured(data_dir: &Path) -> std::io::Result<Duration> {
 
 fn timed_syncs(file: &mut File) -> std::io::Result<Vec<Duration>> {
     let block = [0x5a; 4_096];
-    let clock = Clock;
+    let clock = Clock::new();
     let one = |_| {
         let before = clock.instant();
         file.write_all(&block)?;
