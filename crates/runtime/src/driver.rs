@@ -1,5 +1,6 @@
 //! The loop's thread: feeds the synchronous step, begins its effects, closes its batches.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -20,13 +21,15 @@ use crate::reply::{Lines, Reply};
 use crate::settings::Settings;
 
 mod attempts;
+mod evaluator;
 
 pub(crate) use attempts::Attempts;
 
-/// Messages taken before the loop turns to effects and batches, so that neither starves.
-const MESSAGES_MAX: usize = 512;
-/// Rounds of internal work before outside inputs get a turn again.
-const ROUNDS_MAX: usize = 10_000;
+/// Inputs taken before the loop turns to effects and batches, so that neither starves.
+const INPUTS_MAX: usize = 4_096;
+/// How long internal work may go on before inputs get a turn again: renewals of leases are among
+/// them, and a lease outlives this by far.
+const SETTLE_MAX: Duration = Duration::from_millis(20);
 /// How long the loop sleeps when there is nothing to do at all.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -42,6 +45,8 @@ pub(crate) struct Driver {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) stopped: watch::Sender<Option<Stopped>>,
     pub(crate) batch: Forming,
+    /// Messages that came while nothing more could be decided.
+    pub(crate) aside: VecDeque<Message>,
 }
 
 /// The batch that forms while another is synced.
@@ -85,19 +90,69 @@ impl Driver {
     fn turns(&mut self) -> Result<(), RuntimeError> {
         let mut out = Output::default();
         let mut inputs = Vec::new();
-        let mut stopping = false;
         // No step before the first message, which starts the instance: the timers that were replayed
         // would count the time it was down against attempts and agents.
         loop {
             self.close_batch()?;
-            if stopping && !self.lp.has_unsynced() {
-                return Ok(());
-            }
-            if let Turn::Stop = self.collect(&mut inputs, &mut out)? {
-                stopping = true;
+            self.hold_off(&mut out)?;
+            let turn = self.collect(&mut inputs, &mut out)?;
+            if let Turn::Stop = turn {
+                return self.finish(&mut out);
             }
             self.settle(std::mem::take(&mut inputs), &mut out)?;
         }
+    }
+
+    /// While a full batch waits for the one before it, nothing more is decided: what comes in is
+    /// put aside, and there is room for only so much of it (`INPUTS_WAITING_MAX`).
+    fn hold_off(&mut self, out: &mut Output<Reply>) -> Result<(), RuntimeError> {
+        while self.batch.syncing && self.batch.changes.len() >= self.records_max() {
+            match self.rx.recv() {
+                Ok(Message::Committed { through }) => self.committed(through, out)?,
+                Ok(Message::Failed(error)) => return Err(error),
+                Ok(message) => self.aside.push_back(message),
+                Err(_) => return Err(RuntimeError::closed()),
+            }
+            self.close_batch()?;
+        }
+        Ok(())
+    }
+
+    /// Everything decided becomes durable and who waits for it is told; nothing new is decided.
+    /// Attempts that are cut off begin again at the next start.
+    fn finish(&mut self, out: &mut Output<Reply>) -> Result<(), RuntimeError> {
+        loop {
+            if !self.batch.syncing {
+                if self.batch.changes.is_empty() {
+                    return Ok(());
+                }
+                self.commit()?;
+            }
+            match self.rx.recv() {
+                Ok(Message::Committed { through }) => {
+                    self.batch.syncing = false;
+                    self.lp.synced(through, out);
+                    let answered = |it: &Released<Reply>| !matches!(it, Released::Effect(..));
+                    out.released.retain(answered);
+                    self.let_out(out, &mut Vec::new())?;
+                }
+                Ok(Message::Failed(error)) => return Err(error),
+                // Nobody is answered whose wish was not decided.
+                Ok(_) => {}
+                Err(_) => return Err(RuntimeError::closed()),
+            }
+        }
+    }
+
+    /// A batch is durable: who waits for it is told before anything new is decided.
+    fn committed(&mut self, through: u64, out: &mut Output<Reply>) -> Result<(), RuntimeError> {
+        self.batch.syncing = false;
+        self.metrics.journal_synced.set(through);
+        self.lp.synced(through, out);
+        let mut inputs = Vec::new();
+        self.let_out(out, &mut inputs)?;
+        self.attempts.postpone(inputs);
+        Ok(())
     }
 
     /// Waits for messages and takes those that are there.
@@ -106,23 +161,25 @@ impl Driver {
         inputs: &mut Vec<Input<Reply>>,
         out: &mut Output<Reply>,
     ) -> Result<Turn, RuntimeError> {
-        let first = match self.patience() {
-            Duration::ZERO => self.rx.try_recv().ok(),
-            patience => match self.rx.recv_timeout(patience) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return Ok(Turn::Stop),
+        let first = match self.aside.pop_front() {
+            Some(message) => Some(message),
+            None => match self.patience() {
+                Duration::ZERO => self.rx.try_recv().ok(),
+                patience => match self.rx.recv_timeout(patience) {
+                    Ok(message) => Some(message),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return Ok(Turn::Stop),
+                },
             },
         };
         let mut turn = Turn::Go;
         let mut next = first;
-        let mut count = 0;
         while let Some(message) = next {
             if let Turn::Stop = self.take(message, inputs, out)? {
                 turn = Turn::Stop;
             }
-            count += 1;
-            next = if count < MESSAGES_MAX { self.rx.try_recv().ok() } else { None };
+            let has_room = inputs.len() < INPUTS_MAX;
+            next = if has_room { self.aside.pop_front().or_else(|| self.rx.try_recv().ok()) } else { None };
         }
         self.attempts.act_on_due(self.clock.instant(), inputs);
         if inputs.is_empty() {
@@ -147,12 +204,7 @@ impl Driver {
                 self.waiting.fetch_sub(many.len(), Ordering::Relaxed);
                 inputs.extend(many);
             }
-            Message::Committed { through } => {
-                self.batch.syncing = false;
-                self.metrics.journal_synced.set(through);
-                // Released before anything new is decided: who waits is told first.
-                self.lp.step(self.clock.now(), [Input::Synced { through }], out);
-            }
+            Message::Committed { through } => self.committed(through, out)?,
             Message::Failed(error) => return Err(error),
             Message::Stop => return Ok(Turn::Stop),
         }
@@ -181,19 +233,21 @@ impl Driver {
         out: &mut Output<Reply>,
     ) -> Result<(), RuntimeError> {
         let mut inputs = first;
-        for _ in 0..ROUNDS_MAX {
-            let now = self.clock.now();
-            self.lp.step(now, inputs.drain(..), out);
+        let begun = self.clock.instant();
+        loop {
+            self.lp.step(self.clock.now(), inputs.drain(..), out);
             self.keep(out);
             for (seq, effect) in out.internal.drain(..) {
                 self.attempts.begin(&self.lp, seq, &effect, &mut inputs)?;
             }
             self.let_out(out, &mut inputs)?;
-            if inputs.is_empty() || self.batch.changes.len() >= self.records_max() {
+            let is_full = self.batch.changes.len() >= self.records_max();
+            let is_late = self.clock.instant().duration_since(begun) >= SETTLE_MAX;
+            if inputs.is_empty() || is_full || is_late {
                 break;
             }
         }
-        // What is left after so many rounds goes on in the next turn.
+        // What is left goes on in the next turn, after what has come in meanwhile was heard.
         self.attempts.postpone(inputs);
         Ok(())
     }
@@ -259,6 +313,10 @@ impl Driver {
         if !(full || waited || self.attempts.internal_in_flight() == 0) {
             return Ok(());
         }
+        self.commit()
+    }
+
+    fn commit(&mut self) -> Result<(), RuntimeError> {
         self.batch.since = None;
         self.batch.syncing = true;
         self.gauge();

@@ -1,5 +1,6 @@
 //! An instance: opens the data directory, replays the journal, starts the threads.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -315,6 +316,7 @@ impl Parts {
             metrics,
             stopped: stopped_tx,
             batch: Forming::default(),
+            aside: VecDeque::new(),
         };
         begin(&tx, started)?;
         let looping = spawn("ark-loop", move || driver.run())?;

@@ -345,7 +345,7 @@ impl<R> Loop<R> {
                 let deliver = look(&self.kernel);
                 self.hold(Released::Deliver(deliver), out);
             }
-            Input::Synced { through } => self.release(through, out),
+            Input::Synced { through } => self.synced(through, out),
             Input::Viewed { through } => self.forget_viewed(through),
             Input::Tick => {}
         }
@@ -532,7 +532,8 @@ impl<R> Loop<R> {
         }
     }
 
-    fn release(&mut self, through: u64, out: &mut Output<R>) {
+    /// Records up to this one are durable: what was held for them goes out. Decides nothing.
+    pub fn synced(&mut self, through: u64, out: &mut Output<R>) {
         self.kernel.synced = self.kernel.synced.max(through);
         while self.held.front().is_some_and(|(seq, _)| *seq <= through) {
             if let Some((_, released)) = self.held.pop_front() {

@@ -154,3 +154,51 @@ async fn draining_lets_what_runs_end_and_refuses_what_is_new() {
     assert_eq!(summary.state, RunState::Succeeded);
     instance.stop().unwrap();
 }
+
+#[tokio::test]
+async fn a_stop_leaves_the_backlog_for_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut few = settings(&dir);
+    few.agents = 1;
+    let instance = Instance::start(few.clone(), Components::builtin()).unwrap();
+    let handle = instance.handle();
+    let mut runs = Vec::new();
+    for _ in 0..50 {
+        let request = RunRequest::task("sleep", b"{\"ms\":60000}".to_vec());
+        runs.push(handle.submit(request).await.unwrap().run);
+    }
+    instance.stop().unwrap();
+
+    let instance = Instance::start(few, Components::builtin()).unwrap();
+    let handle = instance.handle();
+    let live = handle.read(|kernel| kernel.state().live()).await.unwrap();
+    assert_eq!(live, runs.len());
+    for run in runs {
+        let reason = "test".into();
+        handle.command(Command::CancelRun { run, reason }).await.unwrap();
+    }
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn large_data_is_prepared_worked_on_and_gathered_beside_the_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let instance = start(&dir);
+    let handle = instance.handle();
+    let large = "x".repeat(100_000);
+    let plan = json!({
+        "name": "large", "version": "1",
+        "tasks": [
+            {"name": "copy", "skill": "echo", "input": "${input.text}"},
+            {"name": "each", "skill": "echo", "map": {"over": "${input.list}"}, "input": "${item}",
+             "when": "size(input.text) == 100000"},
+            {"name": "count", "skill": "list.count", "reduce": "each"}
+        ],
+        "output": {"text": "${tasks.copy.output}", "count": "${tasks.count.output}"}
+    });
+    let input = json!({"text": large, "list": (0..2_000).collect::<Vec<u32>>()});
+    let outcome = run(&handle, workflow(plan, &input)).await;
+    assert_eq!(outcome.state, RunState::Succeeded, "{:?}", outcome.failure);
+    assert_eq!(output(&handle, &outcome)["text"], json!(large));
+    instance.stop().unwrap();
+}

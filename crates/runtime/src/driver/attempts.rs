@@ -10,12 +10,15 @@ use ark_os_core::effect::Effect;
 use ark_os_core::error::Failure;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, SkillIx};
+use ark_os_core::limits::INLINE_BYTES_MAX;
 use ark_os_core::plan::Shape;
+use ark_os_core::run::Run;
 use ark_os_core::{Command, State};
 use rustc_hash::FxHashMap;
 
 use crate::RuntimeError;
-use crate::data;
+use crate::data::{self, Payloads};
+use crate::driver::evaluator::{Evaluator, is_heavy};
 use crate::kernel::{Input, Loop};
 use crate::reply::Reply;
 use crate::skills::{Cost, SkillSet};
@@ -36,6 +39,7 @@ pub(crate) struct Attempts {
     /// Pure attempts on threads: the batch waits for them a little.
     internal: usize,
     postponed: Vec<Input<Reply>>,
+    evaluator: Evaluator,
 }
 
 struct Running {
@@ -59,6 +63,7 @@ enum Phase {
 impl Attempts {
     pub(crate) fn new(skills: Arc<SkillSet>, shop: Arc<Shop>, workers: Workers) -> Self {
         let renewal = shop.clock.instant();
+        let evaluator = Evaluator::new(shop.to_loop.clone());
         Attempts {
             skills,
             shop,
@@ -69,6 +74,7 @@ impl Attempts {
             renewal,
             internal: 0,
             postponed: Vec::new(),
+            evaluator,
         }
     }
 
@@ -93,20 +99,39 @@ impl Attempts {
             Effect::StopAttempt { pt } => self.stop_attempt(pt),
             Effect::Prepare { run, node, generation } => {
                 let Some(it) = state.run(run) else { return Ok(()) };
-                let result = data::prepare(it, node, &self.shop.payloads);
-                let command = Command::FinishPreparation { run, node, generation, result };
-                inputs.push(Input::Command { command, cause: seq, reply: None });
+                self.evaluate(it, inputs, move |it, payloads| {
+                    let result = data::prepare(it, node, payloads);
+                    let command = Command::FinishPreparation { run, node, generation, result };
+                    Input::Command { command, cause: seq, reply: None }
+                })?;
             }
             Effect::Gather { run, generation } => {
                 let Some(it) = state.run(run) else { return Ok(()) };
-                let result = data::gather(it, &self.shop.payloads);
-                let command = Command::FinishGathering { run, generation, result };
-                inputs.push(Input::Command { command, cause: seq, reply: None });
+                self.evaluate(it, inputs, move |it, payloads| {
+                    let result = data::gather(it, payloads);
+                    let command = Command::FinishGathering { run, generation, result };
+                    Input::Command { command, cause: seq, reply: None }
+                })?;
             }
             // The loop has told who waits.
             Effect::AnnounceRun { .. } => {}
         }
         Ok(())
+    }
+
+    /// Looks at a run's data: at once if there is little, else on a thread of its own.
+    fn evaluate(
+        &mut self,
+        run: &Run,
+        inputs: &mut Vec<Input<Reply>>,
+        look: impl FnOnce(&Run, &Payloads) -> Input<Reply> + Send + 'static,
+    ) -> Result<(), RuntimeError> {
+        if !is_heavy(run) {
+            inputs.push(look(run, &self.shop.payloads));
+            return Ok(());
+        }
+        let (run, payloads) = (run.clone(), self.shop.payloads.clone());
+        self.evaluator.evaluate(Box::new(move || look(&run, &payloads)))
     }
 
     fn attempt(&mut self, state: &State, begun: Begun, inputs: &mut Vec<Input<Reply>>) {
@@ -159,8 +184,10 @@ impl Attempts {
                 self.running.insert(pt, Running { assignment, phase: Phase::Waits(until), pure });
                 self.due(until.min(now + self.shop.renew_after()), pt);
             }
-            (None, Cost::Tiny) => inputs.push(work(&self.shop, &assignment)),
-            (None, Cost::Blocking) => self.hand_over(assignment, pure),
+            (None, Cost::Tiny) if is_tiny(&assignment) => {
+                inputs.push(work(&self.shop, &assignment));
+            }
+            (None, _) => self.hand_over(assignment, pure),
         }
     }
 
@@ -218,8 +245,10 @@ impl Attempts {
     fn end_wait(&mut self, pt: PtId, inputs: &mut Vec<Input<Reply>>) {
         let Some(running) = self.running.remove(&pt) else { return };
         match running.assignment.skill.spec().cost {
-            Cost::Tiny => inputs.push(work(&self.shop, &running.assignment)),
-            Cost::Blocking => self.hand_over(running.assignment, running.pure),
+            Cost::Tiny if is_tiny(&running.assignment) => {
+                inputs.push(work(&self.shop, &running.assignment));
+            }
+            _ => self.hand_over(running.assignment, running.pure),
         }
     }
 
@@ -260,9 +289,11 @@ impl Attempts {
     pub(crate) fn note(&mut self, input: &Input<Reply>) -> bool {
         let Input::Command { command, .. } = input else { return true };
         let (pt, has_output) = match command {
-            Command::RenewLease { pt, .. } => {
-                return self.running.get(pt).is_some_and(|it| it.phase == Phase::Works);
+            Command::RenewLease { pt, .. } | Command::ReportProgress { pt, .. } => {
+                return self.is_working(pt);
             }
+            // Who waits for the answer hears that there is none, and ends.
+            Command::IntendStep(intent) => return self.is_working(&intent.pt),
             Command::FinishAttempt(finish) => {
                 (finish.pt, !matches!(finish.outcome, AttemptOutcome::Failed(_)))
             }
@@ -276,6 +307,10 @@ impl Attempts {
             Phase::Stopped => has_output,
             Phase::Works | Phase::Waits(_) => true,
         }
+    }
+
+    fn is_working(&self, pt: &PtId) -> bool {
+        self.running.get(pt).is_some_and(|it| it.phase == Phase::Works)
     }
 
     /// Keeps inputs for the next turn.
@@ -295,6 +330,12 @@ impl Attempts {
         }
         self.workers.stop();
     }
+}
+
+/// Whether a tiny skill's work is tiny here: its output may be as large as its input, and a large one
+/// has to be stored, and a schema of the task's own to be checked.
+fn is_tiny(assignment: &Assignment) -> bool {
+    assignment.input.len() <= INLINE_BYTES_MAX && assignment.output_schema.is_none()
 }
 
 /// An attempt that the core has started.
