@@ -23,13 +23,13 @@ pub struct HistogramView {
     pub count: u64,
     /// All together, in microseconds.
     pub sum_us: u64,
-    /// Upper bounds of the quantiles 0.5, 0.95 and 0.99, in microseconds; the largest number where
-    /// the last bucket holds it.
-    pub p50_us: u64,
+    /// Upper bounds of the quantiles 0.5, 0.95 and 0.99, in microseconds; null where it lies in the
+    /// last bucket, which has no bound.
+    pub p50_us: Option<u64>,
     /// See `p50_us`.
-    pub p95_us: u64,
+    pub p95_us: Option<u64>,
     /// See `p50_us`.
-    pub p99_us: u64,
+    pub p99_us: Option<u64>,
     /// Not cumulated.
     pub buckets: Vec<Bucket>,
 }

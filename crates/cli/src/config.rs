@@ -3,13 +3,16 @@
 
 mod file;
 mod keys;
+mod values;
 
 pub(crate) use file::line_column;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ark_os_core::budget::Amounts;
 use ark_os_core::limits::AGENTS_MAX;
 use ark_os_core::rules::Mode;
 use ark_os_runtime::Settings;
@@ -35,15 +38,18 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) drain_timeout: Duration,
     pub(crate) listen: SocketAddr,
+    pub(crate) hosts: Vec<String>,
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
     pub(crate) log_file: Option<PathBuf>,
     pub(crate) concurrent_tasks_max: u32,
     pub(crate) task_timeout: Duration,
     pub(crate) agent_concurrency: u32,
+    pub(crate) skill_concurrency: BTreeMap<String, u32>,
     pub(crate) workers: usize,
     pub(crate) segment_bytes: u64,
     pub(crate) batch_records_max: u32,
+    pub(crate) namespace_budget: Amounts,
 }
 
 impl Config {
@@ -56,15 +62,18 @@ impl Config {
             data_dir: settings.data_dir,
             drain_timeout: Duration::from_secs(30),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
+            hosts: Vec::new(),
             log_level: "info".to_owned(),
             log_format: LogFormat::Auto,
             log_file: None,
             concurrent_tasks_max: settings.concurrent_tasks_max,
             task_timeout: settings.task_timeout,
             agent_concurrency: settings.agent_concurrency,
+            skill_concurrency: settings.skill_concurrency,
             workers: settings.workers,
             segment_bytes: settings.segment_bytes,
             batch_records_max: settings.batch_records_max,
+            namespace_budget: settings.namespace_budget,
         }
     }
 
@@ -74,10 +83,12 @@ impl Config {
             agents: self.agents,
             mode: self.mode,
             agent_concurrency: self.agent_concurrency,
+            skill_concurrency: self.skill_concurrency.clone(),
             concurrent_tasks_max: self.concurrent_tasks_max,
             task_timeout: self.task_timeout,
             segment_bytes: self.segment_bytes,
             batch_records_max: self.batch_records_max,
+            namespace_budget: self.namespace_budget,
             workers: self.workers,
             ..Settings::new(self.data_dir.clone())
         }
@@ -250,6 +261,16 @@ impl Layers {
                 format!("{agents} agents are more than `system.max_agents` ({agents_max})");
             let raise = "ask for fewer, or raise `system.max_agents`";
             self.findings.push(Finding::at(place, message).hint(raise));
+        }
+        let listen = self.config.listen;
+        // Under which name such an address is reached is known to nobody here; without one, every
+        // request from outside would be refused.
+        if listen.ip().to_canonical().is_unspecified() && self.config.hosts.is_empty() {
+            let place = self.origin_of("server.listen");
+            let message = format!("`{listen}` listens everywhere, under no name");
+            let name = "name the hosts that callers use with --host, `server.hosts` or \
+                        ARK_OS_HOSTS, or listen on one address";
+            self.findings.push(Finding::at(place, message).hint(name));
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod token;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -117,18 +118,24 @@ impl Node {
             // Many requests mean the same: the first ones are enough.
             let _ = tx.try_send(request);
         });
-        let mut settings =
-            ServerSettings { address: config.listen, ..ServerSettings::new(token.clone()) };
+        let settings = ServerSettings {
+            address: config.listen,
+            hosts: hosts(config),
+            ..ServerSettings::new(token.clone())
+        };
         if !config.listen.ip().is_loopback() {
-            tracing::warn!(address = %config.listen, "the API can be reached from outside, without encryption");
-            settings.hosts.push(config.listen.ip().to_string());
+            tracing::warn!(
+                address = %config.listen,
+                "the API can be reached from outside without encryption: there is no TLS yet, so \
+                 anybody on the way can read the token"
+            );
         }
         let server =
             Server::bind(instance.handle(), settings, on_shutdown).await.map_err(|error| {
                 Failure::new("instance_unreachable", format!("cannot {error}"))
                     .with_hint("choose another address with --listen; port 0 takes a free one")
             })?;
-        let endpoint = format!("http://{}", server.local_addr());
+        let endpoint = format!("http://{}", near(server.local_addr()));
         let pid = std::process::id();
         let working_dir = std::env::current_dir().ok();
         let record = InstanceRecord { endpoint: endpoint.clone(), pid, working_dir };
@@ -193,6 +200,28 @@ impl Node {
             Some(_) = self.requests.recv() => false,
         }
     }
+}
+
+/// What the `Host` header may say besides the loopback's names.
+fn hosts(config: &Config) -> Vec<String> {
+    let mut hosts = config.hosts.clone();
+    match config.listen.ip() {
+        ip if ip.is_loopback() || ip.is_unspecified() => {}
+        // As a URL has it.
+        IpAddr::V6(ip) => hosts.push(format!("[{ip}]")),
+        IpAddr::V4(ip) => hosts.push(ip.to_string()),
+    }
+    hosts
+}
+
+/// Where this machine reaches what listens there: nobody calls `0.0.0.0`.
+fn near(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// A directory in use is told as such, with who uses it.

@@ -130,6 +130,8 @@ pub enum Command {
     ResumeRun {
         /// The run.
         run: RunId,
+        /// Why.
+        reason: Text,
     },
     /// Run a task and its descendants again; none: the task that failed.
     RetryRun {
@@ -137,11 +139,15 @@ pub enum Command {
         run: RunId,
         /// From here.
         task: Option<u32>,
+        /// Why.
+        reason: Text,
     },
     /// Put a parked task back to work.
     UnparkTask {
         /// The task.
         task: TaskId,
+        /// Why.
+        reason: Text,
     },
     /// Say what became of a step in doubt.
     ResolveStep {

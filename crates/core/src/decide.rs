@@ -51,7 +51,7 @@ pub fn decide(
             Ok(of_instance(vec![Event::AuthorityRevoked { id, reason }], now))
         }
         Command::SubmitRun(submission) => submit_run::decide(state, rules, *submission, now),
-        Command::RecoverRun { run } => recover_run::decide(state, run, now),
+        Command::RecoverRun { run } => recover_run::decide(state, rules, run, now),
         Command::Dispatch => dispatch::decide(state, rules, now),
         Command::FireTimer => timer::decide(state, now),
         Command::FinishPreparation { run, node, generation, result } => {
@@ -72,9 +72,11 @@ pub fn decide(
         }
         Command::CancelRun { run, reason } => run_control::cancel(state, run, &reason, now),
         Command::PauseRun { run, reason } => run_control::pause(state, run, reason, now),
-        Command::ResumeRun { run } => run_control::resume(state, run, now),
-        Command::RetryRun { run, task } => retry_run::decide(state, run, task, now),
-        Command::UnparkTask { task } => run_control::unpark(state, task, now),
+        Command::ResumeRun { run, reason } => run_control::resume(state, run, reason, now),
+        Command::RetryRun { run, task, reason } => {
+            retry_run::decide(state, run, (task, reason), now)
+        }
+        Command::UnparkTask { task, reason } => run_control::unpark(state, task, reason, now),
         Command::ResolveStep { run, key, resolution, reason } => {
             step::resolve(state, step::Verdict { run, key, resolution, reason }, now)
         }

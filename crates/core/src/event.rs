@@ -99,7 +99,8 @@ pub enum Event {
         #[n(0)]
         layer: Layer,
     },
-    /// Every layer above the workers has let the run through.
+    /// Every layer above the workers has let the run through; again where a restart brought other
+    /// rules or another mode.
     #[n(12)]
     RunStarted {
         /// The admission it runs under.
@@ -118,7 +119,11 @@ pub enum Event {
     },
     /// It goes on.
     #[n(15)]
-    RunResumed,
+    RunResumed {
+        /// Why.
+        #[n(0)]
+        reason: Option<Text>,
+    },
     /// Nothing more happens until somebody unparks, resolves, retries or cancels.
     #[n(16)]
     RunParked,
@@ -134,6 +139,9 @@ pub enum Event {
         /// It and its descendants, all of which begin again in a new generation.
         #[n(1)]
         nodes: Vec<u32>,
+        /// Why.
+        #[n(2)]
+        reason: Option<Text>,
     },
     /// Every task is over; the runtime is asked to put the output together.
     #[n(19)]
@@ -240,6 +248,9 @@ pub enum Event {
         /// The task.
         #[n(0)]
         task: TaskRef,
+        /// Why; none: its step was resolved, and that event says why.
+        #[n(1)]
+        reason: Option<Text>,
     },
     /// All children of a map are over and few enough failed.
     #[n(33)]
@@ -393,6 +404,12 @@ pub struct Admission {
     /// Digest of (namespace, workflow, caller's authority): what may use this admission.
     #[n(7)]
     pub subject: Hash,
+    /// How risky steps were treated when it was decided.
+    #[n(8)]
+    pub mode: Option<Mode>,
+    /// The submitter's authority, under which it is decided again when the rules have changed.
+    #[n(9)]
+    pub caller: Option<Authority>,
 }
 
 /// One layer's decision about a workflow version.

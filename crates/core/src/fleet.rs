@@ -157,7 +157,7 @@ impl Fleet {
 
     /// An agent's name: `micro-00042`.
     pub fn name(&self, ix: AgentIx) -> String {
-        self.plan.place(ix).map_or_else(String::new, |(layer, at)| profile::agent_name(layer, at))
+        self.plan.name(ix)
     }
 
     /// How many agents there are.

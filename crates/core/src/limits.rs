@@ -12,7 +12,8 @@ pub const MAP_CHILDREN_MAX: u32 = 10_000;
 pub const RUNS_LIVE_MAX: usize = 1_000_000;
 /// Runs that failed, were cancelled or parked and then ended, kept for `retry`.
 pub const RUNS_ENDED_KEPT_MAX: usize = 4_096;
-/// Workflow versions known at one time; those without live runs make room first.
+/// Admissions known at one time, about 2 KiB each; the oldest makes room. A run keeps the one it
+/// is under, and a version whose admission is gone is decided about again when it next comes.
 pub const WORKFLOWS_MAX: usize = 10_000;
 /// Idempotency keys kept at one time (about 150 bytes each).
 pub const KEYS_MAX: usize = 5_000_000;

@@ -35,6 +35,7 @@ mod template;
 mod types;
 mod workflow;
 
+pub use amounts::parse_cost_micros;
 pub use defaults::with_defaults;
 pub use duration::parse_duration_ms;
 pub use expression::{Expression, PathStep, Root};

@@ -179,7 +179,11 @@ impl Driver {
                 turn = Turn::Stop;
             }
             let has_room = inputs.len() < INPUTS_MAX;
-            next = if has_room { self.aside.pop_front().or_else(|| self.rx.try_recv().ok()) } else { None };
+            next = if has_room {
+                self.aside.pop_front().or_else(|| self.rx.try_recv().ok())
+            } else {
+                None
+            };
         }
         self.attempts.act_on_due(self.clock.instant(), inputs);
         if inputs.is_empty() {

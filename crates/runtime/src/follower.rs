@@ -1,8 +1,11 @@
-//! The views' thread: durable changes go into the tables; the loop is told how far they are.
+//! The views' thread: durable changes go into the tables; the loop is told how far they are, or that
+//! they follow no more.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
+use ark_os_core::Kind;
+use ark_os_core::fleet::profile::FleetPlan;
 use ark_os_store::views::{Followed as Row, Follower};
 use tokio::sync::watch;
 
@@ -12,6 +15,7 @@ use crate::handle::Message;
 use crate::kernel::Input;
 use crate::kernel::record::Appended;
 use crate::metrics::Metrics;
+use crate::telemetry;
 use crate::threads::spawn;
 
 /// Batches put into the tables in one transaction.
@@ -24,6 +28,7 @@ pub(crate) fn start(
     to_loop: Sender<Message>,
     viewed: watch::Sender<u64>,
     metrics: Arc<Metrics>,
+    fleet: FleetPlan,
 ) -> Result<std::thread::JoinHandle<()>, RuntimeError> {
     spawn("ark-views", move || {
         while let Ok(first) = changes.recv() {
@@ -33,8 +38,14 @@ pub(crate) fn start(
             }
             let Some(through) = batch.last().map(|last| last.seq) else { continue };
             if let Err(error) = follow(&mut follower, &batch) {
-                tracing::error!(error = %error, "views stopped following; rebuild them");
+                // Without views nothing that is over could ever be forgotten, nor found: fail-stop.
+                // A loop that is gone has stopped.
+                let _ = to_loop.send(Message::Failed(failed(&error)));
                 return;
+            }
+            // Told here and not by the loop, which must not wait for whoever reads the log.
+            for appended in &batch {
+                telemetry::observe(&appended.change, |agent| fleet.name(agent));
             }
             metrics.views_position.set(through);
             // Without the loop or watchers there is nobody to tell.
@@ -45,6 +56,13 @@ pub(crate) fn start(
             tracing::warn!(error = %error, "views were not closed cleanly and may be rebuilt");
         }
     })
+}
+
+/// Why the instance stops when the views do not follow. The journal is whole.
+fn failed(error: &RuntimeError) -> RuntimeError {
+    let message = format!("keep the views up with the journal: {error}");
+    RuntimeError::new(Kind::Unavailable, "views_failed", message)
+        .with_hint("free space, or run `ark-os views rebuild`; then start again")
 }
 
 /// Puts changes into the tables in one transaction.

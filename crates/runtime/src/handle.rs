@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use ark_os_core::command::SubmitRun;
 use ark_os_core::error::Failure;
 use ark_os_core::ids::RunId;
 use ark_os_core::payload::Payload;
@@ -22,6 +23,7 @@ use crate::reply::{Lines, Reply};
 use crate::settings::Settings;
 use crate::skills::SkillSet;
 use crate::submission::{RunRequest, Submissions};
+use crate::threads;
 
 /// Inputs from outside that may wait for the loop at one time; beyond it callers are told to come
 /// back. At 100 000 a second this is half a second of work.
@@ -40,7 +42,7 @@ pub(crate) enum Message {
         /// Sequence of its last record.
         through: u64,
     },
-    /// The journal failed: stop.
+    /// The journal or the views failed, or too many threads hang: stop.
     Failed(RuntimeError),
     /// Stop as soon as everything decided is durable.
     Stop,
@@ -135,7 +137,7 @@ impl Handle {
     /// # Errors
     /// The request is wrong (with every place), refused, or there is too much to do.
     pub async fn submit(&self, request: RunRequest) -> Result<Submitted, RuntimeError> {
-        let submission = Box::new(self.shared.submissions.prepare(request)?);
+        let submission = Box::new(self.prepare(request).await?);
         let (tx, rx) = oneshot::channel();
         let accepted = Some(Reply::One(tx));
         self.send(Input::Submit { submission, accepted, over: None })?;
@@ -152,7 +154,7 @@ impl Handle {
         request: RunRequest,
         patience: Duration,
     ) -> Result<(Submitted, Option<Outcome>), RuntimeError> {
-        let submission = Box::new(self.shared.submissions.prepare(request)?);
+        let submission = Box::new(self.prepare(request).await?);
         let (tx, rx) = oneshot::channel();
         let (over_tx, over_rx) = oneshot::channel();
         let (accepted, over) = (Some(Reply::One(tx)), Some(Reply::One(over_tx)));
@@ -165,9 +167,26 @@ impl Handle {
         Ok((submitted, over))
     }
 
+    /// What takes long is not done on the caller's thread, which serves others too.
+    async fn prepare(&self, request: RunRequest) -> Result<SubmitRun, RuntimeError> {
+        if let Some(workflow) = self.shared.submissions.short(&request) {
+            return self.shared.submissions.prepare_for(workflow, request);
+        }
+        let turns = self.shared.submissions.turns.clone();
+        let turn = turns.acquire_owned().await.map_err(|_| RuntimeError::closed())?;
+        let shared = self.shared.clone();
+        threads::aside(move || {
+            let prepared = shared.submissions.prepare(request);
+            drop(turn);
+            prepared
+        })
+        .await?
+    }
+
     /// Submits the lines of a batch. Each is answered through `lines` under its number: when it is
     /// durably accepted or, with `until_over`, when it is over or parked. Lines that are wrong are
-    /// answered too.
+    /// answered too. Whatever takes long about a line is done at once, on the caller's thread: a
+    /// runtime of several threads is told to serve others without it meanwhile.
     ///
     /// # Errors
     /// The instance is gone or has too much to do; then no line of this call was taken.
@@ -180,7 +199,12 @@ impl Handle {
         let mut inputs = Vec::with_capacity(requests.len());
         let mut refused = Vec::new();
         for (line, request) in requests {
-            match self.shared.submissions.prepare(request) {
+            let submissions = &self.shared.submissions;
+            let prepared = match submissions.short(&request) {
+                Some(workflow) => submissions.prepare_for(workflow, request),
+                None => threads::in_place(|| submissions.prepare(request)),
+            };
+            match prepared {
                 Ok(submission) => {
                     let reply = Some(Reply::Line { line, lines: lines.clone() });
                     let (accepted, over) = if until_over { (None, reply) } else { (reply, None) };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ark_os_core::authority::{Authority, Grant, RevocationId, Scopes};
 use ark_os_core::event::{InstanceStarted, Intake};
 use ark_os_core::fleet::SkillInfo;
+use ark_os_core::fleet::profile::FleetPlan;
 use ark_os_core::limits::AGENTS_MAX;
 use ark_os_core::plan::EffectClass;
 use ark_os_core::rules::{BuiltinRules, Rules};
@@ -18,7 +19,7 @@ use ark_os_core::text::Text;
 use ark_os_core::{Command, Kind, State};
 use ark_os_store::views::{Follower, Queries, Views, ViewsOptions};
 use ark_os_store::{Blobs, DataLock, DiskFiles, Files, Journal, LedgerKey, Recovered};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::RuntimeError;
 use crate::clock::Clock;
@@ -34,7 +35,7 @@ use crate::plans::Plans;
 use crate::run_ids::RunIds;
 use crate::settings::Settings;
 use crate::skills::{self, SkillSet};
-use crate::submission::Submissions;
+use crate::submission::{LONG_PREPARATIONS_MAX, Submissions};
 use crate::threads::spawn;
 use crate::workers::{Shop, Workers};
 
@@ -110,6 +111,7 @@ impl Instance {
             return Err(RuntimeError::new(Kind::Invalid, "agents_out_of_range", message)
                 .with_hint(format!("a fleet has 1 to {AGENTS_MAX} agents")));
         }
+        check_skills(&settings, &components.skills)?;
         let on_disk = open_directory(&settings.data_dir)?;
         let directory = components.files.clone().unwrap_or(on_disk);
         let lock = DataLock::acquire(&settings.data_dir)?;
@@ -197,6 +199,18 @@ impl Handle {
         };
         tokio::time::timeout(patience, idle).await.unwrap_or(Ok(false))
     }
+}
+
+/// A limit for a skill that nobody has would limit nothing.
+fn check_skills(settings: &Settings, skills: &SkillSet) -> Result<(), RuntimeError> {
+    let is_known = |name: &str| skills.iter().any(|skill| skill.spec().name == name);
+    let Some(name) = settings.skill_concurrency.keys().find(|name| !is_known(name)) else {
+        return Ok(());
+    };
+    let names: Vec<_> = skills.iter().map(|skill| skill.spec().name).collect();
+    let message = format!("limit the concurrency of the unknown skill `{name}`");
+    Err(RuntimeError::new(Kind::Invalid, "unknown_skill", message)
+        .with_hint(format!("there are the skills {}", names.join(", "))))
 }
 
 fn open_directory(path: &Path) -> Result<Arc<dyn Files>, RuntimeError> {
@@ -291,6 +305,7 @@ impl Parts {
                 plans: Plans::new(Catalogue::new(&skills)),
                 payloads: shop.payloads.clone(),
                 schemas: shop.schemas.clone(),
+                turns: Arc::new(Semaphore::new(LONG_PREPARATIONS_MAX)),
             },
             queries: self.queries,
             reader,
@@ -302,8 +317,9 @@ impl Parts {
             stopped,
         };
         metrics.agents.set(u64::from(self.settings.agents));
+        let fleet = FleetPlan::for_agents(self.settings.agents);
         let views =
-            follower::start(self.follower, changes, tx.clone(), viewed_tx, metrics.clone())?;
+            follower::start(self.follower, changes, tx.clone(), viewed_tx, metrics.clone(), fleet)?;
         let workers = Workers::start(worker_count(&self.settings), shop.clone())?;
         let driver = Driver {
             lp: Loop::new(self.state, self.components.rules.clone(), newest),
@@ -335,7 +351,7 @@ fn instance_started(settings: &Settings, components: &Components) -> InstanceSta
     let skills = components.skills.iter().map(|skill| SkillInfo {
         name: Text::from(skill.spec().name),
         class: class_of(skill.spec().class),
-        concurrency_max: None,
+        concurrency_max: settings.skill_concurrency.get(skill.spec().name).copied(),
     });
     InstanceStarted {
         version: Text::from(env!("CARGO_PKG_VERSION")),

@@ -24,6 +24,7 @@ pub mod record;
 mod wait;
 
 use record::Appended;
+pub use wait::Recipient;
 
 /// Changes that one input may lead to before the next is looked at: dispatches and timers.
 const FOLLOW_UPS_MAX: usize = 4_096;
@@ -255,7 +256,7 @@ impl<R> std::fmt::Debug for Loop<R> {
     }
 }
 
-impl<R> Loop<R> {
+impl<R: Recipient> Loop<R> {
     /// A loop over a state that was replayed from `newest` durable records.
     pub fn new(state: State, rules: Arc<dyn Rules>, newest: u64) -> Self {
         Loop {

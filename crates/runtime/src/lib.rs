@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod settings;
 pub mod skills;
 pub mod submission;
+pub mod telemetry;
 
 mod committer;
 mod driver;

@@ -29,21 +29,16 @@ impl Plans {
         Plans { catalogue, known: Mutex::default() }
     }
 
+    /// The plan of a request, if it is ready.
+    pub(crate) fn known(&self, request: &PlanRequest) -> Option<Arc<Workflow>> {
+        self.find(&name_of(request))
+    }
+
     /// The plan of a request.
     pub(crate) fn plan(&self, request: &PlanRequest) -> Result<Arc<Workflow>, RuntimeError> {
-        let name = match request {
-            PlanRequest::Task(TaskRequest { skill, options: None }) => {
-                Hash::of_parts(&[b"task", skill.as_bytes()])
-            }
-            PlanRequest::Task(TaskRequest { skill, options: Some(options) }) => {
-                Hash::of_parts(&[b"task", skill.as_bytes(), options.to_string().as_bytes()])
-            }
-            PlanRequest::Workflow(value) => {
-                Hash::of_parts(&[b"workflow", value.to_string().as_bytes()])
-            }
-        };
-        if let Some(plan) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            return Ok(plan.clone());
+        let name = name_of(request);
+        if let Some(plan) = self.find(&name) {
+            return Ok(plan);
         }
         let plan = self.parse(request)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,6 +47,10 @@ impl Plans {
         }
         known.insert(name, plan.clone());
         Ok(plan)
+    }
+
+    fn find(&self, name: &Hash) -> Option<Arc<Workflow>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     fn parse(&self, request: &PlanRequest) -> Result<Arc<Workflow>, RuntimeError> {
@@ -77,6 +76,20 @@ impl Plans {
                     .with_hint("name the workflow to run, or give just that one")),
                 }
             }
+        }
+    }
+}
+
+fn name_of(request: &PlanRequest) -> Hash {
+    match request {
+        PlanRequest::Task(TaskRequest { skill, options: None }) => {
+            Hash::of_parts(&[b"task", skill.as_bytes()])
+        }
+        PlanRequest::Task(TaskRequest { skill, options: Some(options) }) => {
+            Hash::of_parts(&[b"task", skill.as_bytes(), options.to_string().as_bytes()])
+        }
+        PlanRequest::Workflow(value) => {
+            Hash::of_parts(&[b"workflow", value.to_string().as_bytes()])
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::RuntimeError;
-use crate::kernel::Answer;
+use crate::kernel::{Answer, Recipient};
 
 mod gathering;
 
@@ -24,6 +24,16 @@ pub(crate) enum Reply {
     },
     /// An attempt's thread that waits for its step.
     Step(std::sync::mpsc::SyncSender<Answer>),
+}
+
+impl Recipient for Reply {
+    /// A line of a batch counts as there: its batch holds what it waits for within a window.
+    fn is_gone(&self) -> bool {
+        match self {
+            Reply::One(tx) => tx.is_closed(),
+            Reply::Line { .. } | Reply::Step(_) => false,
+        }
+    }
 }
 
 /// Answers to the lines of a batch, gathered until somebody fetches them.

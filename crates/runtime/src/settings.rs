@@ -1,5 +1,6 @@
 //! Settings of an instance: plain data. Components (clock, skills, rules) are arguments.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ pub struct Settings {
     pub mode: Mode,
     /// Attempts that one agent may have under way.
     pub agent_concurrency: u32,
+    /// Attempts of one skill at one time, by its name; a skill that is not named has no limit of its
+    /// own.
+    pub skill_concurrency: BTreeMap<String, u32>,
     /// Attempts of the whole instance at one time.
     pub concurrent_tasks_max: u32,
     /// Time for one attempt where its task does not say.
@@ -44,6 +48,7 @@ impl Settings {
             agents: 100,
             mode: Mode::Supervised,
             agent_concurrency: 4,
+            skill_concurrency: BTreeMap::new(),
             concurrent_tasks_max: 1_000,
             task_timeout: Duration::from_secs(300),
             lease: Duration::from_millis(LEASE_MS),

@@ -9,12 +9,13 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::command::SubmitRun;
 use ark_os_core::event::SubmissionKey;
 use ark_os_core::hash::Hash;
-use ark_os_core::limits::KEY_BYTES_MAX;
+use ark_os_core::limits::{INLINE_BYTES_MAX, KEY_BYTES_MAX};
 use ark_os_core::manifest::with_defaults;
 use ark_os_core::plan::Workflow;
 use ark_os_core::priority::Priority;
 use ark_os_core::text::Text;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::RuntimeError;
 use crate::clock::Clock;
@@ -24,6 +25,10 @@ use crate::run_ids::RunIds;
 
 /// Bytes of a run's input, inline or not.
 pub const INPUT_BYTES_MAX: usize = 64 << 20;
+
+/// Long preparations at one time; further ones wait their turn, so that a crowd of them leaves the
+/// processors to the loop.
+pub(crate) const LONG_PREPARATIONS_MAX: usize = 4;
 
 /// A task that is a run of its own.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +97,8 @@ pub(crate) struct Submissions {
     pub(crate) plans: crate::plans::Plans,
     pub(crate) payloads: Arc<Payloads>,
     pub(crate) schemas: Arc<Schemas>,
+    /// Turns of long preparations.
+    pub(crate) turns: Arc<Semaphore>,
 }
 
 impl Submissions {
@@ -101,6 +108,22 @@ impl Submissions {
             return Err(RuntimeError::new(Kind::Invalid, "input_too_large", message));
         }
         let workflow = self.plans.plan(&request.plan)?;
+        self.prepare_for(workflow, request)
+    }
+
+    /// The plan of a request that takes well under a millisecond to prepare: it is ready, and the
+    /// input is neither long to check nor synced to a disk.
+    pub(crate) fn short(&self, request: &RunRequest) -> Option<Arc<Workflow>> {
+        let is_small = request.input.len() <= INLINE_BYTES_MAX;
+        is_small.then(|| self.plans.known(&request.plan)).flatten()
+    }
+
+    /// The submission of a request whose plan is known.
+    pub(crate) fn prepare_for(
+        &self,
+        workflow: Arc<Workflow>,
+        request: RunRequest,
+    ) -> Result<SubmitRun, RuntimeError> {
         let key = request.key.as_deref().map(|key| submission_key(key, &workflow, &request));
         let input = self.check_input(&workflow, request.input)?;
         let now = self.clock.now();

@@ -1,8 +1,10 @@
-//! The one place that starts threads: each has a name, and a panic in it is told.
+//! The one place that starts threads: each has a name, and a panic in it is told. Also work that
+//! would hold up the tasks of an async runtime.
 
 use std::thread::{Builder, JoinHandle};
 
 use ark_os_core::Kind;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::RuntimeError;
 
@@ -19,4 +21,26 @@ pub(crate) fn spawn<T: Send + 'static>(
         RuntimeError::new(Kind::Unavailable, "no_thread", format!("start the thread `{name}`"))
             .with_source(error)
     })
+}
+
+/// Does work that takes long on a thread where no task waits for it. Its caller bounds how much.
+///
+/// # Errors
+/// It panicked, or the runtime is shutting down.
+#[expect(clippy::disallowed_methods, reason = "the sanctioned place")]
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RuntimeError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        RuntimeError::new(Kind::Internal, "internal", "do a task's long work").with_source(error)
+    })
+}
+
+/// Does work that takes long on this thread; others take over its tasks where there are any.
+pub(crate) fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    match flavor {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ use host::AttemptHost;
 use line::Line;
 pub(crate) use stop::{Caught, Stop};
 
-/// Threads given up on before nothing more is started: each may hold memory for ever.
-const ABANDONED_MAX: u64 = 64;
+/// Threads that may be stuck at one time before the instance stops: each may hold memory for ever.
+const LOST_MAX: usize = 64;
 /// The longest wait that a skill may ask for; its task's timeout ends most of them sooner.
 const DELAY_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
@@ -85,11 +86,14 @@ pub(crate) struct Workers {
     line: Arc<Line<Assignment>>,
     shop: Arc<Shop>,
     threads: usize,
+    /// Threads that were replaced and are not back.
+    lost: Arc<AtomicUsize>,
 }
 
 impl Workers {
     pub(crate) fn start(threads: usize, shop: Arc<Shop>) -> Result<Self, RuntimeError> {
-        let workers = Workers { line: Arc::new(Line::new()), shop, threads };
+        let line = Arc::new(Line::new());
+        let workers = Workers { line, shop, threads, lost: Arc::default() };
         for _ in 0..workers.threads {
             workers.hire()?;
         }
@@ -97,7 +101,7 @@ impl Workers {
     }
 
     fn hire(&self) -> Result<(), RuntimeError> {
-        let (line, shop) = (self.line.clone(), self.shop.clone());
+        let (line, shop, lost) = (self.line.clone(), self.shop.clone(), self.lost.clone());
         spawn("ark-worker", move || {
             while let Some(assignment) = line.next() {
                 // Stopped while it was in line: nobody waits for it.
@@ -106,6 +110,9 @@ impl Workers {
                 }
                 let input = work(&shop, &assignment);
                 let is_replaced = assignment.stop.end();
+                if is_replaced {
+                    lost.fetch_sub(1, Ordering::Relaxed);
+                }
                 // The loop is gone only when the instance stops.
                 let _ = shop.to_loop.send(Message::One(input));
                 if is_replaced {
@@ -121,16 +128,26 @@ impl Workers {
         self.line.push(assignment);
     }
 
-    /// A thread is stuck in an attempt that is over: another takes its place.
+    /// A thread is stuck in an attempt that is over: another takes its place. If none can, the
+    /// instance is told to stop: it would come to a halt without a word.
     pub(crate) fn abandon(&self, stop: &Stop) -> Result<(), RuntimeError> {
+        let Err(error) = self.replace(stop) else { return Ok(()) };
+        self.shop.to_loop.send(Message::Failed(error)).map_err(|_| RuntimeError::closed())
+    }
+
+    fn replace(&self, stop: &Stop) -> Result<(), RuntimeError> {
+        // Counted first: the thread may come back at any moment, and then takes itself off.
+        let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
         if !stop.replace() {
+            self.lost.fetch_sub(1, Ordering::Relaxed);
             return Ok(());
         }
         self.shop.metrics.threads_abandoned.inc();
-        if self.shop.metrics.threads_abandoned.value() > ABANDONED_MAX {
-            let message = "too many attempts hang; their threads cannot be taken back";
-            return Err(RuntimeError::new(Kind::Internal, "threads_exhausted", message)
-                .with_hint("restart the instance; nothing that was accepted is lost"));
+        if lost > LOST_MAX {
+            let message = format!("replace a thread that hangs: {LOST_MAX} hang already");
+            return Err(RuntimeError::new(Kind::Internal, "threads_exhausted", message).with_hint(
+                "find the skill that hangs, then start again; what was accepted is kept",
+            ));
         }
         self.hire()
     }

@@ -10,17 +10,31 @@
 
 #[path = "integration/agents.rs"]
 mod agents;
+#[path = "integration/blobs.rs"]
+mod blobs;
 #[path = "integration/effects.rs"]
 mod effects;
 #[path = "integration/fail_stop.rs"]
 mod fail_stop;
 #[path = "integration/faulty_files.rs"]
 mod faulty_files;
+#[path = "integration/hanging.rs"]
+mod hanging;
+#[path = "integration/limits.rs"]
+mod limits;
+#[path = "integration/long_requests.rs"]
+mod long_requests;
 #[path = "integration/models.rs"]
 mod models;
+#[path = "integration/stalling.rs"]
+mod stalling;
 #[path = "integration/stopping.rs"]
 mod stopping;
 #[path = "integration/sync.rs"]
 mod sync;
+#[path = "integration/views.rs"]
+mod views;
+#[path = "integration/waiting.rs"]
+mod waiting;
 #[path = "integration/world.rs"]
 mod world;

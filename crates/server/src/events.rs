@@ -10,6 +10,7 @@ use ark_os_core::fleet::profile::{FleetPlan, agent_name};
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
 use ark_os_core::payload::Payload;
 use ark_os_core::step::StepOutcome;
+use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_runtime::RecordedEvents;
 use serde::ser::SerializeMap;
@@ -106,7 +107,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::RunStarted { .. } => "run_started",
         Event::RunRecovered => "run_recovered",
         Event::RunPaused { .. } => "run_paused",
-        Event::RunResumed => "run_resumed",
+        Event::RunResumed { .. } => "run_resumed",
         Event::RunParked => "run_parked",
         Event::RunEnded(_) => "run_ended",
         Event::RunRetried { .. } => "run_retried",
@@ -162,10 +163,13 @@ impl Ids<'_> {
                 fields.extend(ended.failure.iter().map(|it| value("failure", words::failure(it))));
                 fields
             }
-            Event::RunRetried { task, nodes } => vec![self.task(*task), value("nodes", nodes)],
-            Event::RunRecovered | Event::RunResumed | Event::RunParked | Event::RunGathering => {
-                Vec::new()
+            Event::RunRetried { task, nodes, reason } => {
+                let mut fields = vec![self.task(*task), value("nodes", nodes)];
+                fields.extend(reason_of(reason));
+                fields
             }
+            Event::RunResumed { reason } => reason_of(reason).into_iter().collect(),
+            Event::RunRecovered | Event::RunParked | Event::RunGathering => Vec::new(),
             _ => self.of_task(event),
         }
     }
@@ -212,10 +216,14 @@ impl Ids<'_> {
 
     fn of_task(&self, event: &Event) -> Fields {
         match event {
-            Event::TaskPreparing { task }
-            | Event::TaskReady { task }
-            | Event::TaskUnparked { task }
-            | Event::MapDone { task } => vec![self.task(*task)],
+            Event::TaskPreparing { task } | Event::TaskReady { task } | Event::MapDone { task } => {
+                vec![self.task(*task)]
+            }
+            Event::TaskUnparked { task, reason } => {
+                let mut fields = vec![self.task(*task)];
+                fields.extend(reason_of(reason));
+                fields
+            }
             Event::MapExpanded { task, count, list } => {
                 vec![
                     self.task(*task),
@@ -358,6 +366,10 @@ fn of_accepted(accepted: &RunAccepted) -> Fields {
     fields
 }
 
+fn reason_of(reason: &Option<Text>) -> Option<(&'static str, Field)> {
+    reason.as_ref().map(|reason| value("reason", reason))
+}
+
 /// Plain data always has a JSON form.
 fn value(name: &'static str, it: impl Serialize) -> (&'static str, Field) {
     (name, Field::Value(serde_json::to_value(it).unwrap_or_default()))
@@ -410,6 +422,14 @@ mod tests {
             micros: 12,
             blobs: None,
         }))
+    }
+
+    #[test]
+    fn a_reason_is_shown_where_one_was_given() {
+        let task = TaskRef::node(0);
+        let unparked = |reason| shown(12, Event::TaskUnparked { task, reason });
+        assert!(unparked(Some("seen to".into())).ends_with(r#""reason":"seen to"}"#));
+        assert!(!unparked(None).contains("reason"));
     }
 
     #[test]

@@ -5,10 +5,12 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 
+use ark_os_core::ids::{RunId, TaskId};
+use ark_os_runtime::telemetry::trace_id;
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, HOST};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::header::{AUTHORIZATION, HOST, LOCATION};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -28,6 +30,7 @@ pub(crate) async fn answer(
     mut router: Router,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    let change = Change::of(&request);
     let response = match admit(&context, &request) {
         Err(refusal) => refusal.into_response(),
         Ok(()) => {
@@ -45,7 +48,47 @@ pub(crate) async fn answer(
         }
     };
     context.counters().answered(response.status().as_u16());
+    if let Some(change) = change {
+        change.log(&response);
+    }
     Ok(response)
+}
+
+/// A request that may change something, for the log: never its query, headers or body.
+struct Change {
+    method: Method,
+    path: String,
+}
+
+impl Change {
+    /// None where nobody reads it: the busiest path is not to copy paths for nothing.
+    fn of(request: &Request<Incoming>) -> Option<Self> {
+        if !tracing::enabled!(tracing::Level::DEBUG) || request.method().is_safe() {
+            return None;
+        }
+        let path = request.uri().path().to_owned();
+        Some(Change { method: request.method().clone(), path })
+    }
+
+    fn log(&self, response: &Response) {
+        let location = response.headers().get(LOCATION).and_then(|it| it.to_str().ok());
+        let (run, task) = subject(location.unwrap_or(&self.path));
+        tracing::debug!(
+            task_id = task.map(|task| task.to_string()),
+            trace_id = run.map(trace_id),
+            method = self.method.as_str(),
+            path = self.path,
+            status = response.status().as_u16(),
+            "a change was asked for"
+        );
+    }
+}
+
+/// The run, and the task, that a path names.
+fn subject(path: &str) -> (Option<RunId>, Option<TaskId>) {
+    let task = path.split('/').find_map(TaskId::parse);
+    let run = path.split('/').find_map(RunId::parse);
+    (run.or(task.map(|task| task.run)), task)
 }
 
 fn admit(context: &Context, request: &Request<Incoming>) -> Result<(), Refusal> {
@@ -127,6 +170,15 @@ mod tests {
         }
         assert!(check_token("", &HeaderMap::new()).is_err());
         assert!(!is_equal(b"", b""));
+    }
+
+    #[test]
+    fn a_path_tells_what_it_is_about() {
+        let run = RunId(5);
+        let task = TaskId { run, task: ark_os_core::ids::TaskRef::child(1, 2) };
+        assert_eq!(subject(&format!("/api/v1/runs/{run}/cancel")), (Some(run), None));
+        assert_eq!(subject(&format!("/api/v1/tasks/{task}/unpark")), (Some(run), Some(task)));
+        assert_eq!(subject("/api/v1/tasks/batch"), (None, None));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ark_os_api::{ParkedView, StepView, TaskView};
 use ark_os_core::event::{AttemptEnd, AttemptStarted, Resolution};
 use ark_os_core::ids::{PtId, RunId, TaskId, TaskRef};
 use ark_os_core::payload::Payload;
-use ark_os_core::plan::Workflow;
+use ark_os_core::plan::{EffectClass, Workflow};
 use ark_os_core::step::{StepKey, StepOutcome};
 use ark_os_core::{Change, Event};
 
@@ -87,6 +87,27 @@ impl Past {
         view
     }
 
+    fn ready(&mut self, task: TaskRef) -> &mut TaskView {
+        let view = self.set(task, "ready");
+        (view.parked, view.retry_at) = (None, None);
+        view
+    }
+
+    /// Nothing more happens to it, nor to the children of a map that were not over.
+    fn stop(&mut self, task: TaskRef, state: &str) -> &mut TaskView {
+        if task.child.is_none() {
+            let below = TaskRef::child(task.node, 0)..=TaskRef::child(task.node, u32::MAX);
+            for (_, child) in self.tasks.range_mut(below) {
+                if !matches!(&*child.state, "succeeded" | "failed" | "skipped" | "cancelled") {
+                    stop(child, "cancelled");
+                }
+            }
+        }
+        let view = self.task(task);
+        stop(view, state);
+        view
+    }
+
     fn take(&mut self, event: &Event, change: &Change) {
         match event {
             Event::WorkflowAdmitted(admission) => self.workflow = Some(admission.workflow.clone()),
@@ -102,10 +123,8 @@ impl Past {
             Event::MapExpanded { task, count, .. } => {
                 self.set(*task, "ready").children = Some(*count);
             }
-            Event::TaskReady { task } | Event::TaskUnparked { task } => {
-                let view = self.set(*task, "ready");
-                (view.parked, view.retry_at) = (None, None);
-            }
+            Event::TaskReady { task } => _ = self.ready(*task),
+            Event::TaskUnparked { task, .. } => self.ready(*task).lost = 0,
             Event::AttemptStarted(started) => self.start(started, change),
             Event::AttemptEnded(ended) => {
                 let view = self.task(ended.task);
@@ -117,23 +136,27 @@ impl Past {
             Event::TaskSucceeded(done) => self.succeed(done.task, &done.output),
             Event::MapDone { task } => _ = self.set(*task, "succeeded"),
             Event::TaskFailed { task, failure } => {
-                let view = self.set(*task, "failed");
-                view.failure = Some(words::failure(failure));
-                view.token = None;
+                self.stop(*task, "failed").failure = Some(words::failure(failure));
             }
             Event::TasksSkipped { tasks, cause } => {
                 for task in tasks {
-                    self.set(*task, "skipped").skipped = Some(words::skip_cause(cause));
+                    self.stop(*task, "skipped").skipped = Some(words::skip_cause(cause));
                 }
             }
             Event::TasksCancelled { tasks } => {
                 for task in tasks {
-                    self.set(*task, "cancelled").token = None;
+                    self.stop(*task, "cancelled");
+                }
+            }
+            Event::RunEnded(_) => {
+                let at_work =
+                    |(task, view): (&TaskRef, &TaskView)| view.token.is_some().then_some(*task);
+                for task in self.tasks.iter().filter_map(at_work).collect::<Vec<_>>() {
+                    self.stop(task, "cancelled");
                 }
             }
             Event::TaskParked { task, reason, message } => {
-                let view = self.set(*task, "parked");
-                view.token = None;
+                let view = self.stop(*task, "parked");
                 view.parked = Some(ParkedView {
                     reason: words::park_reason(*reason).to_owned(),
                     message: message.to_string(),
@@ -195,7 +218,10 @@ impl Past {
             Event::StepInDoubt { task, key } => self.step(*task, *key, "in_doubt"),
             Event::StepResolved { task, key, resolution, .. } => match resolution {
                 Resolution::Happened(_) => self.step(*task, *key, "done"),
-                Resolution::NotHappened => self.step(*task, *key, "open"),
+                Resolution::NotHappened => {
+                    let key = key.0.to_string();
+                    self.task(*task).steps.retain(|step| step.key != key);
+                }
                 Resolution::GiveUp => self.step(*task, *key, "failed"),
             },
             _ => {}
@@ -211,11 +237,110 @@ impl Past {
     }
 }
 
+/// An attempt that is stopped leaves it open whether its last effects happened.
+fn stop(view: &mut TaskView, state: &str) {
+    state.clone_into(&mut view.state);
+    (view.token, view.retry_at, view.parked) = (None, None, None);
+    let may_repeat = [EffectClass::Pure, EffectClass::Read, EffectClass::Idempotent];
+    for step in view.steps.iter_mut().filter(|step| step.state == "open") {
+        if !may_repeat.iter().any(|class| class.as_str() == step.class) {
+            "in_doubt".clone_into(&mut step.state);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ark_os_core::event::SkipCause;
+    use ark_os_core::budget::Amounts;
+    use ark_os_core::error::Failure;
+    use ark_os_core::event::{RunEnd, RunEnded, SkipCause, StepIntended};
+    use ark_os_core::hash::Hash;
+    use ark_os_core::ids::{AgentIx, Fence};
     use ark_os_core::time::Time;
+
+    fn told(events: Vec<Event>) -> BTreeMap<TaskRef, TaskView> {
+        let mut past = Past::new(RunId(7));
+        past.apply(&Change { run: Some(RunId(7)), at: Time(1), events });
+        past.into_tasks().into_iter().collect()
+    }
+
+    fn started(task: TaskRef) -> Event {
+        Event::AttemptStarted(AttemptStarted {
+            task,
+            attempt: 1,
+            agent: AgentIx(1),
+            fence: Fence(1),
+            class: EffectClass::Effectful,
+            reserved: None,
+        })
+    }
+
+    fn intended(task: TaskRef) -> Event {
+        Event::StepIntended(Box::new(StepIntended {
+            task,
+            key: StepKey(Hash::ZERO),
+            number: 0,
+            tool: "mail".into(),
+            arguments: Hash::ZERO,
+            class: EffectClass::Effectful,
+            reserved: Amounts::ZERO,
+            fence: Fence(1),
+        }))
+    }
+
+    #[test]
+    fn children_of_a_map_end_with_it() {
+        let map = TaskRef::node(0);
+        let [live, parked, failed] = [0, 1, 2].map(|child| TaskRef::child(0, child));
+        let failure = Failure::fatal("no", "no");
+        let begun = || {
+            vec![
+                Event::MapExpanded { task: map, count: 3, list: Payload::null() },
+                started(live),
+                intended(live),
+                started(parked),
+                Event::TaskParked {
+                    task: parked,
+                    reason: ark_os_core::event::ParkReason::Stalled,
+                    message: "x".into(),
+                },
+                started(failed),
+                Event::TaskFailed { task: failed, failure: failure.clone() },
+            ]
+        };
+        for (end, state) in [
+            (Event::TasksCancelled { tasks: vec![map] }, "cancelled"),
+            (Event::TaskFailed { task: map, failure: failure.clone() }, "failed"),
+        ] {
+            let tasks = told(begun().into_iter().chain([end]).collect());
+            let states = [map, live, parked, failed].map(|task| tasks[&task].state.as_str());
+            assert_eq!(states, [state, "cancelled", "cancelled", "failed"]);
+            assert_eq!((&tasks[&live].token, &tasks[&parked].parked), (&None, &None));
+            assert_eq!(tasks[&live].steps[0].state, "in_doubt");
+        }
+    }
+
+    #[test]
+    fn whoever_works_when_the_run_ends_is_cancelled() {
+        let ended = RunEnded { end: RunEnd::Failed, output: None, failure: None };
+        let tasks = told(vec![started(TaskRef::child(0, 4)), Event::RunEnded(Box::new(ended))]);
+        let child = &tasks[&TaskRef::child(0, 4)];
+        assert_eq!((child.state.as_str(), &child.token), ("cancelled", &None));
+    }
+
+    #[test]
+    fn a_step_that_did_not_happen_is_gone() {
+        let task = TaskRef::node(0);
+        let resolved = Event::StepResolved {
+            task,
+            key: StepKey(Hash::ZERO),
+            resolution: Resolution::NotHappened,
+            reason: "looked".into(),
+        };
+        let tasks = told(vec![started(task), intended(task), resolved]);
+        assert!(tasks[&task].steps.is_empty());
+    }
 
     #[test]
     fn the_last_word_about_each_task_stands() {
@@ -228,7 +353,7 @@ mod tests {
                 Event::MapExpanded { task: TaskRef::node(1), count: 2, list: Payload::null() },
                 Event::TaskReady { task: TaskRef::child(1, 1) },
                 Event::TasksSkipped { tasks: vec![TaskRef::node(0)], cause: SkipCause::Failed(1) },
-                Event::RunRetried { task: TaskRef::node(1), nodes: vec![1] },
+                Event::RunRetried { task: TaskRef::node(1), nodes: vec![1], reason: None },
             ],
         };
         past.apply(&change);

@@ -105,7 +105,10 @@ fn histogram(latency: &Latency) -> HistogramView {
             seen += **count;
             seen >= rank
         });
-        found.filter(|_| count > 0).map_or(0, |(bound, _)| bound)
+        match found {
+            Some((bound, _)) if count > 0 => (bound != u64::MAX).then_some(bound),
+            _ => Some(0),
+        }
     };
     HistogramView {
         count,
@@ -170,4 +173,21 @@ impl Collector for Numbers {
 
 fn seconds(us: u64) -> f64 {
     if us == u64::MAX { f64::INFINITY } else { us as f64 / 1e6 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_quantile_beyond_the_last_bound_is_null() {
+        let latency = Latency::default();
+        assert_eq!(histogram(&latency).p99_us, Some(0));
+        latency.observe(Duration::from_micros(90));
+        latency.observe(Duration::from_secs(60));
+        let view = histogram(&latency);
+        assert_eq!((view.p50_us, view.p99_us), (Some(100), None));
+        assert_eq!(serde_json::to_value(view).unwrap()["p99_us"], serde_json::Value::Null);
+    }
 }

@@ -77,6 +77,8 @@ fn admitted() -> Event {
         authorities: Vec::new(),
         rules: Hash::ZERO,
         subject: Hash::ZERO,
+        mode: None,
+        caller: None,
     }))
 }
 

@@ -1,9 +1,10 @@
 //! Content-addressed blobs: data too large for a record, stored once under its SHA-256 and durable before the
 //! record that names it.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Place, StoreError};
 use crate::files::{Files, UNFINISHED, parent, read_small};
@@ -15,12 +16,18 @@ pub const BLOBS_DIR: &str = "blobs";
 /// Largest blob: one is held in memory whole, by the writer and by the reader.
 pub const BLOB_BYTES_MAX: usize = 64 << 20;
 
+/// Names remembered as durable: half a megabyte. When there are more all are forgotten, which costs each
+/// of them two more syncs.
+const KNOWN_MAX: usize = 16_384;
+
 /// Blobs of one data directory; usable from many threads. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Blobs {
     files: Arc<dyn Files>,
     /// Tells unfinished files of different threads apart.
     unfinished: Arc<AtomicU64>,
+    /// Blobs whose content and name this process has synced, and found damaged by no load since.
+    known: Arc<Mutex<BTreeSet<Hash>>>,
 }
 
 impl Blobs {
@@ -39,10 +46,11 @@ impl Blobs {
             Ok(())
         };
         open().map_err(|error| StoreError::io(format!("open `{BLOBS_DIR}`"), error))?;
-        Ok(Self { files, unfinished: Arc::default() })
+        Ok(Self { files, unfinished: Arc::default(), known: Arc::default() })
     }
 
-    /// Stores `bytes` durably and gives their hash. Doing it again changes nothing.
+    /// Stores `bytes` durably and gives their hash. Doing it again changes nothing, and touches no file
+    /// while the blob is one of the last [`KNOWN_MAX`].
     pub fn put(&self, bytes: &[u8]) -> Result<Hash, StoreError> {
         if bytes.len() > BLOB_BYTES_MAX {
             let message =
@@ -50,6 +58,9 @@ impl Blobs {
             return Err(StoreError::invalid(message));
         }
         let hash = Hash::of(bytes);
+        if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash) {
+            return Ok(hash);
+        }
         // A blob has its name only after its sync, but the name itself may not be durable yet. A damaged one
         // is written anew.
         if self.load(&hash).is_ok() {
@@ -58,15 +69,29 @@ impl Blobs {
                 self.files.sync_dir(BLOBS_DIR)
             };
             settle().map_err(|error| StoreError::io(format!("store blob `{hash}`"), error))?;
-            return Ok(hash);
+        } else {
+            self.write(&hash, bytes)
+                .map_err(|error| StoreError::io(format!("store blob `{hash}`"), error))?;
         }
-        self.write(&hash, bytes)
-            .map_err(|error| StoreError::io(format!("store blob `{hash}`"), error))?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(hash);
         Ok(hash)
     }
 
     /// Reads a blob and checks it: `NotFound` if it is not there, `Corrupt` if it is not what its name says.
     pub fn load(&self, hash: &Hash) -> Result<Vec<u8>, StoreError> {
+        let loaded = self.read(hash);
+        if loaded.is_err() {
+            // The next `put` is to write it anew.
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(hash);
+        }
+        loaded
+    }
+
+    fn read(&self, hash: &Hash) -> Result<Vec<u8>, StoreError> {
         let path = path(hash);
         let bytes = read_small(self.files.as_ref(), &path, BLOB_BYTES_MAX as u64)
             .map_err(|error| StoreError::io(format!("load blob `{hash}`"), error))?;
@@ -153,6 +178,17 @@ mod tests {
         assert_eq!((error.kind(), error.place().is_some()), (ErrorKind::Corrupt, true));
         blobs.put(b"content").unwrap();
         assert_eq!(blobs.load(&hash).unwrap(), b"content");
+    }
+
+    #[test]
+    fn the_names_that_are_remembered_are_bounded() {
+        let blobs = Blobs::open(Arc::new(MemFiles::default())).unwrap();
+        for number in 0..=KNOWN_MAX {
+            blobs.put(&number.to_le_bytes()).unwrap();
+            assert!(blobs.known.lock().unwrap().len() <= KNOWN_MAX);
+        }
+        blobs.put(&0_usize.to_le_bytes()).unwrap();
+        assert_eq!(blobs.known.lock().unwrap().len(), 2);
     }
 
     #[test]

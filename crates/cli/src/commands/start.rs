@@ -28,6 +28,9 @@ pub(crate) struct Start {
     /// Address of the API; port 0 takes a free one [default: 127.0.0.1:7341]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Name under which callers from elsewhere reach the API; may be repeated
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
     /// error, warn, info, debug, trace or off [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -39,10 +42,12 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
         let data_dir = session.reach.data_dir.as_ref().map(|dir| dir.display().to_string());
+        let hosts = (!self.host.is_empty()).then(|| self.host.join(","));
         let options = [
             ("system.mode", "--mode", self.mode),
             ("system.initial_agent_count", "--agents", self.agents),
             ("server.listen", "--listen", self.listen),
+            ("server.hosts", "--host", hosts),
             ("monitoring.log_level", "--log-level", self.log_level),
             ("system.data_dir", "--data-dir", data_dir),
         ];

@@ -85,22 +85,21 @@ impl Reading<'_> {
         };
         let place = self.place(value.span().start);
         let form = KEYS.get(index).map(|key| key.form);
-        let text = match (value.get_ref(), form) {
-            (DeValue::String(text), Some(Form::Text)) => Some(text.to_string()),
-            (DeValue::Integer(number), Some(Form::Number)) if number.radix() == 10 => {
-                Some(number.as_str().to_owned())
-            }
-            _ => None,
-        };
+        let text = form.and_then(|form| text_of(value.get_ref(), form));
         match text {
             Some(text) => self.read.values.push(FileValue { key: index, place, text }),
             None => {
                 let form = match form {
                     Some(Form::Number) => "a whole number",
+                    Some(Form::List) => "a list of strings",
+                    Some(Form::Table) => "a table of whole numbers and strings",
                     _ => "a string",
                 };
                 let found = value.get_ref().type_str();
-                let message = format!("`{name}` is {form}, not of type {found}");
+                let message = match value.get_ref() {
+                    DeValue::Array(_) | DeValue::Table(_) => format!("`{name}` is {form}"),
+                    _ => format!("`{name}` is {form}, not of type {found}"),
+                };
                 self.read.findings.push(Finding::at(place, message));
             }
         }
@@ -109,6 +108,51 @@ impl Reading<'_> {
     fn place(&self, at: usize) -> String {
         place_of(self.path, self.text, at)
     }
+}
+
+/// A value as its key reads it; none: it has another form.
+fn text_of(value: &DeValue<'_>, form: Form) -> Option<String> {
+    match (value, form) {
+        (DeValue::String(text), Form::Text) => Some(text.to_string()),
+        (DeValue::Integer(number), Form::Number) if number.radix() == 10 => {
+            Some(number.as_str().to_owned())
+        }
+        (DeValue::Array(items), Form::List) => {
+            let texts: Option<Vec<_>> = items.iter().map(|it| part(it.get_ref())).collect();
+            Some(texts?.join(","))
+        }
+        (DeValue::Table(table), Form::Table) => {
+            let mut parts = Vec::new();
+            flatten("", table, &mut parts)?;
+            Some(parts.join(","))
+        }
+        _ => None,
+    }
+}
+
+/// `name=value` of everything in a table. A name with a dot need not be quoted: what TOML then takes
+/// for a table within the table is the same name.
+fn flatten(inside: &str, table: &DeTable<'_>, parts: &mut Vec<String>) -> Option<()> {
+    for (name, value) in table {
+        let name = format!("{inside}{}", is_part(name.get_ref())?);
+        match value.get_ref() {
+            DeValue::Table(table) => flatten(&format!("{name}."), table, parts)?,
+            DeValue::Integer(number) if number.radix() == 10 => {
+                parts.push(format!("{name}={}", number.as_str()));
+            }
+            value => parts.push(format!("{name}={}", part(value)?)),
+        }
+    }
+    Some(())
+}
+
+fn part<'a>(value: &'a DeValue<'_>) -> Option<&'a str> {
+    is_part(value.as_str()?)
+}
+
+/// What would be taken for several parts is none.
+fn is_part(text: &str) -> Option<&str> {
+    (!text.is_empty() && !text.contains([',', '='])).then_some(text)
 }
 
 /// Whether keys of the section are looked into, to name each.

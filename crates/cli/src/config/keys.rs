@@ -10,6 +10,7 @@ use ark_os_core::manifest::parse_duration_ms;
 use ark_os_core::rules::Mode;
 
 use super::Config;
+use super::values;
 use crate::failure::Finding;
 use crate::logs::{LogFormat, check_level};
 
@@ -31,6 +32,10 @@ pub(super) enum Form {
     Text,
     /// A whole number.
     Number,
+    /// A list of strings; elsewhere with commas between them.
+    List,
+    /// A table; elsewhere `name=value` with commas between them.
+    Table,
 }
 
 /// One key.
@@ -103,6 +108,14 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.listen.to_string(),
     },
     Key {
+        name: "server.hosts",
+        variable: "ARK_OS_HOSTS",
+        form: Form::List,
+        about: "names besides the loopback's and the listening address under which callers reach the API",
+        set: |config, text| put(&mut config.hosts, values::hosts(text)),
+        show: |config| config.hosts.join(","),
+    },
+    Key {
         name: "monitoring.log_level",
         variable: "ARK_OS_LOG_LEVEL",
         form: Form::Text,
@@ -152,6 +165,17 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.agent_concurrency.to_string(),
     },
     Key {
+        name: "performance.skill_concurrency",
+        variable: "ARK_OS_SKILL_CONCURRENCY",
+        form: Form::Table,
+        about: "attempts under way of one skill, by its name: `audit.chunk=8`",
+        set: |config, text| {
+            let limits = values::limits(text, 1..=CONCURRENT_TASKS_MAX);
+            put(&mut config.skill_concurrency, limits)
+        },
+        show: |config| values::shown_limits(&config.skill_concurrency),
+    },
+    Key {
         name: "performance.task_timeout",
         variable: "ARK_OS_TASK_TIMEOUT",
         form: Form::Text,
@@ -182,6 +206,14 @@ pub(super) const KEYS: &[Key] = &[
         about: "records of one batch of the journal, at most",
         set: |config, text| put(&mut config.batch_records_max, whole(text, BATCH_RECORDS)),
         show: |config| config.batch_records_max.to_string(),
+    },
+    Key {
+        name: "budget.namespace",
+        variable: "ARK_OS_NAMESPACE_BUDGET",
+        form: Form::Table,
+        about: "what all runs of one namespace may use up together: `calls=1000000,cost=5usd`",
+        set: |config, text| put(&mut config.namespace_budget, values::amounts(text)),
+        show: |config| values::shown_amounts(&config.namespace_budget),
     },
 ];
 
@@ -248,7 +280,7 @@ fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("name a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
-fn whole<T>(text: &str, range: std::ops::RangeInclusive<T>) -> Result<T, String>
+pub(super) fn whole<T>(text: &str, range: std::ops::RangeInclusive<T>) -> Result<T, String>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
@@ -263,7 +295,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     found.ok_or_else(|| "write it like `30s`, `5m` or `1h30m`".to_owned())
 }
 
-fn shown(duration: Duration) -> String {
+pub(super) fn shown(duration: Duration) -> String {
     let mut rest = duration.as_millis();
     let mut text = String::new();
     for (unit, ms) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)]

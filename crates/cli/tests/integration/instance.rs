@@ -1,5 +1,7 @@
 //! An instance as a process: start, second start, signals, shutdown, doctor.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
@@ -120,4 +122,54 @@ fn log_lines_are_json_with_the_promised_fields() {
             assert!(line.as_object().unwrap().contains_key(field), "{field}: {line}");
         }
     }
+}
+
+/// The status of a request that names a host.
+fn status_for(address: &str, host: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request =
+        format!("GET /api/v1/health/live HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn an_instance_that_listens_everywhere_serves_the_hosts_it_was_told_and_says_so() {
+    let home = Home::new();
+    let hosts = ["--host", "ark.test", "--host", "2001:db8::1", "--log-level", "info"];
+    let node = home.start_at("0.0.0.0:0", &hosts);
+    let address = node.ready.trim().trim_start_matches("ready at http://").to_owned();
+    assert!(address.starts_with("127.0.0.1:"), "callers on this machine go there: {address}");
+    home.call(&["list", "runs"]).expect(0);
+    for (host, status) in [
+        ("ark.test", "200"),
+        ("ARK.TEST:80", "200"),
+        ("[2001:db8::1]:7341", "200"),
+        ("localhost", "200"),
+        ("0.0.0.0", "421"),
+        ("evil.test", "421"),
+    ] {
+        assert_eq!(status_for(&address, host), status, "{host}");
+    }
+    node.signal(Signal::TERM);
+    let (_, err) = node.wait();
+    assert_eq!(err.matches("no TLS yet").count(), 1, "{err}");
+}
+
+#[test]
+fn a_request_that_changes_something_is_logged_with_its_run_and_without_its_payload() {
+    let home = Home::new();
+    let node = home.start(&["--agents", "10", "--log-level", "warn,ark_os_server=debug"]);
+    let run = home.call(&["submit", "--task", "echo", "-i", "secret=hush"]).expect(0).out;
+    let run = ark_os_core::ids::RunId::parse(run.trim()).unwrap();
+    node.signal(Signal::TERM);
+    let (_, err) = node.wait();
+    assert!(!err.contains("hush"), "{err}");
+    let lines = err.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let changes: Vec<_> = lines.filter(|it| it["message"] == "a change was asked for").collect();
+    assert_eq!(changes.len(), 1, "{err}");
+    assert_eq!(changes[0]["trace_id"], format!("{:032x}", run.0));
+    assert_eq!((&changes[0]["method"], &changes[0]["status"]), (&"POST".into(), &202.into()));
 }

@@ -94,7 +94,12 @@ impl Home {
 
     /// Starts an instance and waits until it is ready.
     pub(crate) fn start(&self, args: &[&str]) -> Node {
-        let mut all = vec!["start", "--listen", "127.0.0.1:0"];
+        self.start_at("127.0.0.1:0", args)
+    }
+
+    /// The same, at an address.
+    pub(crate) fn start_at(&self, address: &str, args: &[&str]) -> Node {
+        let mut all = vec!["start", "--listen", address];
         all.extend(args);
         let mut child =
             self.command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

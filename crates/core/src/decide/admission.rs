@@ -4,6 +4,8 @@
 //! out resources, a stack chief routes by skill. Runs of the same version under the same authority
 //! refer to the decisions by number, so they cost a run a lookup.
 
+use std::sync::Arc;
+
 use crate::authority::{Attenuation, Authority, Grant, RevocationId};
 use crate::budget::Amounts;
 use crate::error::{Kind, Rejected};
@@ -20,7 +22,7 @@ use crate::time::Time;
 /// What an admission is for.
 pub(super) struct Subject<'a> {
     pub(super) namespace: &'a Text,
-    pub(super) workflow: &'a std::sync::Arc<Workflow>,
+    pub(super) workflow: &'a Arc<Workflow>,
     pub(super) grant: &'a Grant,
 }
 
@@ -36,8 +38,24 @@ impl Subject<'_> {
     }
 }
 
+/// What was decided about the subject in this instance's time, or is decided now; the latter is
+/// what has to be recorded.
+pub(super) fn admitted(
+    state: &State,
+    rules: &dyn Rules,
+    subject: &Subject<'_>,
+    now: Time,
+) -> Result<(Arc<Admission>, Option<Admission>), Rejected> {
+    let known = state.admitted.get(&subject.digest(rules));
+    if let Some(admission) = known.and_then(|id| state.admissions.get(id)) {
+        return Ok((admission.clone(), None));
+    }
+    let fresh = admit(state, rules, subject, now)?;
+    Ok((Arc::new(fresh.clone()), Some(fresh)))
+}
+
 /// Every layer decides; the first that does not allow it rejects.
-pub(super) fn admit(
+fn admit(
     state: &State,
     rules: &dyn Rules,
     subject: &Subject<'_>,
@@ -66,6 +84,8 @@ pub(super) fn admit(
         skills,
         rules: rules.hash(),
         subject: digest,
+        mode: Some(state.mode()),
+        caller: Some(subject.grant.authority().clone()),
     })
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::admission::{Subject, admit};
+use super::admission::{Subject, admitted};
 use super::draft::{Draft, NotStarted};
 use super::{nothing, of_run};
 use crate::authority::Grant;
 use crate::error::Rejected;
-use crate::event::{Change, Event, RunEnd};
+use crate::event::{Change, Event};
 use crate::fleet::Want;
 use crate::ids::{SkillIx, TaskRef};
 use crate::limits::DISPATCH_MAX;
@@ -123,15 +123,10 @@ fn let_in(state: &State, rules: &dyn Rules, now: Time) -> Option<Change> {
     let grant = Grant::new(pending.authority.clone());
     let subject =
         Subject { namespace: &pending.namespace, workflow: &pending.workflow, grant: &grant };
-    let known = state.admitted.get(&subject.digest(rules)).copied();
-    let admission = match known.and_then(|id| state.admissions.get(&id)) {
-        Some(admission) => (admission.clone(), None),
-        None => match admit(state, rules, &subject, now) {
-            Ok(admission) => (Arc::new(admission.clone()), Some(admission)),
-            Err(rejected) => return Some(refuse(state, run, &rejected, now)),
-        },
-    };
-    Some(begin(state, run, admission, now))
+    Some(match admitted(state, rules, &subject, now) {
+        Ok(admission) => begin(state, run, admission, now),
+        Err(rejected) => refuse(state, run, &rejected, now),
+    })
 }
 
 fn begin(
@@ -154,7 +149,6 @@ fn begin(
 
 fn refuse(state: &State, run: &Run, rejected: &Rejected, now: Time) -> Change {
     let mut draft = Draft::new(state, run, now);
-    let failure = crate::error::Failure::fatal(rejected.code(), rejected.to_string());
-    draft.end_run(RunEnd::Failed, None, failure);
+    draft.refuse(rejected);
     of_run(run.id, draft.events, now)
 }

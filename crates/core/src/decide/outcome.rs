@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use crate::budget::Amounts;
-use crate::error::Failure;
+use crate::error::{Failure, Rejected};
 use crate::event::{AttemptEnd, AttemptEnded, Event, ParkReason, RunEnd, RunEnded, SkipCause};
 use crate::hash::Hash;
 use crate::ids::{AgentIx, TaskRef};
@@ -213,6 +213,12 @@ impl Draft<'_> {
         }
         let ended = RunEnded { end, output: None, failure: Some(failure) };
         self.push(Event::RunEnded(Box::new(ended)));
+    }
+
+    /// The run may not go on, or not begin.
+    pub(super) fn refuse(&mut self, rejected: &Rejected) {
+        let failure = Failure::fatal(rejected.code(), rejected.to_string());
+        self.end_run(RunEnd::Failed, None, failure);
     }
 
     /// An agent presented something that was refused; too often, and it is restarted.

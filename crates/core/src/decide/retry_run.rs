@@ -10,12 +10,13 @@ use crate::limits::RUNS_LIVE_MAX;
 use crate::plan::graph::descendants;
 use crate::run::{Phase, Run, Task, TaskState};
 use crate::state::State;
+use crate::text::Text;
 use crate::time::Time;
 
 pub(super) fn decide(
     state: &State,
     id: RunId,
-    task: Option<u32>,
+    (task, reason): (Option<u32>, Text),
     now: Time,
 ) -> Result<Change, Rejected> {
     let run = state.runs.get(&id).ok_or_else(|| super::run_control::not_found(id))?;
@@ -35,6 +36,7 @@ pub(super) fn decide(
     draft.push(Event::RunRetried {
         task: TaskRef::node(first),
         nodes: nodes.iter().copied().collect(),
+        reason: Some(reason),
     });
     for node in &nodes {
         let ready = later.node(*node).is_some_and(|it| it.waits_on == 0);
@@ -68,8 +70,13 @@ fn check(state: &State, run: &Run, now: Time) -> Result<(), Rejected> {
         )
         .hint("submit it again with another deadline"));
     }
-    if state.intake == Intake::Draining || state.live >= RUNS_LIVE_MAX {
-        return Err(Rejected::new(Kind::Unavailable, "overloaded", "nothing new begins now"));
+    if state.intake == Intake::Draining {
+        return Err(Rejected::new(Kind::Closed, "draining", "the instance is shutting down")
+            .hint("retry it when it is back; what was done is kept"));
+    }
+    if state.live >= RUNS_LIVE_MAX {
+        return Err(Rejected::new(Kind::Exhausted, "overloaded", "too many runs are under way")
+            .hint("wait for some to end; what was done is kept"));
     }
     if !run.live_tasks(Task::is_in_doubt).is_empty() {
         return Err(Rejected::new(

@@ -43,15 +43,25 @@ pub(super) fn pause(state: &State, id: RunId, reason: Text, now: Time) -> Result
     Ok(of_run(id, vec![Event::RunPaused { reason }], now))
 }
 
-pub(super) fn resume(state: &State, id: RunId, now: Time) -> Result<Change, Rejected> {
+pub(super) fn resume(
+    state: &State,
+    id: RunId,
+    reason: Text,
+    now: Time,
+) -> Result<Change, Rejected> {
     let run = living(state, id)?;
     if !run.paused {
         return Err(Rejected::new(Kind::Conflict, "run_not_paused", "the run is not paused"));
     }
-    Ok(of_run(id, vec![Event::RunResumed], now))
+    Ok(of_run(id, vec![Event::RunResumed { reason: Some(reason) }], now))
 }
 
-pub(super) fn unpark(state: &State, task: TaskId, now: Time) -> Result<Change, Rejected> {
+pub(super) fn unpark(
+    state: &State,
+    task: TaskId,
+    reason: Text,
+    now: Time,
+) -> Result<Change, Rejected> {
     let run = living(state, task.run)?;
     let it = run.task(task.task).ok_or_else(|| {
         Rejected::new(Kind::NotFound, "task_not_found", format!("the run has no task `{task}`"))
@@ -67,5 +77,6 @@ pub(super) fn unpark(state: &State, task: TaskId, now: Time) -> Result<Change, R
         )
         .hint("resolve it: `ark-os resolve STEP --happened | --not-happened | --give-up`"));
     }
-    Ok(of_run(task.run, vec![Event::TaskUnparked { task: task.task }], now))
+    let unparked = Event::TaskUnparked { task: task.task, reason: Some(reason) };
+    Ok(of_run(task.run, vec![unparked], now))
 }

@@ -214,7 +214,7 @@ pub(super) fn resolve(state: &State, verdict: Verdict, now: Time) -> Result<Chan
     } else if doubts == 1 {
         draft.moved += 1;
         draft.woke = true;
-        draft.push(Event::TaskUnparked { task });
+        draft.push(Event::TaskUnparked { task, reason: None });
     }
     Ok(draft.finish())
 }

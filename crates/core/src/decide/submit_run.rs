@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::admission::{Subject, admit};
+use super::admission::{Subject, admitted};
 use super::draft::Draft;
 use crate::command::SubmitRun;
 use crate::error::{Kind, Rejected};
@@ -28,15 +28,7 @@ pub(super) fn decide(
         workflow: &submission.workflow,
         grant: &submission.grant,
     };
-    let known = state.admitted.get(&subject.digest(rules));
-    let known = known.and_then(|id| state.admissions.get(id)).cloned();
-    let (admission, fresh) = match known {
-        Some(admission) => (admission, None),
-        None => {
-            let admission = admit(state, rules, &subject, now)?;
-            (Arc::new(admission.clone()), Some(admission))
-        }
-    };
+    let (admission, fresh) = admitted(state, rules, &subject, now)?;
     Ok(accept(state, submission, admission, fresh, now))
 }
 

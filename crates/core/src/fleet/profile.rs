@@ -153,6 +153,11 @@ impl FleetPlan {
         None
     }
 
+    /// An agent's name, `micro-00042`; empty for one that the fleet does not have.
+    pub fn name(&self, agent: AgentIx) -> String {
+        self.place(agent).map_or_else(String::new, |(layer, ordinal)| agent_name(layer, ordinal))
+    }
+
     /// The layer of an agent. Beyond the last agent there would be only more micros.
     pub fn layer(&self, agent: AgentIx) -> Layer {
         self.place(agent).map_or(Layer::Micro, |(layer, _)| layer)

@@ -58,8 +58,8 @@ fn read_cost(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<u64
     micros
 }
 
-/// `0.50usd` in millionths.
-fn parse_cost_micros(text: &str) -> Option<u64> {
+/// Reads money as people write it: `0.50usd` in millionths.
+pub fn parse_cost_micros(text: &str) -> Option<u64> {
     let number = text.strip_suffix(CURRENCY)?.trim_end();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

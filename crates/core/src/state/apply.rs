@@ -95,7 +95,7 @@ impl State {
         scope.apply(event);
         let waits = run.waits_for.is_some() && !run.is_over();
         // A paused run that parks is told of when it is resumed: until then it stands as paused.
-        let stops = matches!(event, Event::RunParked | Event::RunResumed)
+        let stops = matches!(event, Event::RunParked | Event::RunResumed { .. })
             && run.state() == RunState::Parked;
         let summary = (run.is_over() && !was_over || stops).then(|| run.summary());
         self.keep_books(id, event, was_over, waits);

@@ -14,7 +14,7 @@ impl Scope<'_> {
             Event::RunStarted { .. } => self.start(),
             Event::RunRecovered => self.recover(),
             Event::RunPaused { .. } => self.pause(),
-            Event::RunResumed => self.resume(),
+            Event::RunResumed { .. } => self.resume(),
             Event::RunParked => self.run.parked = true,
             Event::RunGathering => self.gather(),
             Event::RunEnded(ended) => self.end(ended),

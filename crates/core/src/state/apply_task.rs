@@ -42,7 +42,7 @@ impl Scope<'_> {
                 // Its place is free for another child.
                 self.refill(task.node);
             }
-            Event::TaskUnparked { task } => self.unpark(*task),
+            Event::TaskUnparked { task, .. } => self.unpark(*task),
             _ => {}
         }
     }

@@ -1,15 +1,20 @@
 //! What happens to attempts: retries, losses, deadlines, and what people do to runs under way.
 
+use std::sync::Arc;
+
 use ark_os_core::command::{AttemptOutcome, Prepared};
 use ark_os_core::error::Failure;
-use ark_os_core::event::{Event, ParkReason};
+use ark_os_core::event::{Event, Intake, ParkReason};
 use ark_os_core::ids::{PtId, TaskRef};
+use ark_os_core::layer::Layer;
+use ark_os_core::limits::STALL_PARTIALS_MAX;
 use ark_os_core::plan::{OnFailure, Retry};
+use ark_os_core::rules::Mode;
 use ark_os_core::run::{RunState, TaskState};
 use ark_os_core::time::Time;
 use ark_os_core::{Command, Kind};
 
-use super::world::{World, json, list, map, plan, task};
+use super::world::{Newer, World, json, list, map, plan, task};
 
 fn busy() -> Failure {
     Failure::retryable("busy", "it is busy")
@@ -171,7 +176,7 @@ fn recovery_leaves_alone_what_began_since_the_start() {
     assert_eq!(world.at(run, 1), TaskState::Ready);
     world.reopen();
     // Somebody resumes it before the loop has recovered it.
-    world.act(Command::ResumeRun { run }).unwrap();
+    world.act(Command::ResumeRun { run, reason: "back".into() }).unwrap();
     world.act(Command::Dispatch).unwrap();
     let b = world.pt_at(run, 1);
     world.dispatch();
@@ -265,7 +270,8 @@ fn paused_run_starts_nothing_until_it_is_resumed() {
     assert_eq!(world.open.len(), 0, "it is paused still");
     world.resume(run);
     assert!(!world.open.is_empty());
-    assert_eq!(world.act(Command::ResumeRun { run }).unwrap_err().code(), "run_not_paused");
+    let again = Command::ResumeRun { run, reason: "back".into() };
+    assert_eq!(world.act(again).unwrap_err().code(), "run_not_paused");
     world.work();
     assert_eq!(world.standing(run), RunState::Succeeded);
 }
@@ -420,4 +426,133 @@ fn parked_run_whose_task_is_failed_by_its_deadline_goes_on() {
     }
     assert_eq!(world.standing(run), RunState::Parked);
     assert_eq!(world.events(|event| matches!(event, Event::RunParked)), 2, "told both times");
+}
+
+/// Numbers of the admissions that runs were said to be under, in order.
+fn starts(world: &World) -> Vec<u64> {
+    let events = world.changes.iter().flat_map(|change| &change.events);
+    let number = |event: &Event| match event {
+        Event::RunStarted { admission } => Some(*admission),
+        _ => None,
+    };
+    events.filter_map(number).collect()
+}
+
+#[test]
+fn a_recovered_run_keeps_its_admission_where_nothing_changed() {
+    let mut world = World::new(20);
+    let run = world.submit(plan(vec![task("a", &[])]));
+    world.restart();
+    assert_eq!((starts(&world), world.run(run).admission.as_ref().unwrap().id), (vec![], 1));
+}
+
+#[test]
+fn a_recovered_run_is_admitted_again_under_other_rules() {
+    let mut world = World::new(20);
+    let both = plan(vec![task("a", &[]), task("b", &[0])]);
+    let [run, other] = [world.submit(both.clone()), world.submit(both)];
+    world.rules = Arc::new(Newer { denies: false });
+    world.restart();
+    // One decision serves both, under the authority of whoever submitted them.
+    assert_eq!(starts(&world), [2, 2]);
+    let admission = world.run(run).admission.clone().unwrap();
+    assert_eq!((admission.id, admission.rules), (2, world.rules.hash()));
+    assert_eq!(admission.caller.as_ref(), Some(world.grant.authority()));
+    assert!(admission.authorities.iter().all(|it| it.is_within(world.grant.authority())));
+    world.replayed();
+    world.work();
+    for run in [run, other] {
+        assert_eq!(world.standing(run), RunState::Succeeded);
+    }
+}
+
+#[test]
+fn a_recovered_run_is_admitted_again_in_another_mode() {
+    let mut world = World::new(20);
+    let run = world.submit(plan(vec![task("a", &[])]));
+    world.instance.mode = Mode::Interactive;
+    world.restart();
+    assert_eq!(starts(&world), [2]);
+    assert_eq!(world.run(run).admission.as_ref().unwrap().mode, Some(Mode::Interactive));
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+}
+
+#[test]
+fn a_recovered_run_fails_where_the_rules_do_not_allow_it_any_more() {
+    let mut world = World::new(20);
+    let run = world.submit(plan(vec![task("a", &[]), task("b", &[0])]));
+    let paused = world.submit(plan(vec![task("p", &[])]));
+    world.pause(paused);
+    world.rules = Arc::new(Newer { denies: true });
+    world.restart();
+    assert!(world.open.is_empty());
+    for run in [run, paused] {
+        assert_eq!(world.standing(run), RunState::Failed);
+        let failure = world.run(run).failure.clone().unwrap();
+        assert_eq!(&*failure.code, "policy_denied");
+    }
+    assert_eq!(world.state.fleet().in_use(), 0);
+    world.replayed();
+}
+
+#[test]
+fn a_run_is_not_admitted_again_before_every_layer_is_there() {
+    let mut world = World::new(20);
+    let run = world.submit(plan(vec![task("a", &[])]));
+    world.rules = Arc::new(Newer { denies: false });
+    world.reopen();
+    let plan = *world.state.fleet().plan();
+    let board: Vec<_> = (0..plan.count(Layer::Board))
+        .map(|ordinal| plan.agent(Layer::Board, ordinal).unwrap())
+        .collect();
+    let set = |world: &mut World, online: bool| {
+        for agent in &board {
+            let reason = "operator".into();
+            world.act(Command::SetAgent { agent: *agent, online, reason }).unwrap();
+        }
+    };
+    set(&mut world, false);
+    assert!(world.act(Command::RecoverRun { run }).unwrap().events.is_empty());
+    assert!(world.state.is_interrupted(run));
+    set(&mut world, true);
+    world.work();
+    assert_eq!((world.standing(run), starts(&world)), (RunState::Succeeded, vec![2]));
+}
+
+#[test]
+fn reasons_of_retry_resume_and_unpark_are_recorded() {
+    let mut world = World::new(20);
+    let run = world.submit(plan(vec![task("a", &[])]));
+    world.pause(run);
+    world.resume(run);
+    for _ in 0..=STALL_PARTIALS_MAX {
+        let Some((pt, it)) = world.open.first_key_value().map(|(pt, it)| (*pt, *it)) else { break };
+        let report = Command::ReportProgress { pt, agent: it.agent, checkpoint: None };
+        world.act(report).unwrap();
+    }
+    world.unpark(run, TaskRef::node(0)).unwrap();
+    world.cancel(run).unwrap();
+    world.retry(run, None).unwrap();
+    for (reason, count) in [
+        ("back", world.events(|it| *it == Event::RunResumed { reason: Some("back".into()) })),
+        ("seen to", world.events(|it| {
+            matches!(it, Event::TaskUnparked { reason: Some(reason), .. } if &**reason == "seen to")
+        })),
+        ("again", world.events(|it| {
+            matches!(it, Event::RunRetried { reason: Some(reason), .. } if &**reason == "again")
+        })),
+    ] {
+        assert_eq!(count, 1, "{reason}");
+    }
+}
+
+#[test]
+fn a_retry_while_draining_is_told_so() {
+    let mut world = World::new(20);
+    let run = world.submit(plan(vec![task("a", &[])]));
+    world.cancel(run).unwrap();
+    world.act(Command::SetIntake { intake: Intake::Draining, reason: "stop".into() }).unwrap();
+    let rejected = world.retry(run, None).unwrap_err();
+    assert_eq!((rejected.code(), rejected.kind()), ("draining", Kind::Closed));
 }

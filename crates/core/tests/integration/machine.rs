@@ -332,7 +332,7 @@ impl Play {
             let command = match what {
                 0 => Command::CancelRun { run, reason },
                 1 => Command::PauseRun { run, reason },
-                2 => Command::ResumeRun { run },
+                2 => Command::ResumeRun { run, reason },
                 3 => Command::Dispatch,
                 4 => Command::FireTimer,
                 5 => Command::LoseAttempt { pt, reason: Failure::retryable("late", "late") },
@@ -375,7 +375,7 @@ impl Play {
         match op {
             Op::Cancel(_) => drop(self.world.cancel(run)),
             Op::Pause(_) => drop(self.world.act(Command::PauseRun { run, reason })),
-            Op::Resume(_) => drop(self.world.act(Command::ResumeRun { run })),
+            Op::Resume(_) => drop(self.world.act(Command::ResumeRun { run, reason })),
             Op::Retry { node, .. } => drop(self.world.retry(run, node)),
             _ => {}
         }
@@ -450,7 +450,7 @@ impl Play {
             self.world.set_agent(AgentIx(ix), true);
         }
         for run in self.accepted.clone() {
-            let _ = self.world.act(Command::ResumeRun { run });
+            let _ = self.world.act(Command::ResumeRun { run, reason: "r".into() });
         }
         self.world.work();
         for run in &self.accepted {

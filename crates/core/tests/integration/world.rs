@@ -20,7 +20,7 @@ use ark_os_core::layer::Layer;
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::{EffectClass, MapSpec, OnFailure, Shape, TaskSpec, Workflow};
 use ark_os_core::priority::Priority;
-use ark_os_core::rules::{BuiltinRules, Mode, Rules};
+use ark_os_core::rules::{BuiltinRules, Mode, Question, Rules, Verdict};
 use ark_os_core::run::{Run, RunState, RunSummary, Task, TaskState};
 use ark_os_core::step::{StepKey, StepOutcome};
 use ark_os_core::text::Text;
@@ -60,6 +60,7 @@ pub(crate) struct World {
     gathers: Vec<(RunId, u32)>,
     pub(crate) gathered: Result<Payload, Failure>,
     pub(crate) grant: Arc<Grant>,
+    pub(crate) rules: Arc<dyn Rules>,
     /// Runs whose cancellation was acknowledged.
     pub(crate) cancelled: BTreeSet<RunId>,
     auditor: Auditor,
@@ -70,6 +71,26 @@ pub(crate) struct World {
 
 pub(crate) fn skill(name: &str, class: EffectClass, concurrency_max: Option<u32>) -> SkillInfo {
     SkillInfo { name: name.into(), class, concurrency_max }
+}
+
+/// Rules that nobody passes, or everybody as before but by another digest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Newer {
+    pub(crate) denies: bool,
+}
+
+impl Rules for Newer {
+    fn hash(&self) -> Hash {
+        Hash::of(if self.denies { b"denies" } else { b"allows" })
+    }
+
+    fn judge(&self, question: &Question<'_>) -> Verdict {
+        if self.denies {
+            Verdict::deny("newer", "not any more")
+        } else {
+            BuiltinRules.judge(question)
+        }
+    }
 }
 
 pub(crate) fn instance(agents: u32) -> InstanceStarted {
@@ -165,6 +186,7 @@ impl World {
             gathers: Vec::new(),
             gathered: Ok(json("{}")),
             grant: Arc::new(Grant::new(authority())),
+            rules: Arc::new(BuiltinRules),
             cancelled: BTreeSet::new(),
             auditor: Auditor::default(),
             audit_every: 1,
@@ -176,7 +198,7 @@ impl World {
 
     /// Decides, records and applies; what the change asks for is noted.
     pub(crate) fn act(&mut self, command: Command) -> Result<Change, Rejected> {
-        let change = decide(&self.state, &BuiltinRules, command, self.now)?;
+        let change = decide(&self.state, &*self.rules, command, self.now)?;
         if change.events.is_empty() {
             return Ok(change);
         }
@@ -496,13 +518,13 @@ impl World {
     }
 
     pub(crate) fn resume(&mut self, run: RunId) {
-        self.act(Command::ResumeRun { run }).unwrap();
+        self.act(Command::ResumeRun { run, reason: "back".into() }).unwrap();
         self.dispatch();
     }
 
     pub(crate) fn retry(&mut self, run: RunId, task: Option<u32>) -> Result<Change, Rejected> {
         let was_cancelled = self.cancelled.remove(&run);
-        let change = self.act(Command::RetryRun { run, task });
+        let change = self.act(Command::RetryRun { run, task, reason: "again".into() });
         if change.is_err() && was_cancelled {
             self.cancelled.insert(run);
         }
@@ -511,7 +533,8 @@ impl World {
     }
 
     pub(crate) fn unpark(&mut self, run: RunId, task: TaskRef) -> Result<Change, Rejected> {
-        let change = self.act(Command::UnparkTask { task: TaskId { run, task } });
+        let task = TaskId { run, task };
+        let change = self.act(Command::UnparkTask { task, reason: "seen to".into() });
         self.dispatch();
         change
     }

@@ -63,6 +63,14 @@ pub trait Host {
     /// Renews the lease; `done` and `total` are shown to people. Long work calls it at least
     /// every second.
     fn progress(&self, done: u64, total: u64);
+    /// Partial proof of progress, and whether there is any: `mark` says how far the work has come,
+    /// such as the number of things done, and only its digest is recorded. Waits until that is
+    /// durable, so it is called at stages of long work and not for every item. A mark that repeats
+    /// the one before is no progress: `STALL_PARTIALS_MAX` reports in a row without any park the task
+    /// as stalled and cancel the attempt. Work on the loop's own thread reports none.
+    fn checkpoint(&self, mark: &[u8]) {
+        let _ = mark;
+    }
     /// Stores bytes content-addressed and durably; answers `sha256:<hex>`.
     fn save(&self, bytes: &[u8]) -> Result<String, SkillError>;
     /// The bytes saved under `blob`.

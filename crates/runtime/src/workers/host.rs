@@ -18,7 +18,7 @@ use super::{Assignment, Shop};
 use crate::handle::Message;
 use crate::kernel::{Answer, Input};
 use crate::reply::Reply;
-use crate::skills::{Host, SkillError, StepCall};
+use crate::skills::{Cost, Host, SkillError, StepCall};
 
 /// Tag of a blob's name.
 const BLOB_TAG: &str = "sha256:";
@@ -123,6 +123,20 @@ impl Host for AttemptHost<'_> {
         let input = Input::Command { command, cause: self.assignment.cause, reply: None };
         // The loop is gone only when the instance stops.
         let _ = self.shop.to_loop.send(Message::One(input));
+    }
+
+    fn checkpoint(&self, mark: &[u8]) {
+        // Work on the loop's own thread is over before the loop could hear of it, and whoever was
+        // told to stop has no token to report under.
+        let on_the_loop = self.assignment.skill.spec().cost == Cost::Tiny;
+        if on_the_loop || self.assignment.stop.is_asked() {
+            return;
+        }
+        let (pt, agent) = (self.assignment.pt, self.assignment.agent);
+        let checkpoint = Some(Hash::of(mark));
+        // Waited for, so that no further report follows the one that parks the task. A refusal is
+        // none of the skill's business: its attempt is over, and it is told so when it asks.
+        let _ = self.ask(Command::ReportProgress { pt, agent, checkpoint });
     }
 
     fn save(&self, bytes: &[u8]) -> Result<String, SkillError> {

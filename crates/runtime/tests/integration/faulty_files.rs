@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use ark_os_store::{File, Files, MemFiles};
@@ -28,6 +29,7 @@ pub(crate) struct FaultyFiles {
 struct Shared {
     fault: AtomicU8,
     durable: Mutex<MemFiles>,
+    blob_writers: Mutex<Vec<ThreadId>>,
 }
 
 #[derive(Debug)]
@@ -39,8 +41,21 @@ struct FaultyFile {
 impl FaultyFiles {
     pub(crate) fn new() -> Self {
         let files = MemFiles::default();
+        FaultyFiles::over(files)
+    }
+
+    fn over(files: MemFiles) -> Self {
         let durable = Mutex::new(files.copy());
-        FaultyFiles { files, shared: Arc::new(Shared { fault: AtomicU8::new(0), durable }) }
+        let fault = AtomicU8::new(0);
+        FaultyFiles {
+            files,
+            shared: Arc::new(Shared { fault, durable, blob_writers: Mutex::default() }),
+        }
+    }
+
+    /// The threads that made blobs, in order.
+    pub(crate) fn blob_writers(&self) -> Vec<ThreadId> {
+        self.shared.blob_writers.lock().unwrap().clone()
     }
 
     pub(crate) fn set(&self, fault: Fault) {
@@ -50,15 +65,13 @@ impl FaultyFiles {
     /// The files after a crash: what was not synced is lost, and they are sound again.
     pub(crate) fn after_crash(&self) -> Self {
         let files = self.shared.durable.lock().unwrap().copy();
-        let durable = Mutex::new(files.copy());
-        FaultyFiles { files, shared: Arc::new(Shared { fault: AtomicU8::new(0), durable }) }
+        FaultyFiles::over(files)
     }
 
     /// The files as they are: a failed sync lost nothing after all.
     pub(crate) fn mended(&self) -> Self {
         let files = self.files.copy();
-        let durable = Mutex::new(files.copy());
-        FaultyFiles { files, shared: Arc::new(Shared { fault: AtomicU8::new(0), durable }) }
+        FaultyFiles::over(files)
     }
 
     fn fails(&self, fault: Fault) -> bool {
@@ -90,6 +103,9 @@ impl Files for FaultyFiles {
 
     fn create(&self, path: &str, len: u64) -> io::Result<Arc<dyn File>> {
         self.room()?;
+        if path.starts_with("blobs/") {
+            self.shared.blob_writers.lock().unwrap().push(std::thread::current().id());
+        }
         Ok(self.wrapped(self.files.create(path, len)?))
     }
 

@@ -541,3 +541,15 @@ proptest! {
         prop_assert_eq!(&audit.summary["files"], &json!(files.len()));
     }
 }
+
+#[test]
+fn an_inventory_proves_its_progress_now_and_then_and_never_with_the_same_mark() {
+    let names: Vec<String> = (0..130).map(|n| format!("{n:03}.txt")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let dir = tree(&files);
+    let host = FakeHost::default();
+    let input = json!({"path": dir.path().to_str().unwrap(), "chunk_files": 1});
+    let found = run(&host, "audit.inventory", &input).unwrap();
+    assert_eq!(found["chunks"].as_array().unwrap().len(), 130);
+    assert_eq!(*host.marks.borrow(), ["64", "128"]);
+}

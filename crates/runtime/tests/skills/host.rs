@@ -14,6 +14,7 @@ pub(crate) struct FakeHost {
     /// Cancels after so many questions.
     pub(crate) cancel_after: Cell<Option<u32>>,
     pub(crate) progress: RefCell<Vec<(u64, u64)>>,
+    pub(crate) marks: RefCell<Vec<String>>,
 }
 
 impl Host for FakeHost {
@@ -30,6 +31,10 @@ impl Host for FakeHost {
 
     fn progress(&self, done: u64, total: u64) {
         self.progress.borrow_mut().push((done, total));
+    }
+
+    fn checkpoint(&self, mark: &[u8]) {
+        self.marks.borrow_mut().push(String::from_utf8_lossy(mark).into_owned());
     }
 
     fn save(&self, bytes: &[u8]) -> Result<String, SkillError> {

@@ -33,7 +33,8 @@ pub(super) async fn live() -> Answered {
     get, path = "/api/v1/health/ready", tag = "health", security(()),
     responses(
         (status = 200, description = "It does", body = Bare),
-        (status = 503, description = "It does not", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`overloaded`: too much waits", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`draining`, `instance_stopped`, `not_ready`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn ready(State(context): State<Context>) -> Answered {
@@ -41,8 +42,15 @@ pub(super) async fn ready(State(context): State<Context>) -> Answered {
     match tokio::time::timeout(READY_PATIENCE, intake).await {
         Ok(Ok(Intake::Open)) => Ok(json(StatusCode::OK, &ok())),
         Ok(Ok(Intake::Draining)) => Err(Refusal::new("draining", "not ready")),
-        Ok(Err(_)) | Err(_) => Err(Refusal::new("instance_stopped", "not ready")),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(late()),
     }
+}
+
+fn late() -> Refusal {
+    let seconds = READY_PATIENCE.as_secs();
+    Refusal::new("not_ready", format!("the instance did not answer within {seconds} s"))
+        .hint("its disk may be slow, or it recovers many runs: `/api/v1/metrics` tells")
 }
 
 /// How the instance is.
@@ -73,4 +81,19 @@ pub(super) async fn show_health(State(context): State<Context>) -> Answered {
         }
     });
     Ok(json(StatusCode::OK, &seen.await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ark_os_core::Kind;
+    use ark_os_runtime::RuntimeError;
+
+    #[test]
+    fn not_being_ready_says_why() {
+        let overloaded = RuntimeError::new(Kind::Exhausted, "overloaded", "take more");
+        let told = [Refusal::from(overloaded), late()];
+        let told: Vec<_> = told.iter().map(|it| (it.0.status, it.0.code.as_str())).collect();
+        assert_eq!(told, [(429, "overloaded"), (503, "not_ready")]);
+    }
 }

@@ -36,8 +36,7 @@ pub(super) async fn cancel_run(
     Path(id): Path<String>,
     body: Body,
 ) -> Answered {
-    let (run, reason) = asked(&context, &id, body).await?;
-    act(&context, run, Command::CancelRun { run, reason }).await
+    reasoned(&context, &id, body, |run, reason| Command::CancelRun { run, reason }).await
 }
 
 /// Starts nothing more of a run until it is resumed; what runs comes to its end.
@@ -56,8 +55,7 @@ pub(super) async fn pause_run(
     Path(id): Path<String>,
     body: Body,
 ) -> Answered {
-    let (run, reason) = asked(&context, &id, body).await?;
-    act(&context, run, Command::PauseRun { run, reason }).await
+    reasoned(&context, &id, body, |run, reason| Command::PauseRun { run, reason }).await
 }
 
 /// Goes on with a paused run.
@@ -76,8 +74,7 @@ pub(super) async fn resume_run(
     Path(id): Path<String>,
     body: Body,
 ) -> Answered {
-    let (run, _) = asked(&context, &id, body).await?;
-    act(&context, run, Command::ResumeRun { run }).await
+    reasoned(&context, &id, body, |run, reason| Command::ResumeRun { run, reason }).await
 }
 
 /// Goes on with a run that failed or was cancelled, from a task or from the one that failed.
@@ -99,12 +96,12 @@ pub(super) async fn retry_run(
     let run = run_id(&id)?;
     let body = read_body(body, context.settings().max_body_bytes).await?;
     let given: Retry = parse_or_default(&body)?;
-    reason(given.reason.as_deref())?;
+    let reason = reason(given.reason.as_deref())?;
     let task = match given.task {
         None => None,
         Some(name) => Some(node(&context, run, name).await?),
     };
-    act(&context, run, Command::RetryRun { run, task }).await
+    act(&context, run, Command::RetryRun { run, task, reason }).await
 }
 
 /// Says what became of a step in doubt: the key is the one that the task's steps show.
@@ -159,11 +156,23 @@ fn resolution(given: Resolution) -> Result<event::Resolution, Refusal> {
     }
 }
 
-async fn asked(context: &Context, id: &str, body: Body) -> Result<(RunId, Text), Refusal> {
+/// Does to a run what needs no more than a reason.
+async fn reasoned(
+    context: &Context,
+    id: &str,
+    body: Body,
+    command: impl FnOnce(RunId, Text) -> Command,
+) -> Answered {
     let run = run_id(id)?;
+    let reason = given_reason(context, body).await?;
+    act(context, run, command(run, reason)).await
+}
+
+/// The reason in a body that has nothing else.
+pub(super) async fn given_reason(context: &Context, body: Body) -> Result<Text, Refusal> {
     let body = read_body(body, context.settings().max_body_bytes).await?;
     let given: Reason = parse_or_default(&body)?;
-    Ok((run, reason(given.reason.as_deref())?))
+    reason(given.reason.as_deref())
 }
 
 async fn act(context: &Context, run: RunId, command: Command) -> Answered {

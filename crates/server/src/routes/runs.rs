@@ -1,14 +1,19 @@
 //! `/runs`: submitting, listing, looking at them and their tasks.
 
+use std::time::Duration;
+
 use ark_os_api::{Counts, Json, Page, Problem, RunAccepted, RunSubmission, RunView, TaskView};
 use ark_os_core::ids::{RunId, TaskId, TaskRef};
 use ark_os_core::text::Text;
 use ark_os_runtime::views::{Cursor, RUNS_PAGE_MAX, RunFilter, RunRow};
-use ark_os_runtime::{Handle, PlanRequest, RunRequest, RuntimeError, TaskRequest};
+use ark_os_runtime::{
+    Handle, Outcome, PlanRequest, RunRequest, RuntimeError, Submitted, TaskRequest,
+};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::agents::shown;
@@ -52,12 +57,8 @@ pub(super) async fn submit_run(
     let submission: RunSubmission = parse(&body)?;
     let (mut request, prefix) = request_of(&submission, context.namespace())?;
     request.key = idempotency_key(&headers)?;
-    let handle = context.handle();
     let placed = |error: RuntimeError| Refusal::from(error).places(|it| prefix.place(it));
-    let (submitted, outcome) = match patience {
-        Some(patience) => handle.submit_and_wait(request, patience).await.map_err(placed)?,
-        None => (handle.submit(request).await.map_err(placed)?, None),
-    };
+    let (submitted, outcome) = submit(context.handle(), request, patience).await.map_err(placed)?;
     let run = submitted.run;
     let summary = match outcome {
         Some(_) => look_up(&context, run).await?,
@@ -67,11 +68,27 @@ pub(super) async fn submit_run(
     let state = summary.as_ref().map_or("accepted", |summary| &summary.state).to_owned();
     let accepted =
         RunAccepted { run: run.to_string(), state, existing: submitted.existing, summary };
-    let mut response = json(status, &accepted);
+    Ok(located(json(status, &accepted), run))
+}
+
+/// Submits, and waits for the end where that was asked for.
+pub(super) async fn submit(
+    handle: &Handle,
+    request: RunRequest,
+    patience: Option<Duration>,
+) -> Result<(Submitted, Option<Outcome>), RuntimeError> {
+    match patience {
+        Some(patience) => handle.submit_and_wait(request, patience).await,
+        None => Ok((handle.submit(request).await?, None)),
+    }
+}
+
+/// The answer with the place where its run is.
+pub(super) fn located(mut response: Response, run: RunId) -> Response {
     if let Ok(location) = HeaderValue::try_from(format!("/api/v1/runs/{run}")) {
         response.headers_mut().insert(LOCATION, location);
     }
-    Ok(response)
+    response
 }
 
 /// Where a plan stands in the request: the runtime's pointers begin at the plan.

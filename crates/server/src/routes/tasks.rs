@@ -1,16 +1,16 @@
 //! `/tasks`: single tasks, each a run of its own, and the tasks of all runs.
 
-use ark_os_api::{BatchAnswer, BatchLine, Problem, TaskStatus, TaskSubmission, TaskView};
+use ark_os_api::{BatchAnswer, BatchLine, Problem, Reason, TaskStatus, TaskSubmission, TaskView};
 use ark_os_core::Command;
 use ark_os_core::ids::TaskId;
 use ark_os_core::payload::Payload;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 
 use super::agents::shown;
-use super::runs::past_of;
+use super::run_verbs::given_reason;
+use super::runs::{located, past_of, submit};
 use super::{idempotency_key, json, json_bytes, with_type};
 use crate::batch;
 use crate::context::Context;
@@ -53,10 +53,7 @@ pub(super) async fn submit_task(
     let mut request = line.request(context.namespace())?;
     request.key = idempotency_key(&headers)?;
     let handle = context.handle();
-    let (submitted, outcome) = match patience {
-        Some(patience) => handle.submit_and_wait(request, patience).await?,
-        None => (handle.submit(request).await?, None),
-    };
+    let (submitted, outcome) = submit(handle, request, patience).await?;
     let mut text = Vec::with_capacity(256);
     let run = (submitted.run, submitted.existing);
     batch::write_status(&mut text, run, outcome.as_ref(), handle)
@@ -65,12 +62,7 @@ pub(super) async fn submit_task(
     if outcome.is_some() {
         return Ok(json_bytes(StatusCode::OK, text));
     }
-    let mut response = json_bytes(StatusCode::ACCEPTED, text);
-    let location = format!("/api/v1/runs/{}", submitted.run);
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    Ok(located(json_bytes(StatusCode::ACCEPTED, text), submitted.run))
 }
 
 /// Runs many tasks: one JSON text a line, in and out, streaming, answers in the order of the lines.
@@ -157,6 +149,7 @@ pub(super) async fn fetch_task_output(
 #[utoipa::path(
     post, path = "/api/v1/tasks/{id}/unpark", tag = "tasks",
     params(("id" = String, Path, description = "The task")),
+    request_body(content = Reason, description = "Why; may be left out"),
     responses(
         (status = 200, description = "The task", body = TaskView),
         (status = 404, description = "`task_not_found`, `run_not_found`", body = Problem, content_type = "application/problem+json"),
@@ -168,11 +161,9 @@ pub(super) async fn unpark_task(
     Path(id): Path<String>,
     body: Body,
 ) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: ark_os_api::Reason = crate::json::parse_or_default(&body)?;
-    super::reason(given.reason.as_deref())?;
     let task = task_id(&id)?;
-    context.handle().command(Command::UnparkTask { task }).await?;
+    let reason = given_reason(&context, body).await?;
+    context.handle().command(Command::UnparkTask { task, reason }).await?;
     let (view, payload) = look_up(&context, &id).await?;
     Ok(json(StatusCode::OK, &with_output(&context, view, payload).await?))
 }

@@ -27,7 +27,8 @@ fn without_the_token_nothing_is_told() {
 #[test]
 fn another_host_is_not_served() {
     let dir = tempdir().unwrap();
-    let world = World::with(dir.path(), |_, server| server.hosts = vec!["ark.test".into()]);
+    let hosts = ["ark.test", "[2001:db8::1]"].map(String::from);
+    let world = World::with(dir.path(), |_, server| server.hosts = hosts.to_vec());
     for (host, status) in [
         ("evil.test", 421),
         ("127.0.0.1.evil.test", 421),
@@ -36,6 +37,8 @@ fn another_host_is_not_served() {
         ("LOCALHOST:1", 200),
         ("[::1]:7341", 200),
         ("ark.test:80", 200),
+        ("[2001:db8::1]:7341", 200),
+        ("[2001:db8::2]", 421),
     ] {
         let answer = world.call("GET", "/api/v1/health/live", &[("Host", host)], b"");
         assert_eq!(answer.status, status, "{host}: {}", answer.text());

@@ -113,6 +113,28 @@ fn a_failed_run_is_retried_and_a_paused_one_resumed() {
 }
 
 #[test]
+fn reasons_of_retry_and_resume_are_in_the_history() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let failed =
+        world.post("/api/v1/tasks?wait=30s", r#"{"skill":"fail","input":{"error":{"code":"mine.broken","message":"no","retryable":false}}}"#);
+    let failed = failed.json()["run"].as_str().unwrap().to_owned();
+    let retried = world.post(&format!("/api/v1/runs/{failed}/retry"), r#"{"reason":"mended"}"#);
+    assert_eq!(retried.status, 200, "{}", retried.text());
+    let slow = world.post("/api/v1/tasks", r#"{"skill":"sleep","input":{"ms":60000}}"#).json();
+    let slow = slow["run"].as_str().unwrap().to_owned();
+    world.post(&format!("/api/v1/runs/{slow}/pause"), "");
+    world.post(&format!("/api/v1/runs/{slow}/resume"), r#"{"reason":"fed"}"#);
+    for (run, kind, reason) in [(failed, "run_retried", "mended"), (slow, "run_resumed", "fed")] {
+        let events = world.get(&format!("/api/v1/runs/{run}/events?limit=500")).json();
+        let events = events["items"].as_array().unwrap();
+        let event = events.iter().find(|event| event["type"] == kind).unwrap();
+        assert_eq!(event["reason"], reason, "{event}");
+    }
+    world.stop();
+}
+
+#[test]
 fn runs_are_listed_in_pages_by_state_and_workflow() {
     let dir = tempdir().unwrap();
     let world = World::start(dir.path());

@@ -183,7 +183,7 @@ impl Model {
                 self.task_mut(id, *task)?.parked = true;
                 Ok(())
             }
-            Event::TaskUnparked { task } => {
+            Event::TaskUnparked { task, .. } => {
                 let it = self.task_mut(id, *task)?;
                 it.lost = 0;
                 let was = std::mem::take(&mut it.parked);

@@ -17,7 +17,7 @@ use ark_os_core::priority::Priority;
 use ark_os_core::run::TaskState;
 use ark_os_core::step::StepStanding;
 use ark_os_core::text::Text;
-use ark_os_runtime::kernel::{Answer, Deliver, Input, Kernel};
+use ark_os_runtime::kernel::{Answer, Deliver, Input, Kernel, Recipient};
 use serde_json::json;
 
 use super::{Due, World};
@@ -52,6 +52,8 @@ pub(crate) enum Reply {
 }
 
 /// An operation that was not answered yet.
+impl Recipient for Reply {}
+
 #[derive(Clone, Debug)]
 enum Operation {
     Submit(Box<SubmitRun>),
@@ -123,10 +125,10 @@ impl World {
             0 => self.submit(),
             1 => self.cancel()?,
             2 => self.on_some_run(|run| Command::PauseRun { run, reason: "sim".into() }),
-            3 => self.on_some_run(|run| Command::ResumeRun { run }),
+            3 => self.on_some_run(|run| Command::ResumeRun { run, reason: "sim".into() }),
             4 => {
                 let task = self.rng.per_mille(500).then(|| self.rng.below(6) as u32);
-                self.on_some_run(|run| Command::RetryRun { run, task });
+                self.on_some_run(|run| Command::RetryRun { run, task, reason: "sim".into() });
             }
             5 => self.unpark(),
             6 => self.resolve(),
@@ -273,7 +275,7 @@ impl World {
             tasks.unwrap_or_default().into_iter().map(move |task| TaskId { run: id, task })
         });
         for task in parked.collect::<Vec<_>>() {
-            self.command(Command::UnparkTask { task });
+            self.command(Command::UnparkTask { task, reason: "sim".into() });
         }
     }
 

@@ -103,7 +103,7 @@ impl World {
                 self.send(Command::SetAgent { agent, online: true, reason: "end".into() }, 0, None);
             }
             for run in paused {
-                self.send(Command::ResumeRun { run }, 0, None);
+                self.send(Command::ResumeRun { run, reason: "end".into() }, 0, None);
             }
             self.resolve();
             self.unpark();

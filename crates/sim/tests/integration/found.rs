@@ -103,7 +103,7 @@ fn who_waits_for_a_paused_run_is_told_when_it_is_resumed_and_parked() {
         instant.command(Command::ReportProgress { pt, agent, checkpoint: None });
     }
     assert!(instant.told.is_empty(), "it is paused: {:?}", instant.told);
-    instant.command(Command::ResumeRun { run: RUN });
+    instant.command(Command::ResumeRun { run: RUN, reason: "test".into() });
     let states: Vec<RunState> = instant.told.iter().map(|summary| summary.state).collect();
     assert_eq!(states, [RunState::Parked]);
 }

@@ -163,7 +163,7 @@ impl Live {
                 self.admission = Some(*admission);
             }
             Event::RunPaused { .. } => self.paused = true,
-            Event::RunResumed => self.paused = false,
+            Event::RunResumed { .. } => self.paused = false,
             Event::RunParked => self.parked = true,
             Event::TaskUnparked { .. } => self.parked = false,
             Event::TaskSucceeded(done) if self.is_sink(done.task) => {

@@ -86,7 +86,7 @@ impl Progress {
         match event {
             Event::TaskPreparing { task } => self.set(*task, Preparing),
             Event::MapExpanded { task, count, .. } => self.expand(task.node, *count),
-            Event::TaskReady { task } | Event::TaskUnparked { task } => self.set(*task, Ready),
+            Event::TaskReady { task } | Event::TaskUnparked { task, .. } => self.set(*task, Ready),
             Event::AttemptStarted(started) => {
                 self.begin(started.task);
                 self.set(started.task, Running);

@@ -32,6 +32,8 @@ const KEEP: Keep = Keep { items: 200, bytes: 48 * 1024 };
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Entries between two looks at the lease and the cancellation.
 const ENTRIES_PER_PROGRESS: u64 = 128;
+/// Chunks between two proofs of progress: below a hundred of them in the largest tree.
+const CHUNKS_PER_CHECKPOINT: usize = 64;
 /// Size classes: below so many bytes.
 const SIZE_CLASSES: [(&str, u64); 8] = [
     ("empty", 1),
@@ -221,6 +223,10 @@ impl<'a> Walk<'a> {
         let blob = self.host.save(&wire::answer(&list)?)?;
         let bytes = std::mem::take(&mut self.open_bytes);
         self.found.chunks.push(ChunkRef { blob, files: list.files.len() as u64, bytes });
+        let count = self.found.chunks.len();
+        if count.is_multiple_of(CHUNKS_PER_CHECKPOINT) {
+            self.host.checkpoint(count.to_string().as_bytes());
+        }
         Ok(())
     }
 

@@ -149,6 +149,8 @@ fn many(runs: u64, open_every: u64) -> Vec<Change> {
         authorities: Vec::new(),
         rules: Hash::ZERO,
         subject: Hash::ZERO,
+        mode: None,
+        caller: None,
     };
     let first = Event::WorkflowAdmitted(Box::new(admitted));
     let mut changes = vec![Change { run: None, at: Time(0), events: vec![first] }];

@@ -178,10 +178,10 @@ impl World {
             12 => self.wait(which as u64 * 10),
             13 => self.send(Command::CancelRun { run, reason: "o'clock".into() }),
             14 => self.send(Command::PauseRun { run, reason: "lunch".into() }),
-            15 => self.send(Command::ResumeRun { run }),
+            15 => self.send(Command::ResumeRun { run, reason: "back".into() }),
             16 => {
                 let task = (which % 3 != 0).then_some(which as u32 % 2);
-                self.send(Command::RetryRun { run, task });
+                self.send(Command::RetryRun { run, task, reason: "again".into() });
             }
             17 => self.unpark(run),
             18 => self.send(Command::SetAgent {
@@ -227,7 +227,8 @@ impl World {
             run.live_tasks(|task| task.state == TaskState::Parked).first().copied()
         });
         if let Some(task) = parked {
-            self.send(Command::UnparkTask { task: TaskId { run, task } });
+            let task = TaskId { run, task };
+            self.send(Command::UnparkTask { task, reason: "seen to".into() });
         }
     }
 
