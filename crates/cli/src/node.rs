@@ -42,8 +42,13 @@ pub(crate) enum Stop {
     Drain(Duration),
     /// At once; what runs goes on at the next start.
     Now,
-    /// The instance failed; the message says how.
-    Failed(String),
+    /// The instance failed.
+    Failed {
+        /// The stable code of the failure.
+        code: &'static str,
+        /// How, in words.
+        message: String,
+    },
 }
 
 /// The signals that ask a process to end.
@@ -156,7 +161,7 @@ impl Node {
         tokio::select! {
             () = self.interrupts.next() => Stop::Drain(self.drain_timeout),
             stopped = handle.stopped() => match stopped {
-                Stopped::Failed(message) => Stop::Failed(message),
+                Stopped::Failed { code, message } => Stop::Failed { code, message },
                 Stopped::Asked => Stop::Now,
             },
             Some(request) = self.requests.recv() => self.stop_of(&request),
@@ -178,14 +183,14 @@ impl Node {
     pub(crate) async fn stop(mut self, stop: Stop) -> Result<bool, Failure> {
         let drained = match &stop {
             Stop::Drain(patience) => self.drain(*patience).await,
-            Stop::Now | Stop::Failed(_) => false,
+            Stop::Now | Stop::Failed { .. } => false,
         };
         // The address goes first: from now on nobody is sent here.
         InstanceRecord::remove(&self.address.data_dir);
         self.server.shut_down().await;
         let stopped = self.instance.stop().map_err(Failure::from);
         match stop {
-            Stop::Failed(message) => Err(failed(&message)),
+            Stop::Failed { code, message } => Err(failed(code, &message)),
             _ => stopped.map(|()| drained),
         }
     }
@@ -238,9 +243,9 @@ fn in_words(error: RuntimeError, data_dir: &Path) -> Failure {
         .with_hint("stop that process (`ark-os shutdown`), or use another with --data-dir")
 }
 
-fn failed(message: &str) -> Failure {
-    Failure::new("journal_failed", format!("the instance stopped: {message}"))
-        .with_hint("mend the disk, then start again; everything that was acknowledged is kept")
+fn failed(code: &str, message: &str) -> Failure {
+    Failure::new(code, format!("the instance stopped: {message}"))
+        .with_hint("mend what it names, then start again; everything that was acknowledged is kept")
 }
 
 /// Makes the data directory for its owner alone, where there is none yet.

@@ -73,17 +73,20 @@ impl Driver {
             Ok(()) => Stopped::Asked,
             Err(error) => {
                 tracing::error!(error = %error, code = error.code(), "the instance failed and stops");
-                Stopped::Failed(error.to_string())
+                Stopped::failed(error)
             }
         };
         self.attempts.stop();
         // After a failure nothing more is written: the next start finds out what is durable.
         let closed = match how {
             Stopped::Asked => self.committer.close(),
-            Stopped::Failed(_) => self.committer.abandon(),
+            Stopped::Failed { .. } => self.committer.abandon(),
         };
         // If the committer failed, that is why the loop did, whatever it met first.
-        let how = closed.map_or_else(|error| Stopped::Failed(error.to_string()), |()| how);
+        let how = match closed {
+            Ok(()) => how,
+            Err(error) => Stopped::Failed { code: "journal_failed", message: error.to_string() },
+        };
         self.stopped.send_replace(Some(how));
     }
 

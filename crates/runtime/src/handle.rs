@@ -74,8 +74,20 @@ pub(crate) struct Shared {
 pub enum Stopped {
     /// It was asked to.
     Asked,
-    /// It failed; the message says how.
-    Failed(String),
+    /// It failed.
+    Failed {
+        /// The stable code of the failure.
+        code: &'static str,
+        /// How, in words.
+        message: String,
+    },
+}
+
+impl Stopped {
+    /// It failed in this way.
+    pub(crate) fn failed(error: &RuntimeError) -> Self {
+        Stopped::Failed { code: error.code(), message: error.to_string() }
+    }
 }
 
 impl std::fmt::Debug for Handle {
@@ -341,7 +353,7 @@ impl Handle {
         let mut stopped = self.shared.stopped.clone();
         match stopped.wait_for(Option::is_some).await {
             Ok(how) => how.clone().unwrap_or(Stopped::Asked),
-            Err(_) => Stopped::Failed("the loop's thread is gone".to_owned()),
+            Err(_) => Stopped::failed(&RuntimeError::closed()),
         }
     }
 

@@ -148,7 +148,7 @@ impl Instance {
     /// told to stop and goes on at the next start.
     ///
     /// # Errors
-    /// The journal failed on the way.
+    /// It failed on the way; the code says how.
     pub fn stop(mut self) -> Result<(), RuntimeError> {
         self.handle.stop();
         for thread in std::mem::take(&mut self.threads) {
@@ -156,8 +156,8 @@ impl Instance {
         }
         let stopped = self.handle.shared.stopped.borrow().clone();
         match stopped {
-            Some(Stopped::Failed(message)) => {
-                Err(RuntimeError::new(Kind::Unavailable, "journal_failed", message))
+            Some(Stopped::Failed { code, message }) => {
+                Err(RuntimeError::new(Kind::Unavailable, code, message))
             }
             _ => Ok(()),
         }

@@ -23,7 +23,7 @@ fn keyed(n: usize) -> RunRequest {
 async fn assert_stopped(instance: Instance) {
     let handle = instance.handle();
     let stopped = tokio::time::timeout(PATIENCE, handle.stopped()).await.expect("it stops");
-    assert!(matches!(stopped, Stopped::Failed(_)), "{stopped:?}");
+    assert!(matches!(stopped, Stopped::Failed { code: "journal_failed", .. }), "{stopped:?}");
     assert_eq!(handle.submit(request()).await.unwrap_err().code(), "instance_stopped");
     let looked = handle.read(|kernel| kernel.newest()).await;
     assert_eq!(looked.unwrap_err().code(), "instance_stopped");

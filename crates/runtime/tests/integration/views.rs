@@ -22,7 +22,7 @@ async fn an_instance_whose_views_do_not_follow_stops_and_the_next_start_has_ever
     let keyed = RunRequest { key: Some("accepted".to_owned()), ..request() };
     let accepted = handle.submit(keyed.clone()).await.unwrap();
     let stopped = tokio::time::timeout(PATIENCE, handle.stopped()).await.expect("it stops");
-    assert!(matches!(&stopped, Stopped::Failed(how) if how.contains("views")), "{stopped:?}");
+    assert!(matches!(&stopped, Stopped::Failed { code: "views_failed", .. }), "{stopped:?}");
     assert_eq!(handle.submit(request()).await.unwrap_err().code(), "instance_stopped");
     instance.stop().unwrap_err();
     drop(handle);
