@@ -1,9 +1,11 @@
 //! Errors of the core: why a command was rejected, and how a task failed.
 
-use minicbor::{Decode, Encode};
+use minicbor::Encode;
 use serde::{Deserialize, Serialize};
 
 use crate::text::Text;
+
+mod encoding;
 
 /// What the caller would do differently about an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -69,7 +71,7 @@ impl Rejected {
 }
 
 /// Why an attempt, a task or a run failed; recorded, so bounded by `ERROR_BYTES_MAX`.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Serialize, Deserialize)]
 #[cbor(map)]
 pub struct Failure {
     /// Stable code in `snake_case`, the agent's own or one of ours.

@@ -14,6 +14,9 @@ use crate::plan::EffectClass;
 use crate::text::Text;
 
 pub mod profile;
+mod snapshot;
+
+pub(crate) use snapshot::FleetRows;
 
 use profile::FleetPlan;
 
@@ -52,19 +55,43 @@ pub struct Fleet {
 }
 
 /// A row of the fleet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
 pub struct Agent {
     /// How it stands.
+    #[n(0)]
     pub standing: Standing,
     /// Attempts under way.
+    #[cbor(skip)]
     pub busy: u32,
     /// Refused work since it was last restarted.
+    #[n(1)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub strikes: u32,
     /// Restarts in a row; a success ends the row.
+    #[n(2)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub restarts: u32,
     /// How many agents have sat in this seat before.
+    #[n(3)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub incarnation: u32,
+    #[n(4)]
     idle: u64,
+}
+
+impl Agent {
+    /// A row as it begins: agents are idle in the order of their numbers.
+    fn fresh(ix: AgentIx) -> Self {
+        Agent {
+            standing: Standing::Ready,
+            busy: 0,
+            strikes: 0,
+            restarts: 0,
+            incarnation: 0,
+            idle: u64::from(ix.0) + 1,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -77,14 +104,37 @@ struct Stack {
     idle: [BTreeSet<(u64, AgentIx)>; 2],
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Skill {
+impl Stack {
+    /// Smaller with more free tokens.
+    fn rank(&self) -> u32 {
+        u32::MAX - self.capacity.saturating_sub(self.in_use)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct Skill {
+    #[n(0)]
     info: SkillInfo,
     /// What an authority must cover to use it.
+    #[cbor(skip)]
     scope: String,
     /// Whether this fleet has it; one before it may have had others.
+    #[n(1)]
     offered: bool,
+    #[cbor(skip)]
     in_use: u32,
+}
+
+impl Skill {
+    fn offered(info: SkillInfo) -> Self {
+        let scope = scope_of(&info);
+        Skill { info, scope, offered: true, in_use: 0 }
+    }
+}
+
+fn scope_of(skill: &SkillInfo) -> String {
+    format!("skill:{}", skill.name)
 }
 
 /// What is asked of the fleet when a task is to start.
@@ -107,47 +157,47 @@ impl Fleet {
         concurrency: u32,
         before: Option<&Fleet>,
     ) -> Self {
-        let plan = FleetPlan::for_agents(agents);
         let mut fleet = Fleet {
-            agents: Vec::with_capacity(agents as usize),
-            stacks: vec![Stack::default(); plan.stack_count() as usize],
+            agents: (0..agents).map(|ix| Agent::fresh(AgentIx(ix))).collect(),
+            stacks: Vec::new(),
             by_free: BTreeSet::new(),
             skills: skill_table(skills, before),
-            ready: plan.counts(),
+            ready: [0; 6],
             concurrency: concurrency.max(2),
             in_use: 0,
-            idle_order: 0,
-            plan,
+            idle_order: u64::from(agents),
+            plan: FleetPlan::for_agents(agents),
         };
-        for ix in 0..agents {
-            fleet.seat(AgentIx(ix));
-        }
-        for (ix, stack) in (0u32..).zip(&fleet.stacks) {
-            fleet.by_free.insert((u32::MAX - stack.capacity, StackIx(ix)));
-        }
+        fleet.tally();
         fleet
     }
 
-    fn seat(&mut self, ix: AgentIx) {
-        self.idle_order += 1;
-        let idle = self.idle_order;
-        self.agents.push(Agent {
-            standing: Standing::Ready,
-            busy: 0,
-            strikes: 0,
-            restarts: 0,
-            incarnation: 0,
-            idle,
-        });
-        let Some(bench) = bench(self.plan.layer(ix)) else { return };
-        let concurrency = self.concurrency;
-        if let Some(stack) = self.stack_of_mut(ix) {
+    /// Works out from the agents' rows what is kept beside them so that nobody has to look for it.
+    fn tally(&mut self) {
+        let Fleet { plan, agents, concurrency, .. } = &*self;
+        let mut stacks = vec![Stack::default(); plan.stack_count() as usize];
+        let mut ready = [0; 6];
+        for (ix, row) in (0u32..).map(AgentIx).zip(agents) {
+            let layer = plan.layer(ix);
+            let is_ready = row.standing == Standing::Ready;
+            if let Some(count) = ready.get_mut(layer.rank()) {
+                *count += u32::from(is_ready);
+            }
+            let stack = plan.stack(ix).and_then(|stack| stacks.get_mut(stack.0 as usize));
+            let Some(stack) = stack else { continue };
+            stack.in_use += row.busy;
+            let Some(bench) = bench(layer) else { continue };
             stack.capacity += concurrency;
-            stack.room += concurrency;
-            if let Some(set) = stack.idle.get_mut(bench) {
-                set.insert((idle, ix));
+            let room = if is_ready { concurrency.saturating_sub(row.busy) } else { 0 };
+            stack.room += room;
+            if let Some(idle) = stack.idle.get_mut(bench).filter(|_| room > 0) {
+                idle.insert((row.idle, ix));
             }
         }
+        self.in_use = agents.iter().map(|row| row.busy).sum();
+        let by_free = (0u32..).zip(&stacks).map(|(ix, stack)| (stack.rank(), StackIx(ix)));
+        self.by_free = by_free.collect();
+        (self.stacks, self.ready) = (stacks, ready);
     }
 
     /// The tree it was built from.
@@ -326,9 +376,9 @@ impl Fleet {
     fn shift_pool(&mut self, agent: AgentIx, by: i32) {
         let Some(ix) = self.plan.stack(agent) else { return };
         let Some(stack) = self.stacks.get_mut(ix.0 as usize) else { return };
-        let rank = u32::MAX - stack.capacity.saturating_sub(stack.in_use);
+        let rank = stack.rank();
         stack.in_use = stack.in_use.saturating_add_signed(by);
-        let new_rank = u32::MAX - stack.capacity.saturating_sub(stack.in_use);
+        let new_rank = stack.rank();
         self.by_free.remove(&(rank, ix));
         self.by_free.insert((new_rank, ix));
     }
@@ -409,8 +459,7 @@ fn skill_table(offered: &[SkillInfo], before: Option<&Fleet>) -> Vec<Skill> {
         skill.in_use = 0;
     }
     for info in offered {
-        let scope = format!("skill:{}", info.name);
-        let skill = Skill { info: info.clone(), scope, offered: true, in_use: 0 };
+        let skill = Skill::offered(info.clone());
         match table.iter_mut().find(|known| known.info.name == info.name) {
             Some(known) => *known = skill,
             None => table.push(skill),

@@ -49,3 +49,9 @@ pub const REASON_BYTES_MAX: usize = 1_000;
 pub const ERROR_BYTES_MAX: usize = 2_000;
 /// Causes kept in the final error of a task (one for each attempt).
 pub const CAUSES_MAX: usize = 16;
+/// Failures inside one another, as causes. We nest three; foreign bytes must not exhaust the stack.
+pub const FAILURE_DEPTH_MAX: usize = 64;
+/// What a 32-bit counter of a snapshot may stand at: one at the brink would overflow afterwards.
+pub const COUNT_MAX: u32 = u32::MAX / 2;
+/// The same for a 64-bit counter.
+pub const COUNTER_MAX: u64 = u64::MAX / 2;

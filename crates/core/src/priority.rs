@@ -49,11 +49,14 @@ pub enum Priority {
 ///
 /// Emergency and critical work have bands of their own. The four others share one band, ordered by
 /// the time they became ready plus a handicap, so old low work overtakes new high work in the end.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
 pub struct Turn {
+    #[n(0)]
     band: u8,
+    #[n(1)]
     virtual_ms: u64,
     /// Order of becoming ready: first come, first served among equals.
+    #[n(2)]
     pub order: u64,
 }
 

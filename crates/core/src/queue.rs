@@ -55,6 +55,35 @@ impl ReadyQueue {
         self.by_skill.get(&skill).into_iter().flatten().map(|(turn, who)| (*turn, *who))
     }
 
+    /// Every skill that somebody waits or has waited for since the queue was last emptied.
+    pub(crate) fn known_skills(&self) -> impl Iterator<Item = SkillIx> + Clone + '_ {
+        self.by_skill.keys().copied()
+    }
+
+    /// The newest place in line that was given out.
+    pub(crate) fn order(&self) -> u64 {
+        self.order
+    }
+
+    /// The queue of these waiters; none where two have the same turn, one a turn that was never
+    /// given out, or its skill no line.
+    pub(crate) fn restored(
+        order: u64,
+        known: Vec<SkillIx>,
+        waiters: Vec<(SkillIx, Turn, Waiter)>,
+    ) -> Option<Self> {
+        let len = waiters.len();
+        let by_skill = known.into_iter().map(|skill| (skill, BTreeMap::new())).collect();
+        let mut queue = ReadyQueue { by_skill, waiting: BTreeSet::new(), len, order };
+        for (skill, turn, who) in waiters {
+            if turn.order > order || queue.by_skill.get_mut(&skill)?.insert(turn, who).is_some() {
+                return None;
+            }
+            queue.waiting.insert(skill);
+        }
+        Some(queue)
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.len

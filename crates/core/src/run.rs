@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use minicbor::{Decode, Encode};
+
 use crate::budget::{Account, Amounts};
 use crate::error::Failure;
 use crate::event::{Admission, ParkReason, PendingAdmission, RunEnd, SkipCause};
@@ -11,72 +13,115 @@ use crate::layer::Layer;
 use crate::payload::Payload;
 use crate::plan::{EffectClass, OnFailure, Shape, TaskSpec, Workflow};
 use crate::priority::{Priority, Turn};
+use crate::state::snapshot::tables;
 use crate::step::Step;
 use crate::text::Text;
 use crate::time::Time;
 
+mod encoding;
+
+pub(crate) use encoding::{Around, Holdings};
+
 /// One execution of a plan.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<tables::Tables>")]
 pub struct Run {
     /// Its id.
+    #[n(0)]
     pub id: RunId,
     /// The tenant.
+    #[n(1)]
+    #[cbor(decode_with = "tables::namespace")]
     pub namespace: Text,
     /// Its plan.
+    #[n(2)]
+    #[cbor(with = "tables::workflow")]
     pub workflow: Arc<Workflow>,
     /// What let it in; none while it waits for a layer.
+    #[n(3)]
+    #[cbor(with = "tables::admission", has_nil)]
     pub admission: Option<Arc<Admission>>,
     /// What it needs to be let in later.
+    #[n(4)]
+    #[cbor(with = "tables::pending", has_nil)]
     pub pending: Option<Box<PendingAdmission>>,
     /// The layer whose step it waits for.
+    #[n(5)]
     pub waits_for: Option<Layer>,
     /// Its input.
+    #[n(6)]
     pub input: Payload,
     /// How urgent it is.
+    #[n(7)]
     pub priority: Priority,
     /// When it must be over.
+    #[n(8)]
     pub deadline: Option<Time>,
     /// Its account; draws from the namespace's.
+    #[n(9)]
     pub account: Account,
     /// Seed of its jitter.
+    #[n(10)]
     pub seed: u64,
     /// Where it stands.
+    #[n(11)]
     pub phase: Phase,
     /// Whether nothing new starts.
+    #[n(12)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub paused: bool,
     /// Whether nothing moves until somebody acts.
+    #[n(13)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub parked: bool,
     /// Raised by every retry.
+    #[n(14)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub generation: u32,
     /// Its nodes, in the plan's order.
+    #[n(15)]
+    #[cbor(with = "encoding::tasks")]
     pub tasks: Vec<Task>,
     /// Nodes that are not over.
+    #[cbor(skip)]
     pub open: u32,
     /// Tasks by state; a map counts its children instead of itself once it is expanded.
+    #[cbor(skip)]
     pub counts: Counts,
     /// Digest of the newest proof of progress, which names the one before.
+    #[n(16)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub proof: Hash,
     /// When it was accepted.
+    #[n(17)]
     pub accepted: Time,
     /// When it was over.
+    #[n(18)]
     pub ended: Option<Time>,
     /// Its output.
+    #[n(19)]
     pub output: Option<Payload>,
     /// Why it failed or was cancelled.
+    #[n(20)]
     pub failure: Option<Failure>,
 }
 
 /// Where a run stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[cbor(flat)]
 pub enum Phase {
     /// Durable, not yet let through by every layer.
+    #[n(0)]
     Accepted,
     /// Its tasks are worked on.
+    #[n(1)]
     Running,
     /// Every task is over; the output is being put together.
+    #[n(2)]
     Gathering,
     /// Over.
-    Ended(RunEnd),
+    #[n(3)]
+    Ended(#[n(0)] RunEnd),
 }
 
 /// The states of a run, as people see them.
@@ -102,28 +147,39 @@ pub enum RunState {
 }
 
 /// The states of a task.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
     /// Waits for others.
+    #[n(0)]
     Pending,
     /// Its condition or list is being evaluated.
+    #[n(1)]
     Preparing,
     /// Waits for an agent.
+    #[n(2)]
     Ready,
     /// Worked on.
+    #[n(3)]
     Running,
     /// Waits for a timer.
+    #[n(4)]
     Waiting,
     /// Nothing more happens until somebody acts.
+    #[n(5)]
     Parked,
     /// Done.
+    #[n(6)]
     Succeeded,
     /// Not done.
+    #[n(7)]
     Failed,
     /// Stopped.
+    #[n(8)]
     Cancelled,
     /// Did not have to run.
+    #[n(9)]
     Skipped,
 }
 
@@ -181,97 +237,148 @@ impl Counts {
 }
 
 /// One node of a run, or one child of a map.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
 pub struct Task {
     /// Where it stands.
+    #[n(0)]
     pub state: TaskState,
     /// Counted attempts of this generation.
+    #[n(1)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub attempt: u32,
     /// Attempts lost to an agent's death.
+    #[n(2)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub lost: u32,
     /// Raised by retry-from-task.
+    #[n(3)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub generation: u32,
     /// Nodes it still waits for.
+    #[n(4)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub waits_on: u32,
     /// Its place in the ready queue.
+    #[n(5)]
     pub turn: Option<Turn>,
     /// The attempt under way.
+    #[n(6)]
     pub active: Option<Box<Active>>,
     /// In state `waiting`: when it stands in line again.
+    #[n(7)]
+    #[cbor(with = "crate::time::never", has_nil)]
     pub retry_at: Time,
     /// When it first became ready.
+    #[n(8)]
+    #[cbor(with = "crate::time::never", has_nil)]
     pub ready_at: Time,
     /// Who worked on it last.
+    #[n(9)]
     pub last_agent: Option<AgentIx>,
     /// Its output.
+    #[n(10)]
     pub output: Option<Payload>,
     /// Why it failed.
+    #[n(11)]
     pub failure: Option<Box<Failure>>,
     /// Failures of earlier attempts.
+    #[n(12)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub causes: Vec<Failure>,
     /// Recorded effects of this generation.
+    #[n(13)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub steps: Vec<Step>,
     /// Partial proofs in a row without anything new.
+    #[n(14)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub partials: u32,
     /// The newest declared checkpoint.
+    #[n(15)]
     pub checkpoint: Option<Hash>,
     /// Why it is parked.
+    #[n(16)]
     pub parked: Option<(ParkReason, Text)>,
     /// Why it was skipped.
+    #[n(17)]
     pub skipped: Option<SkipCause>,
     /// A map's children.
+    #[cbor(skip)]
     pub fan: Option<Box<Fan>>,
 }
 
 /// An attempt under way: the state's side of a progress token.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
 pub struct Active {
     /// Who works.
+    #[n(0)]
     pub agent: AgentIx,
     /// Under which fence.
+    #[n(1)]
     pub fence: Fence,
     /// Since when.
+    #[n(2)]
     pub started: Time,
     /// Until when without renewal.
+    #[n(3)]
     pub lease: Time,
     /// Until when at the latest.
+    #[n(4)]
     pub timeout: Time,
     /// When its timer fires.
+    #[n(5)]
     pub timer: Time,
     /// Reserved for it in the accounts; its steps have reservations of their own.
+    #[n(6)]
     pub reserved: Amounts,
     /// What it may do to the world.
+    #[n(7)]
     pub class: EffectClass,
     /// The start of the instance in which the token was drawn.
+    #[n(8)]
     pub epoch: u64,
 }
 
 /// The children of a map.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
 pub struct Fan {
     /// The list.
+    #[n(0)]
     pub list: Payload,
     /// The first child that has not started yet.
+    #[n(1)]
+    #[cbor(skip_if = "crate::shared::is_default")]
     pub next: u32,
     /// Children at work.
+    #[cbor(skip)]
     pub running: u32,
     /// Children done.
+    #[cbor(skip)]
     pub succeeded: u32,
     /// Children that failed for good.
+    #[cbor(skip)]
     pub failed: u32,
     /// All children.
+    #[n(2)]
     pub children: Vec<Child>,
 }
 
 /// A map's child: compact until it starts and after it is done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(flat)]
 pub enum Child {
     /// Not started.
+    #[n(0)]
     Fresh,
     /// Started and not done, or failed.
-    Live(Box<Task>),
+    #[n(1)]
+    Live(#[n(0)] Box<Task>),
     /// Done, with this output.
-    Done(Payload),
+    #[n(2)]
+    Done(#[n(0)] Payload),
 }
 
 impl Fan {

@@ -1,4 +1,4 @@
-//! Encoding of shared values: an `Arc<T>` is written as its `T`.
+//! Encoding of shared values: an `Arc<T>` is written as its `T`; and what is not written at all.
 
 use std::sync::Arc;
 
@@ -21,4 +21,9 @@ pub(crate) fn decode<'b, C, T: Decode<'b, C>>(
     ctx: &mut C,
 ) -> Result<Arc<T>, DecodeError> {
     T::decode(d, ctx).map(Arc::new)
+}
+
+/// For `#[cbor(skip_if = "crate::shared::is_default")]`.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

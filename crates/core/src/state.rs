@@ -24,6 +24,7 @@ mod apply_run;
 mod apply_step;
 mod apply_task;
 mod digest;
+pub mod snapshot;
 
 /// What every attempt reserves besides what its task declares.
 pub(crate) const ATTEMPT_COST: Amounts = Amounts { calls: 1, ..Amounts::ZERO };

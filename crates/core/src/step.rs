@@ -64,35 +64,47 @@ pub enum StepOutcome {
 }
 
 /// A step as the state keeps it while its task lives.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
 pub struct Step {
     /// Its key.
+    #[n(0)]
     pub key: StepKey,
     /// Its number.
+    #[n(1)]
     pub number: u32,
     /// What is called.
+    #[n(2)]
     pub tool: Text,
     /// Digest of the canonical arguments.
+    #[n(3)]
     pub arguments: Hash,
     /// What recovery may do.
+    #[n(4)]
     pub class: EffectClass,
     /// The fence of the latest try.
+    #[n(5)]
     pub fence: Fence,
     /// Reserved for it until it is settled.
+    #[n(6)]
     pub reserved: Amounts,
     /// How it stands.
+    #[n(7)]
     pub standing: StepStanding,
 }
 
 /// How a step stands.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum StepStanding {
     /// Intended, perhaps under way.
+    #[n(0)]
     Open,
     /// Nobody knows whether it happened.
+    #[n(1)]
     InDoubt,
     /// Over.
-    Settled(StepOutcome),
+    #[n(2)]
+    Settled(#[n(0)] StepOutcome),
 }
 
 impl Step {

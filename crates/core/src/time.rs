@@ -43,3 +43,32 @@ impl fmt::Debug for Time {
         if *self == Time::NEVER { f.write_str("never") } else { write!(f, "{}ms", self.0) }
     }
 }
+
+/// For `#[cbor(with = "crate::time::never", has_nil)]`: [`Time::NEVER`] is not written.
+pub(crate) mod never {
+    use minicbor::decode::{Decoder, Error as DecodeError};
+    use minicbor::encode::{Encoder, Error as EncodeError, Write};
+
+    use super::Time;
+
+    pub(crate) fn encode<C, W: Write>(
+        time: &Time,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.u64(time.0)?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Time, DecodeError> {
+        d.u64().map(Time)
+    }
+
+    pub(crate) fn is_nil(time: &Time) -> bool {
+        *time == Time::NEVER
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the signature that the derive asks for")]
+    pub(crate) fn nil() -> Option<Time> {
+        Some(Time::NEVER)
+    }
+}

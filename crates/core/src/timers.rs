@@ -2,27 +2,37 @@
 
 use std::collections::BTreeSet;
 
+use minicbor::{Decode, Encode};
+
 use crate::ids::{AgentIx, Fence, RunId, TaskRef};
 use crate::time::Time;
 
 /// What is due.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
+#[cbor(flat)]
 pub enum Timer {
     /// An attempt's lease or time is up.
-    Attempt(RunId, TaskRef, Fence),
+    #[n(0)]
+    Attempt(#[n(0)] RunId, #[n(1)] TaskRef, #[n(2)] Fence),
     /// A task may be tried again.
-    Retry(RunId, TaskRef),
+    #[n(1)]
+    Retry(#[n(0)] RunId, #[n(1)] TaskRef),
     /// A task must be over.
-    TaskDeadline(RunId, u32),
+    #[n(2)]
+    TaskDeadline(#[n(0)] RunId, #[n(1)] u32),
     /// A run must be over.
-    RunDeadline(RunId),
+    #[n(3)]
+    RunDeadline(#[n(0)] RunId),
     /// A failed agent is back.
-    AgentBack(AgentIx),
+    #[n(4)]
+    AgentBack(#[n(0)] AgentIx),
 }
 
 /// All timers, earliest first.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+#[cbor(transparent)]
 pub struct Timers {
+    #[n(0)]
     due: BTreeSet<(Time, Timer)>,
 }
 

@@ -23,6 +23,8 @@ mod lifecycle;
 mod machine;
 #[path = "integration/manifest.rs"]
 mod manifest;
+#[path = "integration/snapshot.rs"]
+mod snapshot;
 #[path = "integration/steps.rs"]
 mod steps;
 #[path = "integration/template.rs"]

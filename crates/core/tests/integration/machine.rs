@@ -1,5 +1,6 @@
 //! The state machine under random plans and random commands: every state is audited, every
-//! journal replays to the same state, and nothing that was accepted is ever stuck.
+//! journal replays to the same state, what is read from a snapshot decides and becomes the same,
+//! and nothing that was accepted is ever stuck.
 
 use std::sync::Arc;
 
@@ -173,6 +174,7 @@ enum Op {
         mark: Option<u8>,
     },
     Drain(bool),
+    Snapshot,
     Restart,
     /// A command reaches an interrupted run before it is recovered.
     RestartThen {
@@ -213,6 +215,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (at(), proptest::option::weighted(0.2, any::<u8>()))
             .prop_map(|(at, mark)| Op::Report { at, mark }),
         1 => any::<bool>().prop_map(Op::Drain),
+        2 => Just(Op::Snapshot),
         2 => Just(Op::Restart),
         2 => (at(), 0..7u8).prop_map(|(at, what)| Op::RestartThen { at, what }),
     ]
@@ -286,6 +289,7 @@ impl Play {
                     calls.map(|calls| Amounts { calls, tokens: 60 * calls, ..Amounts::UNLIMITED });
             }),
             Op::Tick(ms) => self.world.tick(ms),
+            Op::Snapshot => drop(self.world.snapshot()),
             Op::Restart => self.world.restart(),
             Op::RestartThen { at, what } => self.restart_then(at, what),
             Op::SetAgent { agent, online } => {
@@ -327,6 +331,9 @@ impl Play {
     fn restart_then(&mut self, at: usize, what: u8) {
         let held: Vec<PtId> = self.world.open.keys().copied().collect();
         self.world.reopen();
+        if at.is_multiple_of(3) {
+            self.world.snapshot();
+        }
         let reason = "r".into();
         if let (Some(run), Some(pt)) = (pick(&self.accepted, at), pick(&held, at)) {
             let command = match what {

@@ -42,6 +42,8 @@ pub(crate) struct Working {
 
 pub(crate) struct World {
     pub(crate) state: State,
+    /// A state read from a snapshot of the other: it lives through everything that follows too.
+    pub(crate) twin: Option<Box<State>>,
     pub(crate) now: Time,
     pub(crate) instance: InstanceStarted,
     /// The journal, encoded.
@@ -173,6 +175,7 @@ impl World {
     pub(crate) fn of(instance: InstanceStarted) -> World {
         let mut world = World {
             state: State::default(),
+            twin: None,
             now: Time(1_000_000),
             instance: instance.clone(),
             journal: Vec::new(),
@@ -198,7 +201,12 @@ impl World {
 
     /// Decides, records and applies; what the change asks for is noted.
     pub(crate) fn act(&mut self, command: Command) -> Result<Change, Rejected> {
-        let change = decide(&self.state, &*self.rules, command, self.now)?;
+        let decided = decide(&self.state, &*self.rules, command.clone(), self.now);
+        if let Some(twin) = &self.twin {
+            let other = decide(twin, &*self.rules, command, self.now);
+            assert_eq!(other, decided, "a state read from a snapshot decides otherwise");
+        }
+        let change = decided?;
         if change.events.is_empty() {
             return Ok(change);
         }
@@ -208,6 +216,12 @@ impl World {
         let change = Change { run: change.run, at: change.at, events };
         let mut effects = Vec::new();
         self.state.apply(&change, &mut effects);
+        if let Some(twin) = &mut self.twin {
+            let mut others = Vec::new();
+            twin.apply(&change, &mut others);
+            assert_eq!(format!("{others:?}"), format!("{effects:?}"), "effects of a snapshot");
+            assert_eq!(twin.digest(), self.state.digest(), "a state read from a snapshot differs");
+        }
         for event in &change.events {
             match (event, change.run) {
                 (Event::TaskSucceeded(done), Some(run)) => {
@@ -228,6 +242,19 @@ impl World {
             self.audit();
         }
         Ok(change)
+    }
+
+    /// Writes the state down, and from here on what is read back lives through everything too.
+    pub(crate) fn snapshot(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.state.encode(&mut bytes).unwrap();
+        let twin = State::decode(&bytes).unwrap();
+        assert_eq!(twin.digest(), self.state.digest(), "a snapshot gives another state");
+        let mut again = Vec::new();
+        twin.encode(&mut again).unwrap();
+        assert_eq!(again, bytes, "a snapshot of what was read from a snapshot");
+        self.twin = Some(Box::new(twin));
+        bytes
     }
 
     pub(crate) fn audit(&mut self) {
@@ -555,8 +582,13 @@ impl World {
     }
 
     pub(crate) fn set_agent(&mut self, agent: AgentIx, online: bool) {
-        self.act(Command::SetAgent { agent, online, reason: "operator".into() }).unwrap();
+        self.set_agent_only(agent, online);
         self.dispatch();
+    }
+
+    /// The same, and nothing follows yet.
+    pub(crate) fn set_agent_only(&mut self, agent: AgentIx, online: bool) {
+        self.act(Command::SetAgent { agent, online, reason: "operator".into() }).unwrap();
     }
 
     /// Events of all changes so far that `keep` picks.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ark_os_core::State;
 use ark_os_runtime::{Components, Instance, PlanRequest, RunRequest, Settings};
 use ark_os_store::{Journal, LedgerKey, MemFiles};
 use serde_json::json;
@@ -11,6 +12,8 @@ use serde_json::json;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The smallest there is, so that the sample has several.
 pub(super) const SEGMENT_BYTES: u64 = 16 << 10;
+/// Records from one snapshot to the next: few runs are over in so many.
+const RECORDS_BETWEEN: u64 = 7;
 /// Records kept as seeds of the record and event readers.
 const RECORDS_MAX: usize = 200;
 
@@ -22,6 +25,8 @@ pub(super) struct Sample {
     pub(super) records: Vec<Vec<u8>>,
     /// Their bodies: events.
     pub(super) bodies: Vec<Vec<u8>>,
+    /// Snapshots of the state between some of the records.
+    pub(super) snapshots: Vec<Vec<u8>>,
     /// A signed note.
     pub(super) note: String,
 }
@@ -36,6 +41,7 @@ pub(super) fn sample() -> &'static Sample {
             files: MemFiles::default(),
             records: Vec::new(),
             bodies: Vec::new(),
+            snapshots: Vec::new(),
             note: String::new(),
         })
     })
@@ -65,15 +71,22 @@ fn make() -> Made<Sample> {
     let key = LedgerKey::load(&files)?;
     let opened = ark_os_store::Settings { segment_bytes: SEGMENT_BYTES };
     let (journal, mut recovered) = Journal::open(Arc::new(files.copy()), opened, key)?;
-    let (mut records, mut bodies) = (Vec::new(), Vec::new());
+    let (mut records, mut bodies, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
+    let mut state = State::default();
     while let Some(record) = recovered.next()? {
+        state.apply(&ark_os_runtime::kernel::record::decode(&record)?, &mut Vec::new());
+        if record.seq.is_multiple_of(RECORDS_BETWEEN) {
+            let mut snapshot = Vec::new();
+            state.encode(&mut snapshot)?;
+            snapshots.push(snapshot);
+        }
         if records.len() < RECORDS_MAX {
             records.push(record.bytes.to_vec());
             bodies.push(record.body.to_vec());
         }
     }
     let note = journal.last_checkpoint().note().to_owned();
-    Ok(Sample { files, records, bodies, note })
+    Ok(Sample { files, records, bodies, snapshots, note })
 }
 
 fn requests() -> Vec<RunRequest> {

@@ -18,10 +18,11 @@ use super::mutate::Form;
 use super::sample::{SEGMENT_BYTES, sample};
 
 mod request;
+mod snapshot;
 mod source;
 
 /// What every target is called.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "manifest",
     "template",
     "condition",
@@ -30,6 +31,7 @@ pub const NAMES: [&str; 10] = [
     "record",
     "events",
     "note",
+    "snapshot",
     "request",
     "source",
 ];
@@ -74,6 +76,7 @@ pub fn target(name: &str) -> Option<Target> {
             let words = &["\n\n", "\u{2014} ", "ark-os/journal", "\n1\n", "=="];
             (vec![sample().note.clone().into_bytes()], Form::Bytes(words), Box::new(note))
         }
+        "snapshot" => (sample().snapshots.clone(), Form::Bytes(&[]), Box::new(snapshot::read)),
         "request" => (owned(corpus::REQUESTS), Form::Json, request::target()),
         _ => {
             let words = corpus::SOURCE_WORDS;
