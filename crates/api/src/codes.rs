@@ -121,6 +121,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "duplicate_name", title: "A name stands twice", ..INVALID },
     Row { code: "engine_restarted", title: "The engine restarted", ..FAILED },
     Row { code: "given_up", title: "Given up", ..FAILED },
+    Row { code: "history_archived", status: 410, title: "The history was archived and taken away", ..NOT_FOUND },
     Row { code: "host_refused", status: 421, title: "Host not served here", ..INVALID },
     Row { code: "input_invalid", title: "The input does not fit its schema", ..INVALID },
     Row { code: "input_too_deep", title: "The input is nested too deeply", ..INVALID },

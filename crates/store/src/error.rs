@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Unavailable,
     /// Stored bytes do not verify. Never repaired by guessing.
     Corrupt,
+    /// It was archived, and the archive has been taken away: bring it back.
+    Archived,
     /// The journal failed before and accepts nothing more until it is opened again.
     Closed,
     /// A defect of this program.
@@ -110,6 +112,12 @@ impl StoreError {
         );
         error.0.place = Some(place);
         error
+    }
+
+    /// A file of the archive is not there, or a record whose file is not.
+    pub(crate) fn archived(what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Archived, format!("read {what}: it was archived and is not there"))
+            .with_hint("put the archived segments back into the archive's directory")
     }
 
     pub(crate) fn with_hint(mut self, hint: &'static str) -> Self {

@@ -21,7 +21,8 @@ pub use memory::MemFiles;
 /// after its `File::sync`; the two are independent. *Crash*: whatever was not synced may be there, be missing,
 /// or be there in part; a rename is atomic: the target is the old file or the new one.
 pub trait Files: Debug + Send + Sync {
-    /// Opens an existing file for reading and writing; `NotFound` if there is none.
+    /// Opens an existing file for reading and writing (for reading where nothing can be written); `NotFound` if
+    /// there is none.
     fn open(&self, path: &str) -> io::Result<Arc<dyn File>>;
 
     /// Creates a file of `len` zero bytes whose space is reserved; `AlreadyExists` if the name is taken.

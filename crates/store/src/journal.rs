@@ -4,6 +4,7 @@
 //! The device must not damage bytes beside those it writes when power fails (SQLite calls it power-safe
 //! overwrite). Any failed write or sync closes the journal for good: open it again to go on from what is known.
 
+mod anchor;
 mod batch;
 pub(crate) mod chain;
 pub(crate) mod frame;
@@ -12,7 +13,9 @@ mod reader;
 pub(crate) mod recovery;
 pub(crate) mod scan;
 pub(crate) mod segment;
+pub(crate) mod segments;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,14 +25,16 @@ use crate::ledger::{Checkpoint, LedgerKey, Statement};
 use crate::merkle::{Hash, Tree, leaf_hash};
 use crate::record::Record;
 
+pub use anchor::Anchor;
 pub use batch::Batch;
 pub use reader::{Cursor, RANGE_BYTES_MAX, Reader};
 pub use segment::JOURNAL_DIR;
+pub use segments::{ARCHIVE_DIR, ARCHIVE_NOTE, Lookup, Segments, Span};
 
 use chain::Chain;
 use frame::{FRAME_HEADER, FrameHeader, FrameKind, PAYLOAD_MAX, RECORDS_MAX};
 use index::Index;
-use recovery::NewSegment;
+use recovery::{NewSegment, Opening};
 use segment::SegmentHeader;
 
 /// Most records in one batch.
@@ -107,12 +112,18 @@ impl Position {
         let (first, capacity) = (chain.next(), settings.segment_bytes.max(end));
         Self { file, first, salt, capacity, end, chain }
     }
+
+    /// The newest checkpoint, over everything so far, whose frame is here.
+    fn anchor(&self, frame: Range<u64>) -> Anchor {
+        let Chain { tree, last } = &self.chain;
+        Anchor { tree: tree.clone(), checkpoint: last.clone(), segment: self.first, frame }
+    }
 }
 
 /// The writer of the log. There is one per data directory (see `DataLock`).
 #[derive(Debug)]
 pub struct Journal {
-    files: Arc<dyn Files>,
+    segments: Segments,
     settings: Settings,
     key: LedgerKey,
     position: Position,
@@ -131,6 +142,17 @@ impl Journal {
         settings: Settings,
         key: LedgerKey,
     ) -> Result<(Self, Recovered), StoreError> {
+        Self::open_from(Segments::new(files), settings, key, None)
+    }
+
+    /// Opens the journal from a checkpoint on: nothing before it is read, and the records that are given back
+    /// begin behind it. `Conflict` if the checkpoint is not of this journal; nothing is changed then.
+    pub fn open_from(
+        segments: Segments,
+        settings: Settings,
+        key: LedgerKey,
+        from: Option<&Anchor>,
+    ) -> Result<(Self, Recovered), StoreError> {
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&settings.segment_bytes) {
             return Err(StoreError::invalid(format!(
                 "use segments of {} bytes",
@@ -138,12 +160,14 @@ impl Journal {
             ))
             .with_hint("segments are of 16 KiB to 1 GiB"));
         }
-        let opened = recovery::open(&files, &settings, &key)?;
+        let opened =
+            Opening { segments: &segments, settings: &settings, key: &key, from }.open()?;
         let recovery::Opened { position, index, torn, rewritten } = opened;
-        let cursor = Reader::new(Arc::clone(&index)).cursor(1);
+        let first = from.map_or(1, |anchor| anchor.size() + 1);
+        let cursor = Reader::new(Arc::clone(&index)).cursor(first);
         let recovered = Recovered { cursor, end: position.chain.next(), torn, rewritten };
         let stats = Stats::default();
-        Ok((Self { files, settings, key, position, index, stats, closed: false }, recovered))
+        Ok((Self { segments, settings, key, position, index, stats, closed: false }, recovered))
     }
 
     /// Appends a batch and syncs it. The batch must begin with `next_seq` (else `Conflict`) and not be empty
@@ -185,7 +209,9 @@ impl Journal {
             self.write(&frame)?;
             self.position.chain.last = checkpoint;
             self.stats.checkpoints += 1;
+            let start = self.position.end;
             self.publish(next, frame.len());
+            self.index.set_anchor(self.position.anchor(start..self.position.end));
         }
         self.closed = false;
         Ok(self.position.chain.last.clone())
@@ -287,8 +313,8 @@ impl Journal {
         let tree = &self.position.chain.tree;
         let header = header_bytes(tree, &checkpoint)?;
         let bytes = self.settings.segment_bytes.max(header.len() as u64 + frame);
-        let new = NewSegment::create(self.files.as_ref(), self.next_seq(), &header, bytes)?;
-        let file = new.publish(self.files.as_ref())?;
+        let files = self.segments.files().as_ref();
+        let file = NewSegment::create(files, self.next_seq(), &header, bytes)?.publish(files)?;
         self.position
             .file
             .truncate(end)
@@ -296,7 +322,9 @@ impl Journal {
         let chain = Chain { tree: tree.clone(), last: checkpoint };
         self.position = Position::new(file, chain, header.len() as u64, &self.settings);
         self.position.capacity = bytes;
-        self.index.add_segment(self.position.first, self.position.salt, self.position.end);
+        let Position { first, salt, end, .. } = self.position;
+        self.index.add_stretch(first, first, salt, end);
+        self.index.set_anchor(self.position.anchor(end..end));
         self.stats.segments += 1;
         self.stats.checkpoints += 1;
         self.stats.bytes += header.len() as u64;
@@ -329,6 +357,11 @@ impl Recovered {
             return Ok(None);
         }
         self.cursor.next()
+    }
+
+    /// Goes to a record: to one before the checkpoint that the journal was opened from, if need be.
+    pub fn seek(&mut self, seq: u64) {
+        self.cursor = self.cursor.again(seq);
     }
 
     /// How many records there are in all.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -30,9 +31,11 @@ const KEY_ID_BYTES: usize = 4;
 const PREVIOUS: &str = "ark-os previous ";
 const SEALED_AT: &str = "ark-os sealed-at ";
 
-/// The key that signs checkpoints. `Debug` shows the public part only.
+/// The key that signs checkpoints, snapshots and the list of what was archived. `Debug` shows the public
+/// part only.
+#[derive(Clone)]
 pub struct LedgerKey {
-    pair: Ed25519KeyPair,
+    pair: Arc<Ed25519KeyPair>,
     public: PublicKey,
 }
 
@@ -53,7 +56,8 @@ impl LedgerKey {
             .as_ref()
             .try_into()
             .map_err(|_| StoreError::new(ErrorKind::Internal, "read the public key"))?;
-        Ok(Self { pair, public: PublicKey { origin: origin.to_owned(), key } })
+        let public = PublicKey { origin: origin.to_owned(), key };
+        Ok(Self { pair: Arc::new(pair), public })
     }
 
     /// Loads the key of the data directory; `NotFound` if it has none yet.
@@ -118,11 +122,16 @@ impl LedgerKey {
 
     /// Signs a checkpoint.
     pub(crate) fn sign(&self, statement: &Statement) -> Checkpoint {
-        let text = statement.text(&self.public.origin);
+        let note = self.sign_text(&statement.text(&self.public.origin));
+        Checkpoint { origin: self.public.origin.clone(), statement: statement.clone(), note }
+    }
+
+    /// A signed note over lines of text. A text that is no checkpoint begins with a line that is no origin,
+    /// so that the one can never pass for the other.
+    pub(crate) fn sign_text(&self, text: &str) -> String {
         let signature = self.pair.sign(text.as_bytes());
         let line = [&self.public.id()[..], signature.as_ref()].concat();
-        let note = format!("{text}\n— {} {}\n", self.public.origin, STANDARD.encode(line));
-        Checkpoint { origin: self.public.origin.clone(), statement: statement.clone(), note }
+        format!("{text}\n— {} {}\n", self.public.origin, STANDARD.encode(line))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -192,6 +201,16 @@ impl PublicKey {
         if note.len() > NOTE_BYTES_MAX {
             return Err("it is too long");
         }
+        let text = self.signed_text(note)?;
+        let (origin, statement) = Statement::parse(text).ok_or("its text is malformed")?;
+        if origin != self.origin {
+            return Err("it is of another origin");
+        }
+        Ok(Checkpoint { origin: origin.to_owned(), statement, note: note.to_owned() })
+    }
+
+    /// The text of a note that this key signed.
+    pub(crate) fn signed_text<'a>(&self, note: &'a str) -> Result<&'a str, &'static str> {
         let end = note.rfind("\n\n").ok_or("it has no signatures")?;
         let (text, signatures) = note.split_at_checked(end + 1).ok_or("it has no signatures")?;
         let signatures = signatures.strip_prefix('\n').ok_or("it has no signatures")?;
@@ -216,11 +235,7 @@ impl PublicKey {
         if !signed {
             return Err("this key has not signed it");
         }
-        let (origin, statement) = Statement::parse(text).ok_or("its text is malformed")?;
-        if origin != self.origin {
-            return Err("it is of another origin");
-        }
-        Ok(Checkpoint { origin: origin.to_owned(), statement, note: note.to_owned() })
+        Ok(text)
     }
 
     fn id(&self) -> [u8; KEY_ID_BYTES] {

@@ -8,14 +8,18 @@ pub mod ledger;
 pub mod lock;
 pub mod merkle;
 pub mod record;
+pub mod snapshots;
 pub mod verify;
 pub mod views;
 
 pub use blobs::Blobs;
 pub use error::{ErrorKind, Place, StoreError};
 pub use files::{DiskFiles, File, Files, MemFiles};
-pub use journal::{Batch, Committed, Journal, Reader, Recovered, Settings, Stats};
+pub use journal::{
+    Anchor, Batch, Committed, Journal, Reader, Recovered, Segments, Settings, Span, Stats,
+};
 pub use ledger::{Checkpoint, LedgerKey, PublicKey};
 pub use lock::DataLock;
 pub use merkle::Hash;
 pub use record::{OwnedRecord, Record, RecordHeader};
+pub use snapshots::{Snapshot, Snapshots};

@@ -8,6 +8,7 @@
 //! the newest checkpoint that is kept elsewhere; then only a loss behind that one stays unseen.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Place, StoreError};
@@ -17,6 +18,8 @@ use crate::journal::frame::{FrameHeader, FrameKind};
 use crate::journal::recovery::{ENDS_ELSEWHERE, read_header};
 use crate::journal::scan::{Rest, SegmentScan, Step};
 use crate::journal::segment::{JOURNAL_DIR, SegmentHeader, first_of, path};
+use crate::journal::segments::ArchiveNote;
+use crate::journal::{ARCHIVE_NOTE, Lookup};
 use crate::ledger::{Checkpoint, PublicKey};
 use crate::merkle::{Hash, Tree};
 
@@ -54,6 +57,8 @@ pub struct Report {
     pub key_was_given: bool,
     /// The first thing that does not verify.
     pub fault: Option<Fault>,
+    /// Records of archived segments that are not there: neither they nor what only they prove was looked at.
+    pub absent: Vec<Range<u64>>,
     /// What a crash can leave behind and the next opening removes; no valid record is concerned.
     pub oddities: Vec<Oddity>,
 }
@@ -108,6 +113,17 @@ impl fmt::Display for Oddity {
     }
 }
 
+/// Where a segment ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Its successor signed this byte.
+    Sealed(u64),
+    /// Its successor is absent, and what stood behind its end was cut before it was archived.
+    OfFile,
+    /// It is the newest, and perhaps a write did not finish.
+    Open,
+}
+
 /// Why the walk stops.
 enum Stop {
     Fault(Fault),
@@ -127,15 +143,21 @@ fn fault(place: Place, why: &str) -> Stop {
     Stop::Fault(Fault { place, why: why.to_owned() })
 }
 
-/// Verifies the journal of a data directory. An error means that it could not be read, or that the trusted
-/// checkpoint is not of this key; what does not verify is in the report.
+/// Verifies the journal of a data directory, with the archive beside it. An error means that it could not be
+/// read, or that the trusted checkpoint is not of this key; what does not verify is in the report.
 pub fn verify(files: &dyn Files, trust: &Trust) -> Result<Report, StoreError> {
+    verify_in(Lookup::new(files), trust)
+}
+
+/// The same with the archive wherever it is. Archived segments that were taken away are no fault: the report
+/// says which records are absent. What follows them is bound by the trees that later headers sign.
+pub fn verify_in(lookup: Lookup<'_>, trust: &Trust) -> Result<Report, StoreError> {
     let key = match &trust.key {
         Some(key) => key.clone(),
-        None => PublicKey::load(files)?,
+        None => PublicKey::load(lookup.files())?,
     };
     let kept = trust.checkpoint.as_deref().map(|note| key.open(note)).transpose()?;
-    let report = Report {
+    let mut report = Report {
         segments: 0,
         batches: 0,
         records: 0,
@@ -145,9 +167,18 @@ pub fn verify(files: &dyn Files, trust: &Trust) -> Result<Report, StoreError> {
         key,
         key_was_given: trust.key.is_some(),
         fault: None,
+        absent: Vec::new(),
         oddities: Vec::new(),
     };
-    let mut walk = Walk { files, kept, report, chain: None };
+    let archived = match lookup.note(&report.key) {
+        Ok(note) => note,
+        Err(error) => {
+            let place = Place { file: ARCHIVE_NOTE.to_owned(), bytes: 0..0, seqs: 0..0 };
+            report.fault = Some(Fault { place, why: error.to_string() });
+            return Ok(report);
+        }
+    };
+    let mut walk = Walk { lookup, archived, kept, report, chain: None };
     match walk.segments() {
         Ok(()) => {}
         Err(Stop::Fault(fault)) => walk.report.fault = Some(fault),
@@ -163,7 +194,8 @@ pub fn verify(files: &dyn Files, trust: &Trust) -> Result<Report, StoreError> {
 }
 
 struct Walk<'a> {
-    files: &'a dyn Files,
+    lookup: Lookup<'a>,
+    archived: ArchiveNote,
     kept: Option<Checkpoint>,
     report: Report,
     chain: Option<Chain>,
@@ -171,10 +203,10 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn segments(&mut self) -> Result<(), Stop> {
-        let names = self.files.list(JOURNAL_DIR);
+        let names = self.lookup.files().list(JOURNAL_DIR);
         let names =
             names.map_err(|error| StoreError::io(format!("read `{JOURNAL_DIR}`"), error))?;
-        let mut firsts = Vec::new();
+        let mut firsts = self.lookup.archived()?;
         for name in names {
             match first_of(&name) {
                 Some(first) => firsts.push(first),
@@ -182,6 +214,7 @@ impl Walk<'_> {
             }
         }
         firsts.sort_unstable();
+        firsts.dedup();
         let mut waiting = None;
         // The end at which the segment before was found to end.
         let mut ended = None;
@@ -191,37 +224,45 @@ impl Walk<'_> {
                 None => self.header(*first)?,
             };
             self.enter(&header, ended)?;
-            let sealed_at = match firsts.get(index + 1) {
-                Some(after) => {
+            let end = match (firsts.get(index + 1), self.archived.successor(*first)) {
+                // The next one that is there signed the end of another that is not.
+                (Some(after), Some(successor)) if *after != successor => End::OfFile,
+                (None, Some(_)) => End::OfFile,
+                (Some(after), _) => {
                     let next = self.header(*after)?;
                     let sealed_at = next.1.checkpoint.statement().sealed_at;
                     waiting = Some(next);
-                    sealed_at
+                    sealed_at.map_or(End::Open, End::Sealed)
                 }
-                None => None,
+                (None, None) => End::Open,
             };
-            ended = Some(self.segment(&file, &header, sealed_at)?);
+            ended = Some(self.segment(&file, &header, end)?);
             self.report.segments += 1;
         }
         self.reaches_kept()
     }
 
     fn header(&self, first: u64) -> Result<(Arc<dyn File>, SegmentHeader), Stop> {
-        Ok(read_header(self.files, first, &self.report.key)?)
+        let (file, header, _) = read_header(self.lookup, first, &self.report.key)?;
+        Ok((file, header))
     }
 
     /// Goes from the end of one segment into the next.
     fn enter(&mut self, header: &SegmentHeader, ended: Option<u64>) -> Result<(), Stop> {
         let first = header.first();
-        let entered = match (&mut self.chain, ended) {
-            (Some(chain), Some(ended)) => chain.segment(header, ended),
-            _ => {
-                let statement = header.checkpoint.statement();
-                let begins =
-                    first == 1 && statement.previous.is_none() && statement.sealed_at.is_none();
-                self.chain = Some(Chain::from_header(header));
-                if begins { Ok(()) } else { Err("the segments before this one are missing") }
-            }
+        let missing = self.chain.as_ref().map_or(1, Chain::next)..first;
+        let entered = if self.archived.is_whole(&missing) {
+            self.chain = Some(Chain::from_header(header));
+            self.report.absent.push(missing.clone());
+            self.kept_is_in(&missing)
+        } else if let (Some(chain), Some(ended)) = (&mut self.chain, ended) {
+            chain.segment(header, ended)
+        } else {
+            let statement = header.checkpoint.statement();
+            let begins =
+                first == 1 && statement.previous.is_none() && statement.sealed_at.is_none();
+            self.chain = Some(Chain::from_header(header));
+            if begins { Ok(()) } else { Err("the segments before this one are missing") }
         };
         self.report.checkpoints += 1;
         let place = || Place { file: path(first), bytes: 0..header.length, seqs: first..first + 1 };
@@ -234,18 +275,18 @@ impl Walk<'_> {
         &mut self,
         file: &Arc<dyn File>,
         header: &SegmentHeader,
-        sealed_at: Option<u64>,
+        sealed: End,
     ) -> Result<u64, Stop> {
         let name = path(header.first());
         let length = file.len().map_err(|error| StoreError::io(format!("read `{name}`"), error))?;
-        let end = sealed_at.unwrap_or(length);
+        let end = if let End::Sealed(end) = sealed { end } else { length };
         let range = header.length..length;
         let mut scan = SegmentScan::new(Arc::clone(file), name, header.salt, range);
         while scan.offset() < end {
             match scan.step()? {
                 Step::End => break,
                 Step::Frame(at, frame) => self.frame(&scan, at, &frame)?,
-                Step::Bad(frame) if sealed_at.is_none() => {
+                Step::Bad(frame) if sealed == End::Open => {
                     self.judge(&mut scan, frame)?;
                     return Ok(scan.offset());
                 }
@@ -304,9 +345,19 @@ impl Walk<'_> {
         }
     }
 
-    fn seqs(&self, frame: Option<FrameHeader>) -> std::ops::Range<u64> {
+    fn seqs(&self, frame: Option<FrameHeader>) -> Range<u64> {
         let next = self.chain.as_ref().map_or(1, Chain::next);
         next..frame.map_or(next + 1, |frame| frame.seqs().end.max(next))
+    }
+
+    /// A kept checkpoint between records that are absent cannot be compared with anything.
+    fn kept_is_in(&self, missing: &Range<u64>) -> Result<(), &'static str> {
+        match &self.kept {
+            Some(kept) if missing.start <= kept.size() && kept.size() + 1 < missing.end => Err(
+                "the checkpoint that was kept outside is in the middle of records that are absent",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// A kept checkpoint of no records, or of the log's start, is compared where no batch would do it.

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod integration {
+    mod archive;
     mod crash;
     mod crash_files;
     mod files;
@@ -9,6 +10,7 @@ mod integration {
     mod journal;
     mod merkle;
     mod mutations;
+    mod snapshots;
     mod support;
     mod torn;
 }

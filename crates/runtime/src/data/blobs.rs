@@ -42,7 +42,7 @@ impl BlobSource for Blobs {
 fn of_store(error: &StoreError) -> DataError {
     let kind = match error.kind() {
         ErrorKind::Invalid => Kind::Invalid,
-        ErrorKind::NotFound => Kind::NotFound,
+        ErrorKind::NotFound | ErrorKind::Archived => Kind::NotFound,
         ErrorKind::Conflict => Kind::Conflict,
         ErrorKind::Exhausted => Kind::Exhausted,
         ErrorKind::Unavailable => Kind::Unavailable,

@@ -42,7 +42,14 @@ impl DiskFiles {
 
 impl Files for DiskFiles {
     fn open(&self, path: &str) -> io::Result<Arc<dyn File>> {
-        let file = fs::OpenOptions::new().read(true).write(true).open(self.path(path)?)?;
+        let path = self.path(path)?;
+        let file = match fs::OpenOptions::new().read(true).write(true).open(&path) {
+            // An archive may be on a medium that nobody can write.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                fs::File::open(path)?
+            }
+            file => file?,
+        };
         Ok(Arc::new(DiskFile(file)))
     }
 

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Place, StoreError};
+use crate::ledger::LedgerKey;
 use crate::merkle::{Hash, Leaves, leaf_hash};
 use crate::record::{OwnedRecord, Record, decode};
 
+use super::anchor::Anchor;
 use super::frame::{FrameHeader, FrameKind, RECORD_PREFIX, RecordWalk};
 use super::index::Index;
 use super::scan::{READ_AHEAD, SegmentScan, Step};
-use super::segment;
+use super::segments::{Segments, Span};
 
 /// Read at a time for single records.
 const READ_ONE: usize = 64 << 10;
@@ -32,6 +34,37 @@ impl Reader {
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.index.next()
+    }
+
+    /// The newest durable checkpoint, with its place; none before the first over any record.
+    #[must_use]
+    pub fn anchor(&self) -> Option<Anchor> {
+        self.index.anchor().filter(|anchor| anchor.size() > 0)
+    }
+
+    /// First sequences of the segments but the newest, oldest first; those in the archive are among them if it
+    /// was there when the journal was opened.
+    #[must_use]
+    pub fn sealed_segments(&self) -> Vec<u64> {
+        self.index.sealed()
+    }
+
+    /// A segment that has a successor, from end to end; none: it has none.
+    pub fn span(&self, segment: u64) -> Result<Option<Span>, StoreError> {
+        self.index.span(segment)
+    }
+
+    /// The directories that the segments are in.
+    #[must_use]
+    pub fn segments(&self) -> &Segments {
+        self.index.segments()
+    }
+
+    /// Moves a segment into the archive, where it can be read as before.
+    pub fn archive(&self, key: &LedgerKey, span: &Span) -> Result<(), StoreError> {
+        self.index.segments().archive(key, span)?;
+        self.index.forget(span.first);
+        Ok(())
     }
 
     /// Reads one record; `NotFound` if it is not there or not synced.
@@ -105,6 +138,11 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// Another one, that begins with record `from`.
+    pub(super) fn again(&self, from: u64) -> Self {
+        Reader::new(Arc::clone(&self.index)).cursor_reading(from, self.read_ahead)
+    }
+
     /// The sequence of the record that comes next.
     #[must_use]
     pub fn seq(&self) -> u64 {
@@ -145,7 +183,7 @@ impl Cursor {
     /// Goes to the frame that holds `seq`.
     fn next_frame(&mut self) -> Result<bool, StoreError> {
         self.frame = None;
-        let Some(place) = self.index.locate(self.seq) else { return Ok(false) };
+        let Some(place) = self.index.locate(self.seq)? else { return Ok(false) };
         let mut scan = match self.scan.take() {
             // Still the segment that it was in: it may have grown.
             Some(mut scan) if self.segment == place.segment => {
@@ -153,8 +191,7 @@ impl Cursor {
                 scan
             }
             _ => {
-                let file = self.index.open(place.segment)?;
-                let path = segment::path(place.segment);
+                let (file, path) = self.index.open(place.segment)?;
                 self.segment = place.segment;
                 SegmentScan::new(file, path, place.salt, place.offset..place.end)
                     .with_read_ahead(self.read_ahead)

@@ -109,7 +109,12 @@ pub(crate) fn salt(checkpoint: &Checkpoint) -> u64 {
 
 /// The path of the segment that begins with this sequence.
 pub(crate) fn path(first: u64) -> String {
-    format!("{JOURNAL_DIR}/segment-{first:020}.ark")
+    format!("{JOURNAL_DIR}/{}", file_name(first))
+}
+
+/// Its name, in whatever directory.
+pub(crate) fn file_name(first: u64) -> String {
+    format!("segment-{first:020}.ark")
 }
 
 /// The first sequence that a file name promises, if it is a segment's.
