@@ -25,11 +25,13 @@ const OPERATOR_SCOPES: [&str; 2] = ["*", "effect:effectful"];
 const SINK_BYTES_MAX: u64 = 16 << 20;
 
 fn main() -> ExitCode {
-    let mut components = Components::builtin();
-    components.operator = Scopes::parse(OPERATOR_SCOPES).unwrap_or_default();
-    components.skills.insert(Arc::new(Sink));
-    components.skills.insert(Arc::new(Gate));
-    ark_os::main_with(components)
+    ark_os::main_with(|| {
+        let mut components = Components::builtin();
+        components.operator = Scopes::parse(OPERATOR_SCOPES).unwrap_or_default();
+        components.skills.insert(Arc::new(Sink));
+        components.skills.insert(Arc::new(Gate));
+        components
+    })
 }
 
 /// Has as many effects as it is told to, one after the other.

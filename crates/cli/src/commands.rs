@@ -16,6 +16,7 @@ mod resolve;
 mod resume;
 mod retry;
 mod run;
+mod sandbox;
 mod shutdown;
 mod start;
 mod submit;
@@ -98,6 +99,7 @@ enum Command {
     Config(config::Config),
     Ledger(ledger::Ledger),
     Views(views::Views),
+    Sandbox(sandbox::Sandbox),
     Bench(bench::Bench),
     Completions(completions::Completions),
     Man(man::Man),
@@ -124,6 +126,7 @@ impl Command {
             Command::Config(command) => command.carry_out(session),
             Command::Ledger(command) => command.carry_out(session),
             Command::Views(command) => command.carry_out(session),
+            Command::Sandbox(command) => command.carry_out(session),
             Command::Bench(command) => command.carry_out(session),
             Command::Completions(command) => command.carry_out(session),
             Command::Man(command) => command.carry_out(session),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ark_os_api::{Exit, Problem, codes};
 use ark_os_runtime::RuntimeError;
+use ark_os_sandbox::SandboxError;
 use ark_os_store::StoreError;
 use serde_json::{Value, json};
 
@@ -223,6 +224,16 @@ impl From<StoreError> for Failure {
     /// As the runtime tells it, which is how callers of the API see it.
     fn from(error: StoreError) -> Self {
         RuntimeError::from(error).into()
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        let failure = Failure::new(error.code(), error.to_string());
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
     }
 }
 

@@ -27,8 +27,14 @@ use std::process::ExitCode;
 use ark_os_runtime::Components;
 
 /// Runs the command line of the process; an instance that it starts is made of these components.
+///
+/// The process may also have been started to be the launcher of a jailed program, which it is before
+/// anything else: a launcher must have no threads.
 #[must_use]
-pub fn main_with(components: Components) -> ExitCode {
-    let exit = commands::main(components);
+pub fn main_with(components: impl FnOnce() -> Components) -> ExitCode {
+    if let Some(code) = ark_os_sandbox::launcher_main_if_asked() {
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    let exit = commands::main(components());
     ExitCode::from(exit.code())
 }

@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    ark_os::main_with(ark_os_runtime::Components::builtin())
+    ark_os::main_with(ark_os_runtime::Components::builtin)
 }

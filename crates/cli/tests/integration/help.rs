@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 32] = [
     "",
     "start",
     "run",
@@ -30,6 +30,9 @@ const COMMANDS: [&str; 29] = [
     "ledger checkpoint",
     "views",
     "views rebuild",
+    "sandbox",
+    "sandbox run",
+    "sandbox probe",
     "completions",
     "man",
     "bench",

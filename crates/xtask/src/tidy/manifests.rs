@@ -24,6 +24,15 @@ pub(super) struct Dependency {
 
 /// The keys of `[package]` that the workspace decides.
 const SHARED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
+/// The one crate with unsafe code: it repeats the workspace's lints but for those about it.
+const UNSAFE_CRATE: &str = "crates/sandbox/Cargo.toml";
+/// The lints that may differ there.
+const ABOUT_UNSAFE: [&str; 4] = [
+    "unsafe_code",
+    "unsafe_op_in_unsafe_fn",
+    "undocumented_unsafe_blocks",
+    "multiple_unsafe_ops_per_block",
+];
 
 /// Checks that no crate has a version or a rule of its own.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -47,6 +56,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             ));
         }
         findings.extend(own_rules(path, text, &table));
+        findings.extend(own_lints(tree, path, text, &table));
     }
     findings
 }
@@ -56,25 +66,43 @@ fn own_rules(path: &str, text: &str, table: &Table) -> Vec<Finding> {
     let own = SHARED
         .iter()
         .filter(|key| !package.is_some_and(|package| from_workspace(package.get(**key))));
-    let mut findings: Vec<Finding> = own
-        .map(|key| {
-            Finding::new(
-                path,
-                line_of(text, key),
-                format!("`{key}` is not the workspace's"),
-                "write `key.workspace = true`",
-            )
-        })
-        .collect();
-    if !from_workspace(table.get("lints")) {
-        findings.push(Finding::new(
+    own.map(|key| {
+        Finding::new(
             path,
-            line_of(text, "[lints]"),
-            "the workspace's lints are not taken".into(),
-            "write `[lints]` and `workspace = true`",
-        ));
+            line_of(text, key),
+            format!("`{key}` is not the workspace's"),
+            "write `key.workspace = true`",
+        )
+    })
+    .collect()
+}
+
+fn own_lints(tree: &Tree, path: &str, text: &str, table: &Table) -> Option<Finding> {
+    let own = table.get("lints");
+    if from_workspace(own) {
+        return None;
     }
-    findings
+    let root: Option<Table> = tree.text("Cargo.toml").and_then(|text| text.parse().ok());
+    let shared = root.as_ref().and_then(|root| root.get("workspace")?.get("lints"));
+    if path == UNSAFE_CRATE && own.is_some() && others(own) == others(shared) {
+        return None;
+    }
+    Some(Finding::new(
+        path,
+        line_of(text, "[lints"),
+        "the workspace's lints are not taken".into(),
+        "write `[lints]` and `workspace = true`",
+    ))
+}
+
+/// Every lint but those about unsafe code, with its level.
+fn others(lints: Option<&Value>) -> Vec<(&str, &str, &Value)> {
+    let tools = lints.and_then(Value::as_table).into_iter().flatten();
+    let each = tools.flat_map(|(tool, lints)| {
+        let lints = lints.as_table().into_iter().flatten();
+        lints.map(|(lint, level)| (tool.as_str(), lint.as_str(), level))
+    });
+    each.filter(|(_, lint, _)| !ABOUT_UNSAFE.contains(lint)).collect()
 }
 
 fn from_workspace(value: Option<&Value>) -> bool {
@@ -191,6 +219,20 @@ tokio = { workspace = true, features = [\"net\"] }
         assert_eq!(found(&text), ["crates/x/Cargo.toml:4"]);
         let text = GOOD.replace("[lints]\nworkspace = true\n", "");
         assert_eq!(found(&text), ["crates/x/Cargo.toml:1"]);
+    }
+
+    #[test]
+    fn the_crate_with_unsafe_code_differs_in_that_alone() {
+        let root = "[workspace.lints.rust]\nunsafe_code = \"forbid\"\nunused = \"warn\"\n";
+        let own = "[lints.rust]\nunsafe_code = \"deny\"\nunused = \"warn\"\n";
+        let check_own = |own: &str, path: &str| {
+            let text = GOOD.replace("[lints]\nworkspace = true\n", own);
+            check(&Tree::planted(&[("Cargo.toml", root), (path, &text)])).len()
+        };
+        assert_eq!(check_own(own, UNSAFE_CRATE), 0);
+        assert_eq!(check_own(own, "crates/x/Cargo.toml"), 1);
+        assert_eq!(check_own(&own.replace("warn", "allow"), UNSAFE_CRATE), 1);
+        assert_eq!(check_own("", UNSAFE_CRATE), 1);
     }
 
     #[test]

@@ -1,0 +1,344 @@
+//! Control groups: limits that hold for a whole tree of processes, where this process may make them.
+//!
+//! A group's name says which process made it, so that whatever a crashed instance left behind can be
+//! told from the groups of one that lives.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::hierarchy::{self, Controller, Place, Version};
+use crate::error::SandboxError;
+use crate::machine::{Mechanism, Reaped};
+use crate::profile::Profile;
+
+const PREFIX: &str = "ark-os-jail-";
+/// The span that a share of a processor refers to: short enough that a job does not stand still for
+/// long, long enough that switching costs nothing.
+const PERIOD_US: u64 = 50_000;
+/// The first process, which the profile does not count, and the launcher until it has ended.
+const OWN_PROCESSES: u64 = 2;
+
+/// Where groups are made; nowhere if this process may make none.
+#[derive(Debug)]
+pub(super) struct Cgroups {
+    places: Vec<Place>,
+    /// Why there is no place for a controller.
+    reasons: Vec<(Controller, String)>,
+    maker: String,
+    next: AtomicU64,
+    /// Groups that could not be removed when their job was over.
+    stuck: Mutex<Vec<PathBuf>>,
+}
+
+impl Cgroups {
+    /// Finds where groups can be made, by making one.
+    pub(super) fn find() -> Self {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let all = hierarchy::places(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
+        Cgroups::of(all, maker(std::process::id()).unwrap_or_default())
+    }
+
+    fn of(all: Vec<Place>, maker: String) -> Self {
+        let mut places: Vec<Place> = Vec::new();
+        let mut reasons: Vec<(Controller, String)> = Vec::new();
+        for place in all {
+            match usable(&place, &maker) {
+                Ok(place) => places.push(place),
+                Err(reason) => {
+                    let named = if place.controllers.is_empty() {
+                        Controller::ALL.to_vec()
+                    } else {
+                        place.controllers
+                    };
+                    reasons.extend(named.into_iter().map(|it| (it, reason.clone())));
+                }
+            }
+        }
+        let (next, stuck) = (AtomicU64::new(0), Mutex::default());
+        Cgroups { places, reasons, maker, next, stuck }
+    }
+
+    fn place(&self, controller: Controller) -> Option<&Place> {
+        self.places.iter().find(|place| place.controllers.contains(&controller))
+    }
+
+    pub(super) fn counts_memory(&self) -> bool {
+        self.place(Controller::Memory).is_some()
+    }
+
+    pub(super) fn divides_cpu(&self) -> bool {
+        self.place(Controller::Cpu).is_some()
+    }
+
+    pub(super) fn counts_cpu(&self) -> bool {
+        self.place(Controller::Cpuacct).is_some()
+    }
+
+    /// Why a controller cannot be used.
+    pub(super) fn why_not(&self, controller: &str) -> String {
+        let reason = self.reasons.iter().find(|(it, _)| it.name() == controller);
+        match reason {
+            Some((_, reason)) => format!("the control group `{controller}` {reason}"),
+            None => format!("there is no control group `{controller}`"),
+        }
+    }
+
+    pub(super) fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
+        Controller::ALL.into_iter().map(|controller| {
+            let place = self.place(controller);
+            let detail = match place {
+                Some(Place { version: Version::One, .. }) => "version 1".to_owned(),
+                Some(Place { version: Version::Two, .. }) => "version 2".to_owned(),
+                None => self.why_not(controller.name()),
+            };
+            Mechanism {
+                name: format!("control group {}", controller.name()),
+                present: place.is_some(),
+                required: false,
+                detail: Some(detail),
+            }
+        })
+    }
+
+    /// Makes the groups of one job, with its limits.
+    pub(super) fn make(&self, profile: &Profile) -> Result<Group, SandboxError> {
+        self.retry_stuck();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}", self.maker);
+        let mut group = Group { places: Vec::new() };
+        for place in &self.places {
+            let place = Place { dir: place.dir.join(&name), ..place.clone() };
+            let made = fs::create_dir(&place.dir);
+            // What exists is removed again, whatever goes wrong later.
+            group.places.push(place.clone());
+            if let Err(error) = made.and_then(|()| limit(&place, profile)) {
+                self.remove(group);
+                return Err(SandboxError::internal(format!(
+                    "make the control group `{}`: {error}",
+                    place.dir.display()
+                )));
+            }
+        }
+        Ok(group)
+    }
+
+    /// Removes the groups of a job that is over. The kernel may hold one a little longer: it is
+    /// tried again before the next job.
+    pub(super) fn remove(&self, group: Group) {
+        let stuck = group.places.into_iter().map(|place| place.dir).filter(|dir| !is_removed(dir));
+        let stuck: Vec<_> = stuck.collect();
+        if !stuck.is_empty() {
+            self.stuck().extend(stuck);
+        }
+    }
+
+    fn stuck(&self) -> std::sync::MutexGuard<'_, Vec<PathBuf>> {
+        // A list of paths is whole whoever panicked over it.
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn retry_stuck(&self) -> usize {
+        let mut stuck = self.stuck();
+        let before = stuck.len();
+        stuck.retain(|dir| !is_removed(dir));
+        before - stuck.len()
+    }
+
+    /// Removes what instances that are gone left behind, and what was stuck.
+    pub(super) fn reap(&self) -> Reaped {
+        let mut reaped = Reaped { groups: self.retry_stuck(), ..Reaped::default() };
+        for place in &self.places {
+            for dir in left_over(&place.dir) {
+                reaped.processes += end_all(&dir);
+                if is_removed(&dir) {
+                    reaped.groups += 1;
+                } else {
+                    reaped.kept += 1;
+                }
+            }
+        }
+        reaped.kept += self.stuck().len();
+        reaped
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        self.retry_stuck();
+    }
+}
+
+/// The groups of one job.
+#[derive(Debug)]
+pub(super) struct Group {
+    places: Vec<Place>,
+}
+
+impl Group {
+    /// The files that a process writes itself into. It moves its only thread, which spares the
+    /// kernel from stopping every process of the machine for a moment.
+    pub(super) fn joins(&self) -> impl Iterator<Item = PathBuf> {
+        self.places.iter().map(|place| match place.version {
+            Version::One => place.dir.join("tasks"),
+            Version::Two => place.dir.join("cgroup.procs"),
+        })
+    }
+
+    fn read(&self, controller: Controller, one: &str, two: &str) -> Option<String> {
+        let place = self.places.iter().find(|place| place.controllers.contains(&controller))?;
+        let file = match place.version {
+            Version::One => one,
+            Version::Two => two,
+        };
+        fs::read_to_string(place.dir.join(file)).ok()
+    }
+
+    /// Whether the kernel ended a process of the job for want of memory.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        let text = self.read(Controller::Memory, "memory.oom_control", "memory.events");
+        text.and_then(|text| field(&text, "oom_kill")).is_some_and(|times| times > 0)
+    }
+
+    pub(super) fn memory_peak(&self) -> Option<u64> {
+        number(&self.read(Controller::Memory, "memory.max_usage_in_bytes", "memory.peak")?)
+    }
+
+    pub(super) fn processes_peak(&self) -> Option<u64> {
+        let peak = number(&self.read(Controller::Pids, "pids.peak", "pids.peak")?)?;
+        Some(peak.saturating_sub(OWN_PROCESSES))
+    }
+
+    pub(super) fn cpu_time(&self) -> Option<Duration> {
+        let text = self.read(Controller::Cpuacct, "cpuacct.usage", "cpu.stat")?;
+        match number(&text) {
+            Some(nanos) => Some(Duration::from_nanos(nanos)),
+            None => field(&text, "usage_usec").map(Duration::from_micros),
+        }
+    }
+}
+
+/// The same place if groups can be made there and have their controllers.
+fn usable(place: &Place, maker: &str) -> Result<Place, String> {
+    let place = match place.version {
+        Version::One => place.clone(),
+        Version::Two => delegated(place)?,
+    };
+    let trial = place.dir.join(format!("{PREFIX}{maker}-trial"));
+    fs::create_dir(&trial).map_err(|error| format!("cannot be divided: {error}"))?;
+    let has_files = limit(&Place { dir: trial.clone(), ..place.clone() }, &Profile::default());
+    let _ = fs::remove_dir(&trial);
+    has_files.map_err(|error| format!("cannot be limited: {error}"))?;
+    Ok(place)
+}
+
+/// In version 2 a group that has processes cannot have groups with controllers, unless it is the
+/// root: then the group above is tried, which is how a service manager delegates
+/// (`Delegate=yes` with `DelegateSubgroup=`).
+fn delegated(place: &Place) -> Result<Place, String> {
+    let mut reason = "is not delegated to this process".to_owned();
+    for dir in [Some(place.dir.as_path()), place.dir.parent()].into_iter().flatten() {
+        let Ok(offered) = fs::read_to_string(dir.join("cgroup.controllers")) else { continue };
+        let has = |it: &Controller| offered.split_whitespace().any(|name| name == it.name());
+        let mut controllers: Vec<_> = Controller::ALL.into_iter().filter(has).collect();
+        if controllers.is_empty() {
+            reason = "has no controllers".to_owned();
+            continue;
+        }
+        let wanted: Vec<_> = controllers.iter().map(|it| format!("+{}", it.name())).collect();
+        match fs::write(dir.join("cgroup.subtree_control"), wanted.join(" ")) {
+            Ok(()) => {
+                controllers.push(Controller::Cpuacct);
+                return Ok(Place { version: place.version, dir: dir.to_owned(), controllers });
+            }
+            Err(error) => reason = format!("is not delegated to this process: {error}"),
+        }
+    }
+    Err(reason)
+}
+
+/// Writes the limits of a profile into a group.
+fn limit(place: &Place, profile: &Profile) -> io::Result<()> {
+    let write = |file: &str, value: String| fs::write(place.dir.join(file), value);
+    let processes = u64::from(profile.processes) + OWN_PROCESSES;
+    let quota = u64::from(profile.cpu_milli).saturating_mul(PERIOD_US) / 1000;
+    for controller in &place.controllers {
+        match (controller, place.version) {
+            (Controller::Memory, Version::One) => {
+                write("memory.limit_in_bytes", profile.memory_bytes.to_string())?;
+                // Without a swap file there is nothing to limit, and no such file.
+                let swap = "memory.memsw.limit_in_bytes";
+                if place.dir.join(swap).exists() {
+                    write(swap, profile.memory_bytes.to_string())?;
+                }
+            }
+            (Controller::Memory, Version::Two) => {
+                write("memory.max", profile.memory_bytes.to_string())?;
+                write("memory.oom.group", "1".to_owned())?;
+                if place.dir.join("memory.swap.max").exists() {
+                    write("memory.swap.max", "0".to_owned())?;
+                }
+            }
+            (Controller::Pids, _) => write("pids.max", processes.to_string())?,
+            (Controller::Cpu, Version::One) => {
+                write("cpu.cfs_period_us", PERIOD_US.to_string())?;
+                write("cpu.cfs_quota_us", quota.to_string())?;
+            }
+            (Controller::Cpu, Version::Two) => write("cpu.max", format!("{quota} {PERIOD_US}"))?,
+            (Controller::Cpuacct, _) => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_removed(dir: &Path) -> bool {
+    match fs::remove_dir(dir) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// A process, told from all that had or will have its number.
+fn maker(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may contain anything; the start time is the 20th field after it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let started = fields.split_whitespace().nth(19)?;
+    Some(format!("{pid}-{started}"))
+}
+
+/// The groups below a directory whose makers are gone.
+fn left_over(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let of_the_dead = |name: &str| {
+        let Some(made_by) = name.strip_prefix(PREFIX) else { return false };
+        let Some((made_by, _)) = made_by.rsplit_once('-') else { return false };
+        let pid = made_by.split('-').next().and_then(|pid| pid.parse().ok());
+        pid.is_some_and(|pid| maker(pid).as_deref() != Some(made_by))
+    };
+    entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(of_the_dead))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Ends every process of a group that nobody watches any more.
+fn end_all(dir: &Path) -> usize {
+    let listed = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let pids = listed.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw);
+    pids.filter(|pid| kill_process(*pid, Signal::KILL).is_ok()).count()
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
+}
+
+/// The number after a name, in a file of one such pair a line.
+fn field(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| number(line.strip_prefix(name)?.strip_prefix(' ')?))
+}
