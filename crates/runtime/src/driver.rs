@@ -14,6 +14,7 @@ use crate::RuntimeError;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::handle::{Message, Stopped};
+use crate::keeper::KeeperThread;
 use crate::kernel::record::Appended;
 use crate::kernel::{Input, Loop, Output, Released};
 use crate::metrics::Metrics;
@@ -39,6 +40,7 @@ pub(crate) struct Driver {
     pub(crate) rx: Receiver<Message>,
     pub(crate) waiting: Arc<AtomicUsize>,
     pub(crate) committer: Committer,
+    pub(crate) keeper: KeeperThread,
     pub(crate) attempts: Attempts,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
@@ -82,6 +84,11 @@ impl Driver {
             Stopped::Asked => self.committer.close(),
             Stopped::Failed { .. } => self.committer.abandon(),
         };
+        if closed.is_ok() && how == Stopped::Asked {
+            self.keeper.finish(self.lp.state());
+        } else {
+            self.keeper.stop();
+        }
         // If the committer failed, that is why the loop did, whatever it met first.
         let how = match closed {
             Ok(()) => how,

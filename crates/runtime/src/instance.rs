@@ -1,7 +1,6 @@
 //! An instance: opens the data directory, replays the journal, starts the threads.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Sender, channel};
@@ -16,9 +15,8 @@ use ark_os_core::limits::AGENTS_MAX;
 use ark_os_core::plan::EffectClass;
 use ark_os_core::rules::{BuiltinRules, Rules};
 use ark_os_core::text::Text;
-use ark_os_core::{Command, Kind, State};
-use ark_os_store::views::{Follower, Queries, Views, ViewsOptions};
-use ark_os_store::{Blobs, DataLock, DiskFiles, Files, Journal, LedgerKey, Recovered};
+use ark_os_core::{Command, Kind};
+use ark_os_store::{Blobs, DataLock, Files};
 use tokio::sync::{Semaphore, watch};
 
 use crate::RuntimeError;
@@ -28,9 +26,11 @@ use crate::data::{BlobSource, Catalogue, Payloads, Schemas};
 use crate::driver::{Attempts, Driver, Forming};
 use crate::follower;
 use crate::handle::{Handle, Message, Shared, Stopped};
-use crate::kernel::record::{Appended, decode};
+use crate::keeper::KeeperThread;
 use crate::kernel::{Input, Loop};
 use crate::metrics::Metrics;
+pub use crate::opening::VIEWS_FILE;
+use crate::opening::{self, Opened};
 use crate::plans::Plans;
 use crate::run_ids::RunIds;
 use crate::settings::Settings;
@@ -39,12 +39,6 @@ use crate::submission::{LONG_PREPARATIONS_MAX, Submissions};
 use crate::threads::spawn;
 use crate::workers::{Shop, Workers};
 
-/// The name under which the journal signs its checkpoints.
-const ORIGIN: &str = "ark-os/journal";
-/// The views' file in the data directory.
-pub const VIEWS_FILE: &str = "views.db";
-/// Records that the views take in one transaction while they catch up.
-const CATCH_UP: usize = 4_096;
 /// The effectful scopes that the local operator holds; everything else is `*`.
 const OPERATOR_SCOPES: [&str; 1] = ["*"];
 
@@ -112,21 +106,14 @@ impl Instance {
                 .with_hint(format!("a fleet has 1 to {AGENTS_MAX} agents")));
         }
         check_skills(&settings, &components.skills)?;
-        let on_disk = open_directory(&settings.data_dir)?;
-        let directory = components.files.clone().unwrap_or(on_disk);
+        let on_disk = opening::directory(&settings.data_dir, "data directory")?;
+        let files = components.files.clone().unwrap_or(on_disk);
         let lock = DataLock::acquire(&settings.data_dir)?;
-        let key = LedgerKey::load_or_generate(&*directory, ORIGIN)?;
-        let segments = ark_os_store::Settings { segment_bytes: settings.segment_bytes };
-        let (journal, recovered) = Journal::open(directory.clone(), segments, key)?;
-        let views = Views::open(&settings.data_dir.join(VIEWS_FILE), ViewsOptions::default())?;
-        let position = views.position()?;
-        let (mut follower, queries) = views.split()?;
-        let state = replay(recovered, position, &mut follower)?;
-        let clock = components.clock.not_before(state.now());
+        let opened = opening::open(&settings, files.clone())?;
+        let clock = components.clock.not_before(opened.state.now());
         let components = Components { clock, ..components };
-        let blobs: Arc<dyn BlobSource> = Arc::new(Blobs::open(directory)?);
-        let parts = Parts { settings, components, journal, follower, queries, state, blobs };
-        let (handle, threads) = parts.start()?;
+        let blobs: Arc<dyn BlobSource> = Arc::new(Blobs::open(files)?);
+        let (handle, threads) = Parts { settings, components, opened, blobs }.start()?;
         Ok(Instance { handle, threads, _lock: lock })
     }
 
@@ -213,69 +200,19 @@ fn check_skills(settings: &Settings, skills: &SkillSet) -> Result<(), RuntimeErr
         .with_hint(format!("there are the skills {}", names.join(", "))))
 }
 
-fn open_directory(path: &Path) -> Result<Arc<dyn Files>, RuntimeError> {
-    std::fs::create_dir_all(path).map_err(|error| {
-        let message = format!("make the data directory `{}`: {error}", path.display());
-        RuntimeError::new(Kind::Unavailable, "data_directory_unusable", message)
-            .with_hint("choose another with --data-dir")
-            .with_source(error)
-    })?;
-    let unusable = |error: std::io::Error| {
-        let message = format!("open the data directory `{}`: {error}", path.display());
-        RuntimeError::new(Kind::Unavailable, "data_directory_unusable", message).with_source(error)
-    };
-    Ok(Arc::new(DiskFiles::new(path).map_err(unusable)?))
-}
-
-/// The state that the journal tells; the views catch up on the way.
-fn replay(
-    mut recovered: Recovered,
-    position: u64,
-    follower: &mut Follower,
-) -> Result<State, RuntimeError> {
-    let mut state = State::default();
-    let mut effects = Vec::new();
-    let mut behind = Vec::new();
-    while let Some(record) = recovered.next()? {
-        let change = decode(&record)?;
-        state.apply(&change, &mut effects);
-        // What they asked for was done before the crash, or is asked again by the recovery.
-        effects.clear();
-        if record.seq > position {
-            let namespace = Text::from(record.header.namespace);
-            behind.push(Appended {
-                seq: record.seq,
-                cause: record.header.cause,
-                namespace,
-                change,
-            });
-        }
-        if behind.len() >= CATCH_UP {
-            follower::follow(follower, &behind)?;
-            behind.clear();
-        }
-    }
-    if !behind.is_empty() {
-        follower::follow(follower, &behind)?;
-    }
-    Ok(state)
-}
-
 /// Everything at hand when the threads are about to start.
 struct Parts {
     settings: Settings,
     components: Components,
-    journal: Journal,
-    follower: Follower,
-    queries: Queries,
-    state: State,
+    opened: Opened,
     blobs: Arc<dyn BlobSource>,
 }
 
 impl Parts {
     fn start(self) -> Result<(Handle, Vec<JoinHandle<()>>), RuntimeError> {
+        let Opened { journal, follower, queries, state, keeper } = self.opened;
         let (tx, rx) = channel();
-        let (viewed_tx, viewed) = watch::channel(self.journal.next_seq() - 1);
+        let (viewed_tx, viewed) = watch::channel(journal.next_seq() - 1);
         let (stopped_tx, stopped) = watch::channel(None);
         let metrics = Arc::new(Metrics::default());
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -288,13 +225,14 @@ impl Parts {
             lease: self.settings.lease,
         });
         let skills = Arc::new(self.components.skills.clone());
-        let newest = self.journal.next_seq() - 1;
-        let reader = self.journal.reader();
+        let newest = journal.next_seq() - 1;
+        let reader = journal.reader();
         let started = instance_started(&self.settings, &self.components);
         let grant = Arc::new(operator_grant(&self.components));
         let clock = self.components.clock;
-        let (committer, changes) =
-            Committer::start(self.journal, tx.clone(), metrics.clone(), clock)?;
+        let (committer, changes) = Committer::start(journal, tx.clone(), metrics.clone(), clock)?;
+        let keeper =
+            KeeperThread::start(keeper, clock, metrics.clone(), self.settings.snapshot_records)?;
         let shared = Shared {
             tx: tx.clone(),
             waiting: waiting.clone(),
@@ -307,7 +245,7 @@ impl Parts {
                 schemas: shop.schemas.clone(),
                 turns: Arc::new(Semaphore::new(LONG_PREPARATIONS_MAX)),
             },
-            queries: self.queries,
+            queries,
             reader,
             metrics: metrics.clone(),
             settings: self.settings.clone(),
@@ -319,13 +257,14 @@ impl Parts {
         metrics.agents.set(u64::from(self.settings.agents));
         let fleet = FleetPlan::for_agents(self.settings.agents);
         let views =
-            follower::start(self.follower, changes, tx.clone(), viewed_tx, metrics.clone(), fleet)?;
+            follower::start(follower, changes, tx.clone(), viewed_tx, metrics.clone(), fleet)?;
         let workers = Workers::start(worker_count(&self.settings), shop.clone())?;
         let driver = Driver {
-            lp: Loop::new(self.state, self.components.rules.clone(), newest),
+            lp: Loop::new(state, self.components.rules.clone(), newest),
             rx,
             waiting,
             committer,
+            keeper,
             attempts: Attempts::new(skills, shop, workers),
             settings: self.settings,
             clock,

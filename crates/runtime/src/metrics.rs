@@ -130,6 +130,16 @@ pub struct Metrics {
     pub journal_synced: Number,
     /// Newest record that the views show.
     pub views_position: Number,
+    /// Newest record that a snapshot covers.
+    pub snapshot_position: Number,
+    /// Bytes of the newest snapshot.
+    pub snapshot_bytes: Number,
+    /// Snapshots written since the start.
+    pub snapshots: Number,
+    /// Segments archived since the start.
+    pub segments_archived: Number,
+    /// What the keeper tried in vain.
+    pub keeper_failures: Number,
     /// How long batches took to become durable.
     pub commit: Latency,
     /// How long attempts took.

@@ -32,6 +32,14 @@ pub struct Settings {
     pub namespace_budget: Amounts,
     /// Space reserved for a journal segment.
     pub segment_bytes: u64,
+    /// Where archived segments go; none: into the data directory.
+    pub archive_dir: Option<PathBuf>,
+    /// A segment that nothing needs is archived when its newest record is older than this.
+    pub audit_retention: Duration,
+    /// Or when the segments that are not archived have more bytes together.
+    pub live_bytes_max: u64,
+    /// A snapshot is made when so many records came after the one before it.
+    pub snapshot_records: u64,
     /// How long a batch may wait for work that is in flight.
     pub batch_wait: Duration,
     /// Records of one batch.
@@ -54,6 +62,10 @@ impl Settings {
             lease: Duration::from_millis(LEASE_MS),
             namespace_budget: Amounts::UNLIMITED,
             segment_bytes: 64 << 20,
+            archive_dir: None,
+            audit_retention: Duration::from_secs(30 * 24 * 3_600),
+            live_bytes_max: u64::MAX,
+            snapshot_records: 200_000,
             batch_wait: Duration::from_micros(200),
             batch_records_max: 16_384,
             workers: 0,

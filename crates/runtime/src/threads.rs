@@ -8,6 +8,9 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::RuntimeError;
 
+/// What a thread in the background gives up: it still has about a tenth of a busy processor.
+const BACKGROUND_NICE: i32 = 10;
+
 /// Starts a named thread.
 ///
 /// # Errors
@@ -21,6 +24,12 @@ pub(crate) fn spawn<T: Send + 'static>(
         RuntimeError::new(Kind::Unavailable, "no_thread", format!("start the thread `{name}`"))
             .with_source(error)
     })
+}
+
+/// Lets other threads of the machine go before this one, for work that nobody waits for.
+pub(crate) fn stand_back() {
+    // One that may not be slowed down works as fast as the others.
+    let _ = rustix::process::nice(BACKGROUND_NICE);
 }
 
 /// Does work that takes long on a thread where no task waits for it. Its caller bounds how much.

@@ -20,6 +20,8 @@ mod fail_stop;
 mod faulty_files;
 #[path = "integration/hanging.rs"]
 mod hanging;
+#[path = "integration/keeping.rs"]
+mod keeping;
 #[path = "integration/limits.rs"]
 mod limits;
 #[path = "integration/long_requests.rs"]

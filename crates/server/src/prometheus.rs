@@ -40,6 +40,13 @@ fn counters(context: &Context) -> Vec<Number> {
         ("ark_os_journal_bytes", "Bytes appended", it.journal_bytes.value()),
         ("ark_os_journal_batches", "Batches synced", it.journal_batches.value()),
         ("ark_os_journal_checkpoints", "Checkpoints signed", it.journal_checkpoints.value()),
+        ("ark_os_snapshots", "Snapshots written", it.snapshots.value()),
+        ("ark_os_segments_archived", "Segments archived", it.segments_archived.value()),
+        (
+            "ark_os_keeper_failures",
+            "Snapshots, tiles and archivings that failed and are tried again",
+            it.keeper_failures.value(),
+        ),
         ("ark_os_batch_lines", "Lines of batches answered", context.counters().line_count()),
     ]
 }
@@ -62,6 +69,12 @@ fn gauges(context: &Context) -> Vec<Number> {
             "ark_os_views_lag",
             "Durable records that the views do not show yet",
             synced.saturating_sub(shown),
+        ),
+        ("ark_os_snapshot_bytes", "Bytes of the newest snapshot", it.snapshot_bytes.value()),
+        (
+            "ark_os_snapshot_lag",
+            "Durable records that the newest snapshot does not cover: what a start replays",
+            synced.saturating_sub(it.snapshot_position.value()),
         ),
         ("ark_os_http_connections", "Connections open", context.counters().connection_count()),
     ]

@@ -68,8 +68,8 @@ pub struct Opened<T> {
     pub journal: Journal,
     /// The records behind the snapshot, or all.
     pub recovered: Recovered,
-    /// How many records the snapshot covers, and what was made of it; none: it was opened from its start.
-    pub from: Option<(u64, T)>,
+    /// Where the snapshot's records end, and what was made of it; none: it was opened from its start.
+    pub from: Option<(Anchor, T)>,
     /// Newer snapshots that could not be used.
     pub refused: Vec<Refused>,
 }
@@ -150,18 +150,18 @@ impl Snapshots {
 
     /// Opens the journal from the newest snapshot that can be used, or from its start if there is none.
     ///
-    /// `decode` makes of a payload what it is for; one that it refuses counts as damaged.
+    /// `decode` makes of a snapshot what it is for; one that it refuses counts as damaged.
     pub fn open_journal<T>(
         &self,
         segments: &Segments,
         settings: Settings,
         key: &LedgerKey,
-        mut decode: impl FnMut(&[u8]) -> Result<T, String>,
+        mut decode: impl FnMut(&Snapshot) -> Result<T, String>,
     ) -> Result<Opened<T>, StoreError> {
         let mut refused = Vec::new();
         for size in self.list()? {
             let usable = self.load(size).map_err(|error| error.to_string()).and_then(|snapshot| {
-                let made = decode(snapshot.payload())?;
+                let made = decode(&snapshot)?;
                 Ok((snapshot.anchor, made))
             });
             let (anchor, made) = match usable {
@@ -178,7 +178,7 @@ impl Snapshots {
                 }
                 opened => {
                     let (journal, recovered) = opened?;
-                    return Ok(Opened { journal, recovered, from: Some((size, made)), refused });
+                    return Ok(Opened { journal, recovered, from: Some((anchor, made)), refused });
                 }
             }
         }

@@ -43,7 +43,7 @@ fn archived_segments_are_read_and_verified_where_they_are() {
     assert_eq!(shared.list("archive").unwrap().len(), sealed.len());
     assert_eq!(shared.list("journal").unwrap().len(), 1);
     let opened = open_newest(&shared).unwrap();
-    assert_eq!(opened.from.map(|(size, _)| size), Some(records));
+    assert_eq!(opened.from.as_ref().map(|(anchor, _)| anchor.size()), Some(records));
     let reader = opened.journal.reader();
     for seq in (1..=records).rev() {
         assert_eq!(reader.read(seq).unwrap().record().unwrap().body, body(seq));

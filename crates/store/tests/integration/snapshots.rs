@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ark_os_store::files::MemFiles;
 use ark_os_store::snapshots::{Opened, SNAPSHOTS_DIR};
 use ark_os_store::verify::{Trust, verify};
-use ark_os_store::{Anchor, ErrorKind, Files, Journal, LedgerKey, Segments, Snapshots};
+use ark_os_store::{Anchor, ErrorKind, Files, Journal, LedgerKey, Segments, Snapshot, Snapshots};
 
 use super::crash_files::{CrashFiles, Fault};
 use super::support::{ORIGIN, Rng, SMALL, append, body, header, key, open};
@@ -28,8 +28,8 @@ pub(super) fn write(files: &Arc<dyn Files>, anchor: &Anchor) -> Result<u64, Erro
 
 pub(super) fn open_newest(files: &Arc<dyn Files>) -> Result<Opened<u64>, ErrorKind> {
     let segments = Segments::new(Arc::clone(files));
-    let decode = |bytes: &[u8]| {
-        let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let decode = |snapshot: &Snapshot| {
+        let text = std::str::from_utf8(snapshot.payload()).map_err(|error| error.to_string())?;
         text.strip_suffix(" records").and_then(|size| size.parse().ok()).ok_or("foreign".to_owned())
     };
     let opened = snapshots(files).open_journal(&segments, SMALL, &key(), decode);
@@ -39,9 +39,9 @@ pub(super) fn open_newest(files: &Arc<dyn Files>) -> Result<Opened<u64>, ErrorKi
 /// Checks that everything can be read, by whatever way, and gives the number of records.
 fn check(opened: Opened<u64>) -> u64 {
     let Opened { journal, mut recovered, from, .. } = opened;
-    let after = from.map_or(0, |(size, made)| {
-        assert_eq!(size, made);
-        size
+    let after = from.map_or(0, |(anchor, made)| {
+        assert_eq!(anchor.size(), made);
+        made
     });
     let mut seen = after;
     while let Some(record) = recovered.next().unwrap() {
@@ -97,7 +97,7 @@ fn a_journal_opens_from_every_checkpoint_as_it_does_from_its_start() {
             let copy: Arc<dyn Files> = Arc::new(files.copy());
             write(&copy, &anchor).unwrap();
             let opened = open_newest(&copy).unwrap();
-            assert_eq!(opened.from, Some((anchor.size(), anchor.size())));
+            assert_eq!(opened.from, Some((anchor.clone(), anchor.size())));
             let tree = opened.journal.tree().clone();
             let whole: Arc<dyn Files> = Arc::new(files.copy());
             let (journal, _) = open(&whole).unwrap();
@@ -160,13 +160,13 @@ fn a_damaged_snapshot_is_passed_over_for_an_older_one_and_then_for_all_records()
     assert_eq!(snapshots(&shared).load(newest.size()).unwrap().payload(), payload(newest));
     files.edit(&path(newest), |bytes| bytes[100] ^= 1).unwrap();
     let opened = open_newest(&shared).unwrap();
-    assert_eq!(opened.from, Some((older.size(), older.size())));
+    assert_eq!(opened.from, Some((older.clone(), older.size())));
     assert_eq!(opened.refused.len(), 1);
     assert_eq!(opened.refused[0].size, newest.size());
     drop(opened);
     files.edit(&path(older), |bytes| bytes.clear()).unwrap();
     let opened = open_newest(&shared).unwrap();
-    assert_eq!((opened.from, opened.refused.len()), (None, 2));
+    assert_eq!((&opened.from, opened.refused.len()), (&None, 2));
     check(opened);
 }
 
@@ -181,7 +181,7 @@ fn a_snapshot_of_another_journal_or_key_is_not_used() {
     journal.close().unwrap();
     write(&old, anchors.last().unwrap()).unwrap();
     let opened = open_newest(&old).unwrap();
-    assert_eq!((opened.from, opened.refused.len()), (None, 1));
+    assert_eq!((&opened.from, opened.refused.len()), (&None, 1));
     assert_eq!(check(opened), 3);
     // Somebody writes a state of his own and signs it with a key of his own.
     let other = LedgerKey::from_seed(ORIGIN, &[9; 32]).unwrap();

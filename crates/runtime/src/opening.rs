@@ -1,0 +1,158 @@
+//! Opening a data directory: the state is that of the newest snapshot that can be used and the records behind it,
+//! and the views have caught up.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ark_os_core::effect::Effect;
+use ark_os_core::{Change, Kind, State};
+use ark_os_store::snapshots::{self, Refused};
+use ark_os_store::views::{Follower, Queries, Views, ViewsOptions};
+use ark_os_store::{
+    DiskFiles, Files, Journal, LedgerKey, Segments, Snapshot, Snapshots, StoreError,
+};
+
+use crate::RuntimeError;
+use crate::follower;
+use crate::keeper::{Keeper, Retention};
+use crate::kernel::record::{Appended, decode};
+use crate::settings::Settings;
+
+/// The name under which the journal signs its checkpoints.
+const ORIGIN: &str = "ark-os/journal";
+/// The views' file in the data directory.
+pub const VIEWS_FILE: &str = "views.db";
+/// Records that the views take in one transaction while they catch up.
+const CATCH_UP: usize = 4_096;
+
+/// An open data directory.
+pub(crate) struct Opened {
+    pub(crate) journal: Journal,
+    pub(crate) follower: Follower,
+    pub(crate) queries: Queries,
+    pub(crate) state: State,
+    pub(crate) keeper: Keeper,
+}
+
+/// Makes a directory if it is not there, and opens it; `what` names it.
+pub(crate) fn directory(path: &Path, what: &str) -> Result<Arc<dyn Files>, RuntimeError> {
+    let unusable = |verb: &str, error: std::io::Error| {
+        let message = format!("{verb} the {what} `{}`: {error}", path.display());
+        RuntimeError::new(Kind::Unavailable, "data_directory_unusable", message)
+            .with_hint("choose another, or look after its owner and permissions")
+            .with_source(error)
+    };
+    std::fs::create_dir_all(path).map_err(|error| unusable("make", error))?;
+    Ok(Arc::new(DiskFiles::new(path).map_err(|error| unusable("open", error))?))
+}
+
+/// Opens everything that an instance remembers.
+pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened, RuntimeError> {
+    let key = LedgerKey::load_or_generate(&*files, ORIGIN)?;
+    let segments = match &settings.archive_dir {
+        None => Segments::new(files.clone()),
+        Some(path) => Segments::with_archive(files.clone(), directory(path, "archive")?),
+    };
+    let snapshots = Snapshots::new(files, key.public().clone());
+    let segment = ark_os_store::Settings { segment_bytes: settings.segment_bytes };
+    let opened = open_journal(&snapshots, &segments, segment, &key)?;
+    for Refused { size, why } in &opened.refused {
+        tracing::warn!(
+            records = size,
+            why,
+            "a snapshot cannot be used; an older one or all records are"
+        );
+    }
+    let views = Views::open(&settings.data_dir.join(VIEWS_FILE), ViewsOptions::default())?;
+    let position = views.position()?;
+    let (mut follower, queries) = views.split()?;
+    let (journal, mut recovered) = (opened.journal, opened.recovered);
+    let (anchor, mut state) = match opened.from {
+        Some((anchor, state)) => (Some(anchor), state),
+        None => (None, State::default()),
+    };
+    let covered = state.changes();
+    recovered.seek(covered.min(position) + 1);
+    let mut replay = Replay {
+        state: &mut state,
+        position,
+        follower: &mut follower,
+        behind: Vec::new(),
+        effects: Vec::new(),
+    };
+    while let Some(record) = recovered.next()? {
+        replay.take(record.seq, record.header.cause, record.header.namespace, decode(&record)?)?;
+    }
+    replay.catch_up()?;
+    tracing::info!(
+        snapshot = covered,
+        records = recovered.records() - covered,
+        live = state.live(),
+        "journal replayed"
+    );
+    let retention =
+        Retention { age: settings.audit_retention, live_bytes_max: settings.live_bytes_max };
+    let reader = journal.reader();
+    let keeper = Keeper::new(snapshots, key, reader, retention, (anchor.as_ref(), &state));
+    Ok(Opened { journal, follower, queries, state, keeper })
+}
+
+/// Opens a journal with the state of the newest snapshot that can be used, if there is one.
+///
+/// # Errors
+/// The journal cannot be opened.
+pub fn open_journal(
+    snapshots: &Snapshots,
+    segments: &Segments,
+    settings: ark_os_store::Settings,
+    key: &LedgerKey,
+) -> Result<snapshots::Opened<State>, StoreError> {
+    snapshots.open_journal(segments, settings, key, state_of)
+}
+
+/// The state that a snapshot holds; or what is wrong with it.
+pub(crate) fn state_of(snapshot: &Snapshot) -> Result<State, String> {
+    let state = State::decode(snapshot.payload()).map_err(|error| error.to_string())?;
+    let (changes, size) = (state.changes(), snapshot.anchor().size());
+    if changes == size { Ok(state) } else { Err(format!("it is of {changes} records, not {size}")) }
+}
+
+/// The records behind the snapshot make the state, those behind the views the views.
+struct Replay<'a> {
+    state: &'a mut State,
+    position: u64,
+    follower: &'a mut Follower,
+    behind: Vec<Appended>,
+    effects: Vec<Effect>,
+}
+
+impl Replay<'_> {
+    fn take(
+        &mut self,
+        seq: u64,
+        cause: u64,
+        namespace: &str,
+        change: Change,
+    ) -> Result<(), RuntimeError> {
+        if seq > self.state.changes() {
+            // What they asked for was done before the crash, or is asked again by the recovery.
+            self.state.apply(&change, &mut self.effects);
+            self.effects.clear();
+        }
+        if seq > self.position {
+            self.behind.push(Appended { seq, cause, namespace: namespace.into(), change });
+        }
+        if self.behind.len() >= CATCH_UP {
+            self.catch_up()?;
+        }
+        Ok(())
+    }
+
+    fn catch_up(&mut self) -> Result<(), RuntimeError> {
+        if !self.behind.is_empty() {
+            follower::follow(self.follower, &self.behind)?;
+            self.behind.clear();
+        }
+        Ok(())
+    }
+}
