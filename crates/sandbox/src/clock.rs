@@ -20,3 +20,8 @@ impl Watch {
         self.start.elapsed()
     }
 }
+
+/// The wall clock, in whole seconds: what the times of files are compared with.
+pub(crate) fn wall_seconds() -> i64 {
+    rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec
+}

@@ -6,6 +6,7 @@ mod order;
 mod probe;
 mod spawn;
 mod watch;
+mod writes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -141,8 +142,9 @@ impl Jail {
         let inner = &*self.inner;
         let group = inner.cgroups.make(&job.profile)?;
         let finished = order::of_job(job, inner, &group).and_then(|order| {
+            let writes = writes::Writes::of(job);
             let launched = spawn::launch(&inner.settings, &order, &job.stdin)?;
-            watch::to_the_end(job, launched, &group, is_stopped)
+            watch::to_the_end(job, launched, &group, writes, is_stopped)
         });
         inner.cgroups.remove(group);
         finished

@@ -10,6 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::cgroups::Group;
 use super::spawn::Launched;
+use super::writes::Writes;
 use crate::clock::Watch;
 use crate::error::SandboxError;
 use crate::job::{Exit, Finished, Job, Usage};
@@ -69,6 +70,7 @@ impl<R: Read + AsFd> Stream<R> {
 struct Watched<'a> {
     job: &'a Job,
     group: &'a Group,
+    writes: Writes,
     since: Watch,
     stdout: Stream<std::process::ChildStdout>,
     stderr: Stream<std::process::ChildStderr>,
@@ -88,12 +90,14 @@ pub(super) fn to_the_end(
     job: &Job,
     launched: Launched,
     group: &Group,
+    writes: Writes,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<Finished, SandboxError> {
     let Launched { mut launcher, control, stdout, stderr } = launched;
     let mut watched = Watched {
         job,
         group,
+        writes,
         since: Watch::start(),
         stdout: Stream::new(stdout, job.profile.stdout_bytes),
         stderr: Stream::new(stderr, job.profile.stderr_bytes),
@@ -247,6 +251,8 @@ impl Watched<'_> {
             Some(Exit::Memory)
         } else if self.group.cpu_time().is_some_and(|used| used >= profile.cpu_time) {
             Some(Exit::CpuTime)
+        } else if self.writes.are_too_many() {
+            Some(Exit::Files)
         } else if is_stopped() {
             Some(Exit::Stopped)
         } else {

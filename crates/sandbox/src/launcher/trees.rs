@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, fstat, fstatfs};
+use rustix::fs::{CWD, FileType, fstat, fstatfs, stat};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -63,13 +63,13 @@ pub(super) fn open(plan: &Plan, is_root: bool) -> Result<Vec<Piece>> {
     for path in SYSTEM.iter().chain(&SYSTEM_ETC).map(Path::new) {
         if let Ok(to) = std::fs::read_link(path) {
             pieces.push(Piece::Link { at: path.to_owned(), to });
-        } else if let Some(mount) = opened(path, system, None)? {
+        } else if let Some(mount) = opened(path, Below::Too, system, None)? {
             pieces.push(Piece::Mount(mount));
         }
     }
     let device = Attributes { below: true, read_only: true, programs: false, devices: true };
     for path in DEVICES {
-        let mount = opened(Path::new(path), device, None)?;
+        let mount = opened(Path::new(path), Below::Too, device, None)?;
         let mount = mount.ok_or_else(|| {
             Refused::new(Kind::Unavailable, format!("open `{path}`: there is none"))
         })?;
@@ -86,36 +86,51 @@ fn of_job(bind: &Bind, owners: Option<&mut Owners>) -> Result<Tree> {
     let source = Path::new(OsStr::from_bytes(&bind.source));
     let read_only = !bind.write;
     let attributes = Attributes { below: true, read_only, programs: true, devices: false };
-    let tree = opened(source, attributes, owners)?.ok_or_else(|| {
-        Refused::new(Kind::Invalid, format!("mount `{}`: there is none", source.display()))
-    })?;
+    let invalid = |why| Refused::new(Kind::Invalid, format!("mount `{}`: {why}", source.display()));
+    let tree = opened(source, Below::Not, attributes, owners)?;
+    let tree = tree.ok_or_else(|| invalid("there is none"))?;
+    let looking = failed("look at a mount");
+    let (own, root) = (fstat(&tree.mount).map_err(&looking)?, stat("/").map_err(&looking)?);
+    if (own.st_dev, own.st_ino) == (root.st_dev, root.st_ino) {
+        return Err(invalid("it is the host's root"));
+    }
     let is_view = fstatfs(&tree.mount)
-        .map_err(failed("look at a mount"))
+        .map_err(&looking)
         .map(|stat| KERNEL_VIEWS.contains(&u64::try_from(stat.f_type).unwrap_or(0)))?;
     if is_view {
-        return Err(Refused::new(
-            Kind::Invalid,
-            format!("mount `{}`: it shows the host's kernel", source.display()),
-        ));
+        return Err(invalid("it shows the host's kernel"));
     }
     Ok(Tree { target: Path::new(OsStr::from_bytes(&bind.target)).to_owned(), ..tree })
+}
+
+/// Whether what is mounted below is opened too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    /// For the system's own directories, which may be spread over several file systems.
+    Too,
+    /// For what a job is given: it is given that and nothing that somebody mounted there.
+    Not,
 }
 
 /// A copy of the mount at this path, for the same path inside; nothing if nothing is there.
 fn opened(
     path: &Path,
+    below: Below,
     attributes: Attributes,
     owners: Option<&mut Owners>,
 ) -> Result<Option<Tree>> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE;
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if below == Below::Too {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
     let mount = match open_tree(CWD, path, flags) {
         Ok(mount) => mount,
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => {
             let kind = match error {
                 Errno::ACCESS | Errno::NOTDIR | Errno::LOOP => Kind::Invalid,
+                // In a user namespace nothing can be separated from what is mounted below it.
+                Errno::INVAL if below == Below::Not => Kind::Invalid,
                 _ => Kind::Unavailable,
             };
             return Err(Refused::new(kind, format!("mount `{}`: {error}", path.display())));
