@@ -8,6 +8,7 @@ mod agent;
 mod batch;
 pub mod codes;
 mod event;
+mod graph;
 mod health;
 mod metrics;
 mod page;
@@ -15,6 +16,7 @@ mod problem;
 mod run;
 mod task;
 mod time;
+mod trace;
 mod workflow;
 
 pub use admin::{Reason, Resolution, Retry, Shutdown, ShuttingDown};
@@ -22,6 +24,7 @@ pub use agent::{AgentView, Resources};
 pub use batch::{BatchAnswer, BatchLine};
 pub use codes::{Exit, Kind, Row};
 pub use event::EventView;
+pub use graph::{GraphEdge, GraphNode, GraphView, MapCounts};
 pub use health::{Bare, Health, Lag};
 pub use metrics::{Bucket, HistogramView, MetricsView};
 pub use page::Page;
@@ -32,6 +35,7 @@ pub use run::{
 };
 pub use task::{ParkedView, StepView, TaskSpec, TaskStatus, TaskSubmission, TaskView};
 pub use time::Stamp;
+pub use trace::{TraceRow, TraceView};
 pub use workflow::{CheckpointView, LayerDecisionView, WorkflowView};
 
 /// A JSON text that is passed on as it is.

@@ -154,6 +154,13 @@ pub struct TaskView {
     /// Its recorded effects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepView>,
+    /// How many older ones are left out of `steps`; the run's events have them all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub steps_left_out: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Why a task is parked.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A moment, in milliseconds since the Unix epoch. As JSON `"2026-01-31T12:00:00.000Z"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(pub u64);
 
 /// The last moment with a year of four digits.

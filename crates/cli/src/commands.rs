@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod doctor;
 mod get;
+mod graph;
 mod ledger;
 mod list;
 mod logs;
@@ -20,6 +21,7 @@ mod sandbox;
 mod shutdown;
 mod start;
 mod submit;
+mod trace;
 mod unpark;
 mod views;
 
@@ -94,6 +96,8 @@ enum Command {
     Unpark(unpark::Unpark),
     Resolve(resolve::Resolve),
     Logs(logs::Logs),
+    Trace(trace::Trace),
+    Graph(graph::Graph),
     Shutdown(shutdown::Shutdown),
     Doctor(doctor::Doctor),
     Config(config::Config),
@@ -121,6 +125,8 @@ impl Command {
             Command::Unpark(command) => command.carry_out(session),
             Command::Resolve(command) => command.carry_out(session),
             Command::Logs(command) => command.carry_out(session),
+            Command::Trace(command) => command.carry_out(session),
+            Command::Graph(command) => command.carry_out(session),
             Command::Shutdown(command) => command.carry_out(session),
             Command::Doctor(command) => command.carry_out(session),
             Command::Config(command) => command.carry_out(session),

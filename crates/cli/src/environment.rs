@@ -28,6 +28,8 @@ pub(crate) struct Environment {
     pub(crate) config_dir: PathBuf,
     /// Whether colour is not wanted (`NO_COLOR` is set, or the terminal is a dumb one).
     pub(crate) no_colour: bool,
+    /// Whether text beyond ASCII can be shown, as the locale says.
+    pub(crate) is_utf8: bool,
 }
 
 impl Environment {
@@ -62,6 +64,12 @@ impl Environment {
         let is_set = |name: &str| others.get(name).is_some_and(|value| !value.is_empty());
         environment.no_colour =
             is_set("NO_COLOR") || others.get("TERM").is_some_and(|it| it == "dumb");
+        // The first one that is set decides, as POSIX has it.
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .find_map(|name| others.get(name).filter(|value| !value.is_empty())?.to_str());
+        let locale = locale.unwrap_or_default().to_ascii_lowercase();
+        environment.is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
         environment
     }
 

@@ -21,6 +21,7 @@ mod submission;
 mod terminal;
 mod threads;
 mod tokio_tasks;
+mod waterfall;
 
 use std::process::ExitCode;
 

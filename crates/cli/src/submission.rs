@@ -2,10 +2,12 @@
 
 mod inputs;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ark_os_api::{Budget, Json, RunAccepted, RunSubmission, TaskSpec};
-use ark_os_core::manifest::{self, Findings, parse_duration_ms};
+use ark_os_core::manifest::{self, Findings, SkillCatalogue, SkillShape, parse_duration_ms};
+use ark_os_core::plan::{EffectClass, Workflow};
 use ark_os_runtime::data::Catalogue;
 use ark_os_runtime::skills::SkillSet;
 use serde_json::{Value, json};
@@ -128,24 +130,72 @@ impl Submission {
         {
             return Err(findings_failure(&file, &findings));
         }
-        let workflows = field(&file.value, "workflows").as_array();
-        let names = workflows.into_iter().flatten().map(|it| field_text(it, "name"));
-        let names: Vec<String> = names.collect();
-        let index = match (&self.workflow, names.len()) {
-            (Some(name), _) => names.iter().position(|it| it == name),
-            (None, 1) => Some(0),
-            (None, _) => None,
-        };
-        let Some(index) = index else {
-            let there = format!("it has {}", names.join(", "));
-            let message = match &self.workflow {
-                Some(name) => format!("`{}` has no workflow `{name}`", file.name()),
-                None => format!("`{}` has {} workflows", file.name(), names.len()),
-            };
-            return Err(Failure::new("workflow_ambiguous", message)
-                .with_hint(format!("name one with --workflow: {there}")));
-        };
+        let index = chosen(&file, self.workflow.as_deref())?;
         Ok(Source { file, index })
+    }
+}
+
+/// Which workflow of a file is meant.
+fn chosen(file: &ManifestFile, name: Option<&str>) -> Result<usize, Failure> {
+    let workflows = field(&file.value, "workflows").as_array();
+    let names = workflows.into_iter().flatten().map(|it| field_text(it, "name"));
+    let names: Vec<String> = names.collect();
+    let index = match (name, names.len()) {
+        (Some(name), _) => names.iter().position(|it| it == name),
+        (None, 1) => Some(0),
+        (None, _) => None,
+    };
+    index.ok_or_else(|| {
+        let there = format!("it has {}", names.join(", "));
+        let message = match name {
+            Some(name) => format!("`{}` has no workflow `{name}`", file.name()),
+            None => format!("`{}` has {} workflows", file.name(), names.len()),
+        };
+        Failure::new("workflow_ambiguous", message)
+            .with_hint(format!("name one with --workflow: {there}"))
+    })
+}
+
+/// The plan of a workflow file, whoever has the skills that it needs.
+///
+/// # Errors
+/// Everything that is wrong with the file, with its places.
+pub(crate) fn plan_of_file(
+    path: &Path,
+    workflow: Option<&str>,
+    skills: &SkillSet,
+) -> Result<Arc<Workflow>, Failure> {
+    let file = ManifestFile::read(path)?;
+    let catalogue = AnySkill(Catalogue::new(skills));
+    let parsed = manifest::parse(&file.value, &catalogue);
+    let parsed = parsed.map_err(|findings| findings_failure(&file, &findings))?;
+    let index = chosen(&file, workflow)?;
+    parsed.workflows.get(index).cloned().ok_or_else(|| Failure::usage("the file has no workflow"))
+}
+
+/// A catalogue in which no skill is unknown: of those that are not ours nothing is known.
+struct AnySkill(Catalogue);
+
+impl SkillCatalogue for AnySkill {
+    fn skill(&self, name: &str) -> Option<SkillShape> {
+        let unknown = || SkillShape {
+            class: EffectClass::default(),
+            input_schema: None,
+            output_schema: None,
+        };
+        Some(self.0.skill(name).unwrap_or_else(unknown))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.names()
+    }
+
+    fn check_condition(&self, cel: &str) -> Result<(), String> {
+        self.0.check_condition(cel)
+    }
+
+    fn check_schema(&self, schema: &Value) -> Result<(), String> {
+        self.0.check_schema(schema)
     }
 }
 
@@ -176,7 +226,7 @@ impl Prepared {
         let entries = self.input.as_object().into_iter().flatten();
         let texts = entries.filter_map(|(_, value)| value.as_str());
         let is_relative = |text: &&str| {
-            let path = std::path::Path::new(text);
+            let path = Path::new(text);
             !text.is_empty() && path.is_relative() && path.exists()
         };
         texts.filter(is_relative).map(str::to_owned).collect()

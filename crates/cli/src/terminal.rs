@@ -5,11 +5,24 @@ use std::io::IsTerminal;
 use crate::environment::Environment;
 
 /// What the two output streams are connected to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Terminal {
     colour_out: bool,
     colour_err: bool,
     live: bool,
+    width: usize,
+    is_utf8: bool,
+}
+
+/// Characters of a line where no terminal says otherwise.
+const WIDTH: usize = 80;
+/// Characters of a line at most: wider lines are hard to follow.
+const WIDTH_MAX: usize = 200;
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Terminal { colour_out: false, colour_err: false, live: false, width: WIDTH, is_utf8: true }
+    }
 }
 
 /// What a piece of text means, for those who see colours.
@@ -37,7 +50,19 @@ impl Terminal {
             colour_out: std::io::stdout().is_terminal() && !environment.no_colour,
             colour_err: err && !environment.no_colour,
             live: err,
+            width: width().unwrap_or(WIDTH),
+            is_utf8: environment.is_utf8,
         }
+    }
+
+    /// Characters of a line on standard output.
+    pub(crate) fn width(self) -> usize {
+        self.width
+    }
+
+    /// Whether text beyond ASCII can be shown.
+    pub(crate) fn is_utf8(self) -> bool {
+        self.is_utf8
     }
 
     /// Whether somebody watches: progress may be drawn over itself.
@@ -59,6 +84,12 @@ impl Terminal {
     pub(crate) fn err(self, tone: Tone, text: &str) -> String {
         painted(self.colour_err, tone, text)
     }
+}
+
+/// The width of the terminal that standard output is; none: it is none.
+fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col).min(WIDTH_MAX)).filter(|width| *width > 0)
 }
 
 /// The text, in colour where wanted.

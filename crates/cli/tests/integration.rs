@@ -10,6 +10,8 @@
 
 #[path = "integration/config.rs"]
 mod config;
+#[path = "integration/explained.rs"]
+mod explained;
 #[path = "integration/help.rs"]
 mod help;
 #[path = "integration/instance.rs"]

@@ -11,13 +11,13 @@ use ark_os_core::ids::RunId;
 use ark_os_core::payload::Payload;
 use ark_os_core::run::{RunState, RunSummary};
 use ark_os_core::time::Time;
-use ark_os_core::{Change, Command, Kind};
+use ark_os_core::{Command, Kind};
 use ark_os_store::Reader;
 use ark_os_store::views::Queries;
 use tokio::sync::{oneshot, watch};
 
 use crate::RuntimeError;
-use crate::kernel::{Answer, Input, Kernel, record};
+use crate::kernel::{Answer, Input, Kernel};
 use crate::metrics::Metrics;
 use crate::reply::{Lines, Reply};
 use crate::settings::Settings;
@@ -28,8 +28,6 @@ use crate::threads;
 /// Inputs from outside that may wait for the loop at one time; beyond it callers are told to come
 /// back. At 100 000 a second this is half a second of work.
 pub const INPUTS_WAITING_MAX: usize = 50_000;
-/// Records that one page of a run's history holds.
-pub const EVENTS_PAGE_MAX: usize = 1_000;
 
 /// What goes to the loop's thread.
 pub(crate) enum Message {
@@ -130,17 +128,6 @@ impl From<&RunSummary> for Outcome {
             failure: summary.failure.clone(),
         }
     }
-}
-
-/// One record of a run's history.
-#[derive(Clone, Debug)]
-pub struct RecordedEvents {
-    /// Sequence number of the record: the cursor.
-    pub seq: u64,
-    /// Sequence of the record that caused it; 0: none.
-    pub cause: u64,
-    /// What it changed.
-    pub change: Change,
 }
 
 impl Handle {
@@ -279,27 +266,6 @@ impl Handle {
             })
         })))?;
         rx.await.map_err(|_| RuntimeError::closed())
-    }
-
-    /// A page of a run's history after a record, oldest first, at most `limit` records.
-    ///
-    /// # Errors
-    /// The history cannot be read.
-    pub fn history(
-        &self,
-        run: RunId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<RecordedEvents>, RuntimeError> {
-        let limit = limit.min(EVENTS_PAGE_MAX);
-        let records = self.shared.queries.records_of(run, after, limit)?;
-        let read = |seq: u64| {
-            let owned = self.shared.reader.read(seq)?;
-            let record = owned.record()?;
-            let change = record::decode(&record)?;
-            Ok(RecordedEvents { seq, cause: record.header.cause, change })
-        };
-        records.into_iter().map(read).collect()
     }
 
     /// The bytes of a payload, wherever they lie.

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod data;
 pub mod handle;
+pub mod history;
 pub mod instance;
 pub mod keeper;
 pub mod kernel;
@@ -28,10 +29,12 @@ mod sync;
 mod threads;
 mod workers;
 
+pub use ark_os_store::journal::RecordPlace;
 /// Queries over the views, for those who may not know the store.
 pub use ark_os_store::views;
 pub use error::RuntimeError;
-pub use handle::{Handle, Outcome, RecordedEvents, Submitted};
+pub use handle::{Handle, Outcome, Submitted};
+pub use history::{Admitted, HistoryPage, RecordedEvents};
 pub use instance::{Components, Instance};
 pub use reply::Lines;
 pub use settings::Settings;

@@ -9,7 +9,9 @@ use ark_os_runtime::{Handle, RuntimeError};
 use tokio::sync::watch;
 
 use crate::counters::Counters;
+use crate::past::Pasts;
 use crate::settings::ServerSettings;
+use crate::trace::Tracers;
 
 /// How long a list waits for the views to show what is durable by now. They follow within
 /// milliseconds; after this the list is answered from what they have.
@@ -32,7 +34,8 @@ struct Shared {
     stopping: watch::Receiver<bool>,
     on_shutdown: OnShutdown,
     openapi: String,
-    since: u64,
+    pasts: Pasts,
+    tracers: Tracers,
 }
 
 impl Context {
@@ -41,7 +44,6 @@ impl Context {
         settings: ServerSettings,
         stopping: watch::Receiver<bool>,
         on_shutdown: OnShutdown,
-        since: u64,
     ) -> Self {
         let shared = Shared {
             handle,
@@ -51,7 +53,8 @@ impl Context {
             stopping,
             on_shutdown,
             openapi: crate::openapi_json(),
-            since,
+            pasts: Pasts::default(),
+            tracers: Tracers::default(),
         };
         Context { shared: Arc::new(shared) }
     }
@@ -82,9 +85,14 @@ impl Context {
         self.shared.stopping.clone()
     }
 
-    /// A record of the present instance; every later one is too.
-    pub(crate) fn since(&self) -> u64 {
-        self.shared.since
+    /// Past runs that were asked for lately.
+    pub(crate) fn pasts(&self) -> &Pasts {
+        &self.shared.pasts
+    }
+
+    /// Where pages of traces ended lately.
+    pub(crate) fn tracers(&self) -> &Tracers {
+        &self.shared.tracers
     }
 
     pub(crate) fn shut_down(&self, how: Shutdown) {

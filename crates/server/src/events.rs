@@ -6,35 +6,60 @@
 use ark_os_api::Json;
 use ark_os_core::Event;
 use ark_os_core::event::{AttemptEnded, AttemptStarted, Resolution, RunAccepted, TaskSucceeded};
-use ark_os_core::fleet::profile::{FleetPlan, agent_name};
+use ark_os_core::fleet::profile::{FleetPlan, Seat, agent_name};
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
 use ark_os_core::payload::Payload;
 use ark_os_core::step::StepOutcome;
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
-use ark_os_runtime::RecordedEvents;
+use ark_os_runtime::{Handle, RecordedEvents, RuntimeError};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::words;
 
-/// Names agents by their place in the fleet. Records of an earlier instance may speak of another
-/// fleet: their agents have a number only.
-#[derive(Clone, Copy, Debug)]
+/// Names agents by their place in the fleet of the record that speaks of them.
+#[derive(Clone, Debug, Default)]
 pub struct AgentNames {
-    /// The present fleet.
-    pub plan: FleetPlan,
-    /// The first record that is known to speak of it.
-    pub since: u64,
+    /// Fleets, oldest first, each with the first record that speaks of it.
+    pub fleets: Vec<(u64, FleetPlan)>,
 }
 
 impl AgentNames {
-    fn of(&self, agent: AgentIx, seq: u64) -> Value {
-        match self.plan.place(agent).filter(|_| seq >= self.since) {
-            Some((layer, ordinal)) => Value::from(agent_name(layer, ordinal)),
-            None => Value::from(agent.0),
+    /// The fleets that records `from..=to` speak of.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub fn load(handle: &Handle, from: u64, to: u64) -> Result<Self, RuntimeError> {
+        Ok(AgentNames { fleets: handle.fleets(from, to)? })
+    }
+
+    /// The fleets that a page of a history speaks of.
+    ///
+    /// # Errors
+    /// The views cannot be read.
+    pub fn of_page(handle: &Handle, records: &[RecordedEvents]) -> Result<Self, RuntimeError> {
+        match (records.first(), records.last()) {
+            (Some(first), Some(last)) => AgentNames::load(handle, first.seq, last.seq),
+            _ => Ok(AgentNames::default()),
         }
+    }
+
+    /// An agent's place in the fleet of a record; none: nobody knows that fleet.
+    pub fn seat(&self, agent: AgentIx, seq: u64) -> Option<Seat> {
+        let after = self.fleets.partition_point(|(first, _)| *first <= seq);
+        let (_, plan) = self.fleets.get(after.checked_sub(1)?)?;
+        plan.seat(agent)
+    }
+
+    /// An agent's name.
+    pub fn name(&self, agent: AgentIx, seq: u64) -> Option<String> {
+        self.seat(agent, seq).map(|seat| agent_name(seat.layer, seat.ordinal))
+    }
+
+    fn of(&self, agent: AgentIx, seq: u64) -> Value {
+        self.name(agent, seq).map_or_else(|| Value::from(agent.0), Value::from)
     }
 }
 
@@ -402,11 +427,12 @@ mod tests {
     use ark_os_core::budget::Amounts;
     use ark_os_core::hash::Hash;
     use ark_os_core::ids::Fence;
+    use ark_os_runtime::RecordPlace;
 
     fn shown(seq: u64, event: Event) -> String {
         let change = Change { run: Some(RunId(1)), at: Time(0), events: vec![event] };
-        let recorded = RecordedEvents { seq, cause: 3, change };
-        let names = AgentNames { plan: FleetPlan::for_agents(100), since: 10 };
+        let recorded = RecordedEvents { seq, cause: 3, place: RecordPlace::default(), change };
+        let names = AgentNames { fleets: vec![(10, FleetPlan::for_agents(100))] };
         let event = EventJson { run: RunId(1), recorded: &recorded, index: 0, names: &names };
         serde_json::to_string(&event).unwrap()
     }
@@ -461,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn agents_of_an_earlier_fleet_have_a_number_only() {
+    fn agents_of_a_fleet_that_nobody_knows_have_a_number_only() {
         let struck = Event::AgentStruck { agent: AgentIx(0), reason: "late".into() };
         assert!(shown(12, struck.clone()).contains(r#""agent":"cecca-00000""#));
         assert!(shown(9, struck).contains(r#""agent":0"#));

@@ -5,6 +5,7 @@
 //! runtime's handle, and all errors become problem documents in one place.
 
 pub mod events;
+pub mod graph;
 
 mod amounts;
 mod batch;
@@ -23,6 +24,7 @@ mod routes;
 mod settings;
 mod show;
 mod tasks;
+mod trace;
 mod words;
 
 pub use context::OnShutdown;

@@ -70,9 +70,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (grace, connections_max) = (settings.grace, settings.max_connections.max(1));
         let connections = Arc::new(Semaphore::new(connections_max));
-        // The instance's first record is its start. One that is gone has nothing to show anyway.
-        let since = handle.read(|kernel| kernel.newest()).await.unwrap_or(u64::MAX);
-        let context = Context::new(handle, settings, stopping, on_shutdown, since);
+        let context = Context::new(handle, settings, stopping, on_shutdown);
         let accepting = Accepting {
             listener,
             router: routes::router().0.with_state(context.clone()),

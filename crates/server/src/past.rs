@@ -1,117 +1,203 @@
 //! Tasks of a run that has left the state, put together again from its history.
+//!
+//! What is kept is a short row a task; outputs and failures are read from their records when
+//! somebody asks for them, so a long history costs no memory.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ark_os_api::{ParkedView, StepView, TaskView};
-use ark_os_core::event::{AttemptEnd, AttemptStarted, Resolution};
-use ark_os_core::ids::{PtId, RunId, TaskId, TaskRef};
-use ark_os_core::payload::Payload;
+use ark_os_core::Event;
+use ark_os_core::event::{AttemptEnd, AttemptStarted, Resolution, RunEnd};
+use ark_os_core::ids::{AgentIx, Fence, RunId, TaskRef};
 use ark_os_core::plan::{EffectClass, Workflow};
+use ark_os_core::run::TaskState;
 use ark_os_core::step::{StepKey, StepOutcome};
-use ark_os_core::{Change, Event};
+use ark_os_core::text::Text;
+use ark_os_core::time::Time;
+use ark_os_runtime::RecordedEvents;
 
-use crate::events::json_text;
-use crate::words;
+mod cache;
+mod views;
 
-/// What the history of one run has told so far. Bounded by the plan: nodes and children of maps.
-#[derive(Debug)]
+pub(crate) use cache::{Pasts, past_of};
+pub(crate) use views::{found, page_of};
+
+/// Steps of one run whose rows are kept; beyond it the oldest of a task make room for its newer
+/// ones, and are only counted. About 10 MB.
+const STEPS_KEPT_MAX: usize = 100_000;
+
+/// What the history of one run has told so far. Bounded by the plan (nodes and children of maps)
+/// and [`STEPS_KEPT_MAX`].
+#[derive(Clone, Debug)]
 pub(crate) struct Past {
     run: RunId,
-    tasks: BTreeMap<TaskRef, TaskView>,
-    outputs: BTreeMap<TaskRef, Payload>,
+    /// The newest record that was taken in; 0: none.
+    through: u64,
+    tasks: BTreeMap<TaskRef, PastTask>,
+    steps: usize,
     workflow: Option<Arc<Workflow>>,
     admission: Option<u64>,
+    accepted: Option<Time>,
+    ended: Option<(Time, RunEnd)>,
+}
+
+/// A task as its history tells so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PastTask {
+    pub(crate) state: PastState,
+    pub(crate) attempt: u32,
+    pub(crate) lost: u32,
+    pub(crate) generation: u32,
+    /// The token in use.
+    pub(crate) fence: Option<Fence>,
+    /// Who works, or did last, and the record that says so.
+    pub(crate) agent: Option<(AgentIx, u64)>,
+    pub(crate) started: Option<Time>,
+    pub(crate) retry_at: Option<Time>,
+    /// When it first stood in line, in this generation.
+    pub(crate) ready: Option<Time>,
+    /// When it was over.
+    pub(crate) ended: Option<Time>,
+    /// The record that has its output, its failure, or why it is parked or was skipped.
+    pub(crate) told: u64,
+    /// Of an expanded map.
+    pub(crate) children: Option<u32>,
+    pub(crate) steps: Vec<PastStep>,
+    pub(crate) steps_left_out: u32,
+}
+
+/// A task's state; pending where nothing was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PastState(pub(crate) TaskState);
+
+impl Default for PastState {
+    fn default() -> Self {
+        PastState(TaskState::Pending)
+    }
+}
+
+/// A recorded effect.
+#[derive(Clone, Debug)]
+pub(crate) struct PastStep {
+    pub(crate) key: StepKey,
+    pub(crate) number: u32,
+    pub(crate) tool: Text,
+    pub(crate) class: EffectClass,
+    pub(crate) state: &'static str,
 }
 
 impl Past {
     pub(crate) fn new(run: RunId) -> Self {
         Past {
             run,
+            through: 0,
             tasks: BTreeMap::new(),
-            outputs: BTreeMap::new(),
+            steps: 0,
             workflow: None,
             admission: None,
+            accepted: None,
+            ended: None,
         }
     }
 
     /// The admission that has the plan, where the history itself has not.
-    pub(crate) fn admission(&self) -> Option<u64> {
+    fn missing_admission(&self) -> Option<u64> {
         self.admission.filter(|_| self.workflow.is_none())
     }
 
-    /// The plan, found elsewhere.
-    pub(crate) fn set_workflow(&mut self, workflow: Arc<Workflow>) {
-        self.workflow = Some(workflow);
+    /// The plan.
+    pub(crate) fn workflow(&self) -> Option<&Arc<Workflow>> {
+        self.workflow.as_ref()
     }
 
-    /// The output of a task.
-    pub(crate) fn output(&self, task: TaskRef) -> Option<&Payload> {
-        self.outputs.get(&task)
+    /// From the acceptance to the end.
+    pub(crate) fn duration_ms(&self) -> Option<u64> {
+        let (ended, _) = self.ended?;
+        Some(ended.0.saturating_sub(self.accepted?.0))
     }
 
-    /// All tasks, in order.
-    pub(crate) fn into_tasks(mut self) -> Vec<(TaskRef, TaskView)> {
+    /// A task; a child of a map that never began has its map's word.
+    pub(crate) fn task(&self, task: TaskRef) -> Option<Cow<'_, PastTask>> {
+        if let Some(row) = self.tasks.get(&task) {
+            return Some(Cow::Borrowed(row));
+        }
+        let map = self.tasks.get(&TaskRef::node(task.node))?;
+        let is_there = map.children.zip(task.child).is_some_and(|(count, child)| child < count);
+        let over = map.state.0.is_over();
+        let state = if over { TaskState::Skipped } else { TaskState::Pending };
+        let row = PastTask { state: PastState(state), ..PastTask::default() };
+        is_there.then_some(Cow::Owned(row))
+    }
+
+    /// Tasks behind one, in the order of the plan, each map followed by its children.
+    fn after(&self, after: Option<TaskRef>) -> impl Iterator<Item = TaskRef> + '_ {
+        let first = after.map_or(0, |after| after.node);
+        let maps =
+            self.tasks.range(TaskRef::node(first)..).filter(|(task, _)| task.child.is_none());
+        let tasks = maps.flat_map(|(task, row)| {
+            let node = task.node;
+            let children = (0..row.children.unwrap_or(0)).map(move |it| TaskRef::child(node, it));
+            std::iter::once(TaskRef::node(node)).chain(children)
+        });
+        tasks.skip_while(move |task| after.is_some_and(|after| *task <= after))
+    }
+
+    /// The children of a map that have begun.
+    pub(crate) fn children(&self, node: u32) -> impl Iterator<Item = &PastTask> {
+        self.tasks.range(children_of(node)).map(|(_, task)| task)
+    }
+
+    /// Rows that it takes: what a cache weighs.
+    fn weight(&self) -> usize {
+        self.tasks.len() + self.steps
+    }
+
+    /// Every node of the plan has a row, also those that nothing happened to.
+    fn complete(&mut self) {
         let nodes = self.workflow.as_ref().map_or(0, |workflow| workflow.tasks.len());
         for node in 0..u32::try_from(nodes).unwrap_or(u32::MAX) {
-            self.task(TaskRef::node(node));
+            self.tasks.entry(TaskRef::node(node)).or_default();
         }
-        for (task, view) in &mut self.tasks {
-            let spec = self.workflow.as_ref().and_then(|it| it.tasks.get(task.node as usize));
-            view.name = spec.map(|spec| spec.name.to_string());
-            view.skill = spec.map(|spec| spec.skill.to_string());
-        }
-        self.tasks.into_iter().collect()
     }
 
     /// Takes the next record in.
-    pub(crate) fn apply(&mut self, change: &Change) {
-        for event in &change.events {
-            self.take(event, change);
+    pub(crate) fn apply(&mut self, recorded: &RecordedEvents) {
+        for event in &recorded.change.events {
+            self.take(event, recorded);
         }
+        self.through = recorded.seq;
     }
 
-    fn task(&mut self, task: TaskRef) -> &mut TaskView {
-        let run = self.run;
-        self.tasks.entry(task).or_insert_with(|| TaskView {
-            id: TaskId { run, task }.to_string(),
-            run: run.to_string(),
-            state: "pending".to_owned(),
-            ..TaskView::default()
-        })
+    fn row(&mut self, task: TaskRef) -> &mut PastTask {
+        self.tasks.entry(task).or_default()
     }
 
-    fn set(&mut self, task: TaskRef, state: &str) -> &mut TaskView {
-        let view = self.task(task);
-        state.clone_into(&mut view.state);
-        view
-    }
-
-    fn ready(&mut self, task: TaskRef) -> &mut TaskView {
-        let view = self.set(task, "ready");
-        (view.parked, view.retry_at) = (None, None);
-        view
+    fn set(&mut self, task: TaskRef, state: TaskState, at: Time) -> &mut PastTask {
+        let row = self.row(task);
+        row.state = PastState(state);
+        row.ready.get_or_insert(at);
+        row
     }
 
     /// Nothing more happens to it, nor to the children of a map that were not over.
-    fn stop(&mut self, task: TaskRef, state: &str) -> &mut TaskView {
+    fn stop(&mut self, task: TaskRef, state: TaskState, recorded: &RecordedEvents) {
         if task.child.is_none() {
-            let below = TaskRef::child(task.node, 0)..=TaskRef::child(task.node, u32::MAX);
-            for (_, child) in self.tasks.range_mut(below) {
-                if !matches!(&*child.state, "succeeded" | "failed" | "skipped" | "cancelled") {
-                    stop(child, "cancelled");
+            for (_, child) in self.tasks.range_mut(children_of(task.node)) {
+                if !child.state.0.is_over() {
+                    child.stop(TaskState::Cancelled, recorded);
                 }
             }
         }
-        let view = self.task(task);
-        stop(view, state);
-        view
+        self.row(task).stop(state, recorded);
     }
 
-    fn take(&mut self, event: &Event, change: &Change) {
+    fn take(&mut self, event: &Event, recorded: &RecordedEvents) {
+        let at = recorded.change.at;
         match event {
             Event::WorkflowAdmitted(admission) => self.workflow = Some(admission.workflow.clone()),
             Event::RunAccepted(accepted) => {
+                self.accepted = Some(at);
                 self.admission = accepted.admission;
                 if let Some(pending) = &accepted.pending {
                     self.workflow = Some(pending.workflow.clone());
@@ -119,97 +205,90 @@ impl Past {
             }
             Event::RunStarted { admission } => self.admission = Some(*admission),
             Event::RunRetried { nodes, .. } => self.begin_again(nodes),
-            Event::TaskPreparing { task } => _ = self.set(*task, "preparing"),
-            Event::MapExpanded { task, count, .. } => {
-                self.set(*task, "ready").children = Some(*count);
-            }
-            Event::TaskReady { task } => _ = self.ready(*task),
-            Event::TaskUnparked { task, .. } => self.ready(*task).lost = 0,
-            Event::AttemptStarted(started) => self.start(started, change),
-            Event::AttemptEnded(ended) => {
-                let view = self.task(ended.task);
-                view.token = None;
-                view.lost += u32::from(ended.end == AttemptEnd::Lost);
-                view.retry_at = ended.retry_at.and_then(words::moment);
-                view.state = if ended.retry_at.is_some() { "waiting" } else { "ready" }.to_owned();
-            }
-            Event::TaskSucceeded(done) => self.succeed(done.task, &done.output),
-            Event::MapDone { task } => _ = self.set(*task, "succeeded"),
-            Event::TaskFailed { task, failure } => {
-                self.stop(*task, "failed").failure = Some(words::failure(failure));
-            }
-            Event::TasksSkipped { tasks, cause } => {
-                for task in tasks {
-                    self.stop(*task, "skipped").skipped = Some(words::skip_cause(cause));
+            Event::RunEnded(ended) => {
+                self.ended = Some((at, ended.end));
+                let at_work =
+                    |(task, row): (&TaskRef, &PastTask)| row.fence.is_some().then_some(*task);
+                for task in self.tasks.iter().filter_map(at_work).collect::<Vec<_>>() {
+                    self.stop(task, TaskState::Cancelled, recorded);
                 }
+            }
+            Event::TasksSkipped { tasks, .. } => {
+                tasks.iter().for_each(|task| self.stop(*task, TaskState::Skipped, recorded));
             }
             Event::TasksCancelled { tasks } => {
-                for task in tasks {
-                    self.stop(*task, "cancelled");
-                }
+                tasks.iter().for_each(|task| self.stop(*task, TaskState::Cancelled, recorded));
             }
-            Event::RunEnded(_) => {
-                let at_work =
-                    |(task, view): (&TaskRef, &TaskView)| view.token.is_some().then_some(*task);
-                for task in self.tasks.iter().filter_map(at_work).collect::<Vec<_>>() {
-                    self.stop(task, "cancelled");
-                }
+            Event::TaskFailed { task, .. } => self.stop(*task, TaskState::Failed, recorded),
+            Event::TaskParked { task, .. } => self.stop(*task, TaskState::Parked, recorded),
+            _ => self.take_of_task(event, recorded),
+        }
+    }
+
+    fn take_of_task(&mut self, event: &Event, recorded: &RecordedEvents) {
+        let at = recorded.change.at;
+        match event {
+            Event::TaskPreparing { task } => _ = self.set(*task, TaskState::Preparing, at),
+            Event::MapExpanded { task, count, .. } => {
+                self.set(*task, TaskState::Ready, at).children = Some(*count);
             }
-            Event::TaskParked { task, reason, message } => {
-                let view = self.stop(*task, "parked");
-                view.parked = Some(ParkedView {
-                    reason: words::park_reason(*reason).to_owned(),
-                    message: message.to_string(),
-                });
+            Event::TaskReady { task } => self.set(*task, TaskState::Ready, at).stand_in_line(),
+            Event::TaskUnparked { task, .. } => {
+                let row = self.set(*task, TaskState::Ready, at);
+                row.stand_in_line();
+                row.lost = 0;
             }
+            Event::AttemptStarted(started) => self.start(started, recorded),
+            Event::AttemptEnded(ended) => {
+                let again = ended.retry_at.is_some();
+                let state = if again { TaskState::Waiting } else { TaskState::Ready };
+                let row = self.set(ended.task, state, at);
+                row.fence = None;
+                row.lost += u32::from(ended.end == AttemptEnd::Lost);
+                row.retry_at = ended.retry_at;
+            }
+            Event::TaskSucceeded(done) => {
+                self.set(done.task, TaskState::Succeeded, at).end(recorded);
+            }
+            Event::MapDone { task } => self.set(*task, TaskState::Succeeded, at).end(recorded),
             _ => self.take_step(event),
         }
     }
 
-    fn start(&mut self, started: &AttemptStarted, change: &Change) {
-        let token = PtId { run: self.run, task: started.task, fence: started.fence };
-        let view = self.set(started.task, "running");
-        view.attempt = started.attempt;
-        view.token = Some(token.to_string());
-        view.started = Some(words::stamp(change.at));
-        view.retry_at = None;
-    }
-
-    fn succeed(&mut self, task: TaskRef, output: &Payload) {
-        self.outputs.insert(task, output.clone());
-        let view = self.set(task, "succeeded");
-        view.token = None;
-        match output {
-            Payload::Inline(bytes) => view.output = json_text(&bytes.0),
-            Payload::Blob { hash, len } => view.output_blob = Some(words::blob(*hash, *len)),
-        }
+    fn start(&mut self, started: &AttemptStarted, recorded: &RecordedEvents) {
+        let row = self.set(started.task, TaskState::Running, recorded.change.at);
+        row.attempt = started.attempt;
+        row.fence = Some(started.fence);
+        row.agent = Some((started.agent, recorded.seq));
+        row.started = Some(recorded.change.at);
+        row.retry_at = None;
     }
 
     fn begin_again(&mut self, nodes: &[u32]) {
-        let again: Vec<(u32, u32)> =
-            nodes.iter().map(|node| (*node, self.task(TaskRef::node(*node)).generation)).collect();
-        self.tasks.retain(|task, _| !nodes.contains(&task.node));
-        self.outputs.retain(|task, _| !nodes.contains(&task.node));
-        for (node, generation) in again {
-            self.task(TaskRef::node(node)).generation = generation + 1;
+        self.ended = None;
+        for node in nodes {
+            let generation = self.tasks.get(&TaskRef::node(*node)).map_or(0, |row| row.generation);
+            let gone: Vec<TaskRef> = self.tasks.range(children_of(*node)).map(|it| *it.0).collect();
+            for task in gone.into_iter().chain([TaskRef::node(*node)]) {
+                let row = self.tasks.remove(&task);
+                self.steps = self.steps.saturating_sub(row.map_or(0, |row| row.steps.len()));
+            }
+            self.row(TaskRef::node(*node)).generation = generation + 1;
         }
     }
 
     fn take_step(&mut self, event: &Event) {
         match event {
             Event::StepIntended(step) => {
-                let key = step.key.0.to_string();
-                let view = self.task(step.task);
-                match view.steps.iter_mut().find(|known| known.key == key) {
-                    Some(known) => "open".clone_into(&mut known.state),
-                    None => view.steps.push(StepView {
-                        key,
-                        number: step.number,
-                        tool: step.tool.to_string(),
-                        class: step.class.as_str().to_owned(),
-                        state: "open".to_owned(),
-                    }),
-                }
+                let intended = PastStep {
+                    key: step.key,
+                    number: step.number,
+                    tool: step.tool.clone(),
+                    class: step.class,
+                    state: "open",
+                };
+                let full = self.steps >= STEPS_KEPT_MAX;
+                self.steps += usize::from(self.row(step.task).intend(intended, full));
             }
             Event::StepSettled { task, key, outcome, .. } => match outcome {
                 StepOutcome::Done(_) => self.step(*task, *key, "done"),
@@ -219,8 +298,11 @@ impl Past {
             Event::StepResolved { task, key, resolution, .. } => match resolution {
                 Resolution::Happened(_) => self.step(*task, *key, "done"),
                 Resolution::NotHappened => {
-                    let key = key.0.to_string();
-                    self.task(*task).steps.retain(|step| step.key != key);
+                    let steps = &mut self.row(*task).steps;
+                    let before = steps.len();
+                    steps.retain(|step| step.key != *key);
+                    let gone = before - steps.len();
+                    self.steps = self.steps.saturating_sub(gone);
                 }
                 Resolution::GiveUp => self.step(*task, *key, "failed"),
             },
@@ -228,41 +310,84 @@ impl Past {
         }
     }
 
-    fn step(&mut self, task: TaskRef, key: StepKey, state: &str) {
-        let key = key.0.to_string();
-        let view = self.task(task);
-        if let Some(step) = view.steps.iter_mut().find(|step| step.key == key) {
-            state.clone_into(&mut step.state);
+    /// The newest steps are the ones that something still happens to.
+    fn step(&mut self, task: TaskRef, key: StepKey, state: &'static str) {
+        let known = self.row(task).steps.iter_mut().rev().find(|step| step.key == key);
+        if let Some(step) = known {
+            step.state = state;
         }
     }
 }
 
-/// An attempt that is stopped leaves it open whether its last effects happened.
-fn stop(view: &mut TaskView, state: &str) {
-    state.clone_into(&mut view.state);
-    (view.token, view.retry_at, view.parked) = (None, None, None);
-    let may_repeat = [EffectClass::Pure, EffectClass::Read, EffectClass::Idempotent];
-    for step in view.steps.iter_mut().filter(|step| step.state == "open") {
-        if !may_repeat.iter().any(|class| class.as_str() == step.class) {
-            "in_doubt".clone_into(&mut step.state);
+fn children_of(node: u32) -> std::ops::RangeInclusive<TaskRef> {
+    TaskRef::child(node, 0)..=TaskRef::child(node, u32::MAX)
+}
+
+impl PastTask {
+    fn stand_in_line(&mut self) {
+        (self.told, self.retry_at) = (0, None);
+    }
+
+    fn end(&mut self, recorded: &RecordedEvents) {
+        self.fence = None;
+        self.ended = Some(recorded.change.at);
+        self.told = recorded.seq;
+    }
+
+    /// An attempt that is stopped leaves it open whether its last effects happened.
+    fn stop(&mut self, state: TaskState, recorded: &RecordedEvents) {
+        self.state = PastState(state);
+        self.retry_at = None;
+        self.end(recorded);
+        for step in self.steps.iter_mut().filter(|step| step.state == "open") {
+            if !step.class.is_repeatable() {
+                step.state = "in_doubt";
+            }
         }
+    }
+
+    /// Notes a step; whether there is one more than before.
+    fn intend(&mut self, step: PastStep, full: bool) -> bool {
+        if let Some(known) = self.steps.iter_mut().rev().find(|known| known.key == step.key) {
+            known.state = "open";
+            return false;
+        }
+        let gives_way = full && !self.steps.is_empty();
+        if gives_way {
+            self.steps.remove(0);
+            self.steps_left_out = self.steps_left_out.saturating_add(1);
+        }
+        self.steps.push(step);
+        !gives_way
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ark_os_core::Change;
     use ark_os_core::budget::Amounts;
     use ark_os_core::error::Failure;
-    use ark_os_core::event::{RunEnd, RunEnded, SkipCause, StepIntended};
+    use ark_os_core::event::{RunEnded, SkipCause, StepIntended};
     use ark_os_core::hash::Hash;
-    use ark_os_core::ids::{AgentIx, Fence};
-    use ark_os_core::time::Time;
+    use ark_os_core::payload::Payload;
+    use ark_os_runtime::RecordPlace;
 
-    fn told(events: Vec<Event>) -> BTreeMap<TaskRef, TaskView> {
+    use crate::words;
+
+    fn recorded(events: Vec<Event>) -> RecordedEvents {
+        let change = Change { run: Some(RunId(7)), at: Time(1), events };
+        RecordedEvents { seq: 1, cause: 0, place: RecordPlace::default(), change }
+    }
+
+    fn told(events: Vec<Event>) -> BTreeMap<TaskRef, PastTask> {
         let mut past = Past::new(RunId(7));
-        past.apply(&Change { run: Some(RunId(7)), at: Time(1), events });
-        past.into_tasks().into_iter().collect()
+        past.apply(&recorded(events));
+        past.tasks
+    }
+
+    fn word(row: &PastTask) -> &'static str {
+        words::task_state(row.state.0)
     }
 
     fn started(task: TaskRef) -> Event {
@@ -314,9 +439,9 @@ mod tests {
             (Event::TaskFailed { task: map, failure: failure.clone() }, "failed"),
         ] {
             let tasks = told(begun().into_iter().chain([end]).collect());
-            let states = [map, live, parked, failed].map(|task| tasks[&task].state.as_str());
+            let states = [map, live, parked, failed].map(|task| word(&tasks[&task]));
             assert_eq!(states, [state, "cancelled", "cancelled", "failed"]);
-            assert_eq!((&tasks[&live].token, &tasks[&parked].parked), (&None, &None));
+            assert_eq!((tasks[&live].fence, tasks[&parked].fence), (None, None));
             assert_eq!(tasks[&live].steps[0].state, "in_doubt");
         }
     }
@@ -326,7 +451,7 @@ mod tests {
         let ended = RunEnded { end: RunEnd::Failed, output: None, failure: None };
         let tasks = told(vec![started(TaskRef::child(0, 4)), Event::RunEnded(Box::new(ended))]);
         let child = &tasks[&TaskRef::child(0, 4)];
-        assert_eq!((child.state.as_str(), &child.token), ("cancelled", &None));
+        assert_eq!((word(child), child.fence), ("cancelled", None));
     }
 
     #[test]
@@ -344,23 +469,47 @@ mod tests {
 
     #[test]
     fn the_last_word_about_each_task_stands() {
-        let mut past = Past::new(RunId(7));
-        let change = Change {
-            run: Some(RunId(7)),
-            at: Time(1),
-            events: vec![
-                Event::TaskReady { task: TaskRef::node(0) },
-                Event::MapExpanded { task: TaskRef::node(1), count: 2, list: Payload::null() },
-                Event::TaskReady { task: TaskRef::child(1, 1) },
-                Event::TasksSkipped { tasks: vec![TaskRef::node(0)], cause: SkipCause::Failed(1) },
-                Event::RunRetried { task: TaskRef::node(1), nodes: vec![1], reason: None },
-            ],
-        };
-        past.apply(&change);
-        let tasks = past.into_tasks();
-        let shown: Vec<_> =
-            tasks.iter().map(|(_, view)| (view.state.as_str(), view.generation)).collect();
+        let tasks = told(vec![
+            Event::TaskReady { task: TaskRef::node(0) },
+            Event::MapExpanded { task: TaskRef::node(1), count: 2, list: Payload::null() },
+            Event::TaskReady { task: TaskRef::child(1, 1) },
+            Event::TasksSkipped { tasks: vec![TaskRef::node(0)], cause: SkipCause::Failed(1) },
+            Event::RunRetried { task: TaskRef::node(1), nodes: vec![1], reason: None },
+        ]);
+        let shown: Vec<_> = tasks.values().map(|row| (word(row), row.generation)).collect();
         assert_eq!(shown, [("skipped", 0), ("pending", 1)]);
-        assert_eq!(tasks[0].1.skipped.as_deref(), Some("task 1 failed"));
+    }
+
+    #[test]
+    fn children_that_never_began_are_there_too() {
+        let map = TaskRef::node(0);
+        let mut past = Past::new(RunId(7));
+        past.apply(&recorded(vec![
+            Event::MapExpanded { task: map, count: 4, list: Payload::null() },
+            started(TaskRef::child(0, 1)),
+            Event::TasksCancelled { tasks: vec![map] },
+        ]));
+        let tasks: Vec<_> = past.after(Some(map)).collect();
+        assert_eq!(tasks, [0, 1, 2, 3].map(|child| TaskRef::child(0, child)));
+        let states: Vec<_> = tasks.iter().map(|task| word(&past.task(*task).unwrap())).collect();
+        assert_eq!(states, ["skipped", "cancelled", "skipped", "skipped"]);
+        assert!(past.task(TaskRef::child(0, 4)).is_none());
+    }
+
+    #[test]
+    fn a_long_history_of_steps_is_counted_and_its_newest_end_kept() {
+        let mut row = PastTask::default();
+        let step = |number| PastStep {
+            key: StepKey(Hash::of(&[number])),
+            number: u32::from(number),
+            tool: "mail".into(),
+            class: EffectClass::Read,
+            state: "open",
+        };
+        assert!(row.intend(step(0), false) && row.intend(step(1), false));
+        assert!(!row.intend(step(2), true), "one went for it");
+        assert!(!row.intend(step(2), true), "it is known");
+        let numbers: Vec<_> = row.steps.iter().map(|step| step.number).collect();
+        assert_eq!((numbers, row.steps_left_out), (vec![1, 2], 1));
     }
 }

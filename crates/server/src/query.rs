@@ -87,6 +87,30 @@ impl EventsQuery {
     }
 }
 
+/// What `GET /runs/{id}/trace` takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TraceQuery {
+    pub(crate) after: Option<String>,
+    pub(crate) task: Option<String>,
+    pub(crate) depth: Option<u32>,
+    pub(crate) expand: Option<bool>,
+    limit: Option<usize>,
+}
+
+impl TraceQuery {
+    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
+        limit(self.limit)
+    }
+}
+
+/// What `GET /runs/{id}/graph` takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GraphQuery {
+    pub(crate) format: Option<String>,
+}
+
 fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
     match asked {
         None => Ok(LIMIT),

@@ -22,6 +22,7 @@ mod health;
 mod ledger;
 mod metrics;
 mod run_events;
+mod run_explained;
 mod run_verbs;
 mod runs;
 mod tasks;
@@ -48,6 +49,8 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(runs::fetch_run_output))
         .routes(routes!(runs::list_run_tasks))
         .routes(routes!(run_events::list_run_events))
+        .routes(routes!(run_explained::trace_run))
+        .routes(routes!(run_explained::graph_run))
         .routes(routes!(run_verbs::cancel_run))
         .routes(routes!(run_verbs::pause_run))
         .routes(routes!(run_verbs::resume_run))

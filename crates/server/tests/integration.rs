@@ -5,6 +5,7 @@ mod integration {
     mod batch;
     mod borders;
     mod events;
+    mod explained;
     mod hostile;
     mod routes;
     pub(crate) mod support;

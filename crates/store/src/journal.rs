@@ -27,7 +27,7 @@ use crate::record::Record;
 
 pub use anchor::Anchor;
 pub use batch::Batch;
-pub use reader::{Cursor, RANGE_BYTES_MAX, Reader};
+pub use reader::{Cursor, RANGE_BYTES_MAX, Reader, RecordPlace};
 pub use segment::JOURNAL_DIR;
 pub use segments::{ARCHIVE_DIR, ARCHIVE_NOTE, Lookup, Segments, Span};
 

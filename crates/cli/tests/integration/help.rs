@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 34] = [
     "",
     "start",
     "run",
@@ -21,6 +21,8 @@ const COMMANDS: [&str; 32] = [
     "unpark",
     "resolve",
     "logs",
+    "trace",
+    "graph",
     "shutdown",
     "doctor",
     "config",

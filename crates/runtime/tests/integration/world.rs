@@ -8,7 +8,7 @@ use ark_os_core::authority::Scopes;
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskRef};
 use ark_os_core::rules::Mode;
 use ark_os_core::run::RunState;
-use ark_os_runtime::handle::EVENTS_PAGE_MAX;
+use ark_os_runtime::history::EVENTS_PAGE_MAX;
 use ark_os_runtime::skills::{Cost, EffectClass, Host, Skill, SkillError, SkillSpec};
 use ark_os_runtime::{Components, Handle, Instance, Outcome, RecordedEvents, RunRequest, Settings};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -141,7 +141,7 @@ pub(crate) async fn history(handle: &Handle, run: RunId) -> Vec<RecordedEvents> 
     let mut viewed = handle.viewed();
     let seen = viewed.wait_for(|position| *position >= newest);
     tokio::time::timeout(PATIENCE, seen).await.expect("the views follow").unwrap();
-    handle.history(run, 0, EVENTS_PAGE_MAX).unwrap()
+    handle.history(run, 0, EVENTS_PAGE_MAX).unwrap().records
 }
 
 /// Who worked on the run's attempts, in order.

@@ -6,10 +6,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use ark_os_api::{EventView, Page, Problem};
-use ark_os_core::fleet::profile::FleetPlan;
 use ark_os_core::ids::RunId;
 use ark_os_core::{Change, Event};
-use ark_os_runtime::{RecordedEvents, RuntimeError};
+use ark_os_runtime::{HistoryPage, RecordedEvents, RuntimeError};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL};
@@ -103,37 +102,42 @@ pub(super) async fn list_run_events(
     if find(&context, run).await?.is_none() {
         return Err(not_found(&id));
     }
-    let names = names(&context).await?;
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if accept.contains("text/event-stream") {
-        return Ok(stream(context, run, position, names));
+        return Ok(stream(context, run, position));
     }
     context.views_caught_up().await?;
-    page(&context, run, position, limit, &names).await
+    page(&context, run, position, limit).await
 }
 
-/// Agents are named only in records that the present instance has written.
-async fn names(context: &Context) -> Result<AgentNames, RuntimeError> {
-    let plan: FleetPlan = context.handle().read(|kernel| *kernel.state().fleet().plan()).await?;
-    Ok(AgentNames { plan, since: context.since() })
+async fn page(context: &Context, run: RunId, position: Position, limit: usize) -> Answered {
+    // Two more than asked for: the first record may be seen already, and the last one tells
+    // whether there are more.
+    let (page, names) = load(context, run, position, limit + 2).await?;
+    let mut items: Vec<EventJson<'_>> =
+        events(&page.records, run, position, &names).take(limit + 1).collect();
+    let more = page.more || items.len() > limit;
+    items.truncate(limit);
+    let last = items.last().map(EventJson::id);
+    // A record that is as large as a page and was seen already.
+    let last = last.or_else(|| page.records.last().map(|it| it.seq.to_string()));
+    Ok(json(StatusCode::OK, &Shown { items, next: last.filter(|_| more) }))
 }
 
-async fn page(
+/// A part of the history and who its agents are.
+async fn load(
     context: &Context,
     run: RunId,
     position: Position,
     limit: usize,
-    names: &AgentNames,
-) -> Answered {
+) -> Result<(HistoryPage, AgentNames), RuntimeError> {
     let handle = context.handle().clone();
-    // One more than asked for tells whether there are more.
-    let records = tasks::blocking(move || handle.history(run, position.after(), limit + 2)).await?;
-    let mut items: Vec<EventJson<'_>> =
-        events(&records, run, position, names).take(limit + 1).collect();
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(EventJson::id);
-    Ok(json(StatusCode::OK, &Shown { items, next }))
+    tasks::blocking(move || {
+        let page = handle.history(run, position.after(), limit)?;
+        let names = AgentNames::of_page(&handle, &page.records)?;
+        Ok::<_, RuntimeError>((page, names))
+    })
+    .await
 }
 
 /// A page of events, borrowed.
@@ -157,9 +161,9 @@ fn events<'a>(
     })
 }
 
-fn stream(context: Context, run: RunId, position: Position, names: AgentNames) -> Response {
+fn stream(context: Context, run: RunId, position: Position) -> Response {
     let (viewed, stopping) = (context.handle().viewed(), context.stopping());
-    let following = Following { context, run, position, names, viewed, stopping, is_over: false };
+    let following = Following { context, run, position, viewed, stopping, is_over: false };
     let body = unfold(following, |mut following| async move {
         let text = following.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), following))
@@ -174,7 +178,6 @@ struct Following {
     context: Context,
     run: RunId,
     position: Position,
-    names: AgentNames,
     viewed: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
     is_over: bool,
@@ -191,11 +194,9 @@ impl Following {
             // Marked before looking, so that what comes meanwhile wakes us.
             self.viewed.mark_unchanged();
             let row_is_over = self.row_is_over().await?;
-            let (handle, run, after) =
-                (self.context.handle().clone(), self.run, self.position.after());
-            let records =
-                tasks::blocking(move || handle.history(run, after, STREAM_PAGE)).await.ok()?;
-            let text = self.write(&records);
+            let (page, names) =
+                load(&self.context, self.run, self.position, STREAM_PAGE).await.ok()?;
+            let text = self.write(&page, &names);
             if !text.is_empty() {
                 return Some(text);
             }
@@ -226,9 +227,9 @@ impl Following {
         Some(row.is_some_and(|row| words::is_run_over(row.state)))
     }
 
-    fn write(&mut self, records: &[RecordedEvents]) -> Vec<u8> {
+    fn write(&mut self, page: &HistoryPage, names: &AgentNames) -> Vec<u8> {
         let mut out = Vec::new();
-        for event in events(records, self.run, self.position, &self.names) {
+        for event in events(&page.records, self.run, self.position, names) {
             out.extend_from_slice(b"id: ");
             out.extend_from_slice(event.id().as_bytes());
             out.extend_from_slice(b"\nevent: ");
@@ -243,9 +244,9 @@ impl Following {
             }
             out.extend_from_slice(b"\n\n");
         }
-        if let Some(last) = records.last() {
+        if let Some(last) = page.records.last() {
             self.position = Position { seq: last.seq, index: None };
-            self.is_over = records.len() < STREAM_PAGE && ends_run(&last.change);
+            self.is_over = !page.more && ends_run(&last.change);
         }
         out
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ark_os_api::{Counts, Json, Page, Problem, RunAccepted, RunSubmission, RunView, TaskView};
-use ark_os_core::ids::{RunId, TaskId, TaskRef};
+use ark_os_core::ids::{RunId, TaskId};
 use ark_os_core::text::Text;
 use ark_os_runtime::views::{Cursor, RUNS_PAGE_MAX, RunFilter, RunRow};
 use ark_os_runtime::{
@@ -20,14 +20,11 @@ use super::agents::shown;
 use super::{idempotency_key, json, json_bytes};
 use crate::context::Context;
 use crate::json::{parse, read_body};
-use crate::past::Past;
+use crate::past::{page_of, past_of};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, RunsQuery, Waiting, read, wrong};
 use crate::show::{self, Output};
 use crate::{amounts, line, tasks, words};
-
-/// Records read at a time when a run's tasks are put together again.
-const HISTORY_PAGE: usize = 1_000;
 
 /// Runs a workflow or a single task.
 #[utoipa::path(
@@ -289,18 +286,12 @@ pub(super) async fn list_run_tasks(
         Some(page) => page,
         None => {
             let past = past_of(&context, run).await?.ok_or_else(|| not_found(&id))?;
-            page_of(past, after, limit)
+            let handle = context.handle().clone();
+            tasks::blocking(move || page_of(&handle, &past, after, limit)).await?
         }
     };
     let next = items.last().filter(|_| more).map(|task| task.id.clone());
     Ok(json(StatusCode::OK, &Page { items, next }))
-}
-
-fn page_of(past: Past, after: Option<TaskRef>, limit: usize) -> (Vec<TaskView>, bool) {
-    let rest = past.into_tasks().into_iter();
-    let mut rest = rest.skip_while(|(task, _)| after.is_some_and(|after| *task <= after));
-    let items = rest.by_ref().take(limit).map(|(_, view)| view).collect();
-    (items, rest.next().is_some())
 }
 
 pub(super) fn run_id(id: &str) -> Result<RunId, Refusal> {
@@ -338,6 +329,14 @@ pub(super) enum Found {
     Fresh(Box<ark_os_core::run::RunSummary>),
     /// In the views: it was over and they show it.
     Shown(Box<RunRow>),
+}
+
+/// The word for how a run stands.
+pub(super) fn state_of(found: &Found) -> &'static str {
+    words::run_state(match found {
+        Found::Fresh(summary) => summary.state,
+        Found::Shown(row) => row.state,
+    })
 }
 
 pub(super) async fn find(context: &Context, run: RunId) -> Result<Option<Found>, RuntimeError> {
@@ -391,32 +390,4 @@ fn row_view(row: &RunRow, output: Output) -> RunView {
         output_blob: output.blob,
         failure: row.failure.as_deref().map(show::failure_text),
     }
-}
-
-/// A run's tasks as its history tells; none: there is no such run.
-pub(super) async fn past_of(context: &Context, run: RunId) -> Result<Option<Past>, RuntimeError> {
-    context.views_caught_up().await?;
-    let handle = context.handle().clone();
-    let past = tasks::blocking(move || {
-        let mut past = Past::new(run);
-        let mut after = 0;
-        loop {
-            let page = handle.history(run, after, HISTORY_PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = last.seq;
-            page.iter().for_each(|recorded| past.apply(&recorded.change));
-        }
-        Ok::<_, RuntimeError>((after > 0).then_some(past))
-    });
-    let Some(mut past) = past.await? else { return Ok(None) };
-    if let Some(number) = past.admission() {
-        let found = context.handle().read(move |kernel| {
-            let mut admissions = kernel.state().admissions();
-            admissions.find(|it| it.id == number).map(|it| it.workflow.clone())
-        });
-        if let Some(workflow) = found.await? {
-            past.set_workflow(workflow);
-        }
-    }
-    Ok(Some(past))
 }

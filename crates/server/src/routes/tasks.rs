@@ -10,15 +10,17 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 
 use super::agents::shown;
 use super::run_verbs::given_reason;
-use super::runs::{located, past_of, submit};
+use super::runs::{located, submit};
 use super::{idempotency_key, json, json_bytes, with_type};
 use crate::batch;
 use crate::context::Context;
 use crate::json::{parse, read_body};
 use crate::line::Line;
+use crate::past::{found, past_of};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Waiting, read};
 use crate::show::{self, Output};
+use crate::tasks;
 
 /// Runs a single task.
 #[utoipa::path(
@@ -189,9 +191,9 @@ async fn look_up(context: &Context, id: &str) -> Result<(TaskView, Option<Payloa
         return found.ok_or_else(|| not_found(id));
     }
     let past = past_of(context, run).await?.ok_or_else(|| not_found(id))?;
-    let payload = past.output(task).cloned();
-    let found = past.into_tasks().into_iter().find(|(ours, _)| *ours == task);
-    found.map(|(_, view)| (view, payload)).ok_or_else(|| not_found(id))
+    let handle = context.handle().clone();
+    let found = tasks::blocking(move || found(&handle, &past, task)).await?;
+    found.map(|found| (found.view, found.output)).ok_or_else(|| not_found(id))
 }
 
 async fn with_output(

@@ -8,9 +8,10 @@ use crate::merkle::{Hash, Leaves, leaf_hash};
 use crate::record::{OwnedRecord, Record, decode};
 
 use super::anchor::Anchor;
-use super::frame::{FrameHeader, FrameKind, RECORD_PREFIX, RecordWalk};
+use super::frame::{FRAME_HEADER, FrameHeader, FrameKind, RECORD_PREFIX, RecordWalk};
 use super::index::Index;
 use super::scan::{READ_AHEAD, SegmentScan, Step};
+use super::segment;
 use super::segments::{Segments, Span};
 
 /// Read at a time for single records.
@@ -23,6 +24,15 @@ pub const RANGE_BYTES_MAX: usize = 16 << 20;
 #[derive(Debug, Clone)]
 pub struct Reader {
     index: Arc<Index>,
+}
+
+/// The name of the segment's file, which may lie in the archive, and the byte: `file:byte`.
+impl std::fmt::Display for RecordPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = segment::path(self.segment);
+        let name = path.rsplit('/').next().unwrap_or_default();
+        write!(f, "{name}:{}", self.offset)
+    }
 }
 
 impl Reader {
@@ -69,7 +79,7 @@ impl Reader {
 
     /// Reads one record; `NotFound` if it is not there or not synced.
     pub fn read(&self, seq: u64) -> Result<OwnedRecord, StoreError> {
-        let mut cursor = self.cursor_reading(seq, READ_ONE);
+        let mut cursor = self.lookup(seq);
         let found = cursor.next()?.map(OwnedRecord::new);
         found
             .filter(|record| record.seq() == seq)
@@ -78,7 +88,7 @@ impl Reader {
 
     /// Reads up to `limit` records from `from` on; fewer at the end or at `RANGE_BYTES_MAX`.
     pub fn read_range(&self, from: u64, limit: usize) -> Result<Vec<OwnedRecord>, StoreError> {
-        let mut cursor = self.cursor_reading(from, READ_ONE);
+        let mut cursor = self.lookup(from);
         let (mut records, mut bytes) = (Vec::new(), 0);
         while records.len() < limit && bytes < RANGE_BYTES_MAX {
             let Some(record) = cursor.next()? else { break };
@@ -94,6 +104,12 @@ impl Reader {
         self.cursor_reading(from, READ_AHEAD)
     }
 
+    /// A cursor for reading single records from `from` on: it reads little ahead.
+    #[must_use]
+    pub fn lookup(&self, from: u64) -> Cursor {
+        self.cursor_reading(from, READ_ONE)
+    }
+
     fn cursor_reading(&self, from: u64, read_ahead: usize) -> Cursor {
         Cursor {
             index: Arc::clone(&self.index),
@@ -103,6 +119,7 @@ impl Reader {
             scan: None,
             frame: None,
             position: 0,
+            last: RecordPlace::default(),
         }
     }
 }
@@ -135,6 +152,16 @@ pub struct Cursor {
     frame: Option<(u64, FrameHeader)>,
     /// Of the next record within the frame's payload.
     position: usize,
+    last: RecordPlace,
+}
+
+/// Where a record stands on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// The first record of its segment, which names the segment's file.
+    pub segment: u64,
+    /// The byte of the segment at which the record begins.
+    pub offset: u64,
 }
 
 impl Cursor {
@@ -147,6 +174,12 @@ impl Cursor {
     #[must_use]
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// Where the record stands that `next` gave last.
+    #[must_use]
+    pub fn place(&self) -> RecordPlace {
+        self.last
     }
 
     /// The next record, borrowed until the next call.
@@ -175,6 +208,8 @@ impl Cursor {
             .ok_or("the frame has too few records")
             .flatten()
             .map_err(bad)?;
+        let offset = at + (FRAME_HEADER + self.position + RECORD_PREFIX) as u64;
+        self.last = RecordPlace { segment: self.segment, offset };
         self.position += RECORD_PREFIX + bytes.len();
         self.seq += 1;
         decode(seq, bytes).map(Some)

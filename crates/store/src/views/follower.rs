@@ -110,6 +110,14 @@ impl Follower {
     }
 }
 
+/// Which fleet the records from here on speak of.
+fn note_instance(tx: &Transaction<'_>, seq: u64, agents: u32) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT OR REPLACE INTO instances (seq, agents) VALUES (?1, ?2)")
+        .and_then(|mut insert| insert.execute(params![int(seq), agents]))
+        .map(|_| ())
+        .map_err(|error| failed("note the start of an instance", &error))
+}
+
 fn gap(position: u64, seq: u64) -> StoreError {
     let message = format!("follow record {seq}: the views are at {position}");
     StoreError::new(ErrorKind::Invalid, message).with_hint("feed the records that are missing")
@@ -120,7 +128,10 @@ impl Memory {
         // First what makes runs and plans known, then what happens to the run: it is one run's record.
         for event in record.events {
             match (event, record.run) {
-                (Event::WorkflowAdmitted(admission), _) => self.names.admit(tx, admission)?,
+                (Event::WorkflowAdmitted(admission), _) => {
+                    self.names.admit(tx, record.seq, admission)?;
+                }
+                (Event::InstanceStarted(it), _) => note_instance(tx, record.seq, it.agents)?,
                 (Event::RunAccepted(accepted), Some(id)) => {
                     self.accept(tx, id, accepted, record.at)?;
                 }

@@ -71,13 +71,18 @@ impl Names {
     }
 
     /// Notes an admission.
-    pub(super) fn admit(&mut self, db: &Connection, it: &Admission) -> Result<(), StoreError> {
+    pub(super) fn admit(
+        &mut self,
+        db: &Connection,
+        seq: u64,
+        it: &Admission,
+    ) -> Result<(), StoreError> {
         let plan = self.note(db, &it.namespace, &it.workflow)?;
         let decisions = serde_json::to_string(&it.decisions).unwrap_or_else(|_| "[]".to_owned());
         db.prepare_cached(
-            "INSERT OR REPLACE INTO admissions (id, plan, decisions) VALUES (?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO admissions (id, plan, seq, decisions) VALUES (?1, ?2, ?3, ?4)",
         )
-        .and_then(|mut insert| insert.execute(params![int(it.id), plan.plan, decisions]))
+        .and_then(|mut insert| insert.execute(params![int(it.id), plan.plan, int(seq), decisions]))
         .map_err(|error| failed("note an admission", &error))?;
         make_room(&mut self.admissions);
         self.admissions.insert(it.id, plan);

@@ -61,6 +61,8 @@ pub struct Page<T> {
 pub struct AdmissionRow {
     /// Its number.
     pub id: u64,
+    /// The record that has it.
+    pub seq: u64,
     /// The tenant.
     pub namespace: Text,
     /// Name of the workflow.
@@ -166,7 +168,27 @@ impl Queries {
             found.map_err(|error| failed("read an admission", &error))
         })
     }
+
+    /// Starts of an instance that records `from..=to` may speak of, oldest first: the record, and
+    /// how many agents the fleet had. One a restart, so they are few.
+    pub fn instances(&self, from: u64, to: u64) -> Result<Vec<(u64, u32)>, StoreError> {
+        self.pool.with(|db| {
+            let found = || -> Result<Vec<(u64, u32)>, rusqlite::Error> {
+                let mut select = db.prepare_cached(INSTANCES)?;
+                let rows = select.query_map([int(from), int(to)], |row| {
+                    Ok((number(row.get(0)?), row.get(1)?))
+                })?;
+                rows.collect()
+            };
+            found().map_err(|error| failed("read the starts of instances", &error))
+        })
+    }
 }
+
+const INSTANCES: &str = "
+SELECT seq, agents FROM instances WHERE seq <= ?2
+    AND seq >= coalesce((SELECT max(seq) FROM instances WHERE seq <= ?1), 0)
+ORDER BY seq";
 
 const RUN: &str = "
 SELECT runs.id, namespaces.name, plans.name, plans.version, plans.hash, admission, state, priority,
@@ -181,7 +203,7 @@ FROM runs CROSS JOIN namespaces ON namespaces.ns = runs.ns CROSS JOIN plans ON p
 WHERE runs.ns = ?2 AND runs.id = ?1";
 
 const ADMISSION: &str = "
-SELECT admissions.id, namespaces.name, plans.name, plans.version, plans.hash, decisions
+SELECT admissions.id, namespaces.name, plans.name, plans.version, plans.hash, decisions, seq
 FROM admissions JOIN plans USING (plan) JOIN namespaces USING (ns) WHERE admissions.id = ?1";
 
 fn text(row: &Row<'_>, column: usize) -> Result<Text, rusqlite::Error> {
@@ -196,6 +218,7 @@ fn admission_row(row: &Row<'_>) -> Result<AdmissionRow, rusqlite::Error> {
         version: text(row, 3)?,
         workflow_hash: Hash(row.get(4)?),
         decisions: row.get(5)?,
+        seq: number(row.get(6)?),
     })
 }
 

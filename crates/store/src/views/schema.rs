@@ -10,7 +10,7 @@ use crate::{ErrorKind, StoreError};
 
 /// Raised with every change of the tables or of what is in them; a file of another version is
 /// dropped and follows the journal from its start.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// `ArkV`: tells our file from anybody else's SQLite file, which is never dropped.
 const APPLICATION: i64 = 0x4172_6b56;
@@ -51,9 +51,14 @@ CREATE TABLE plans (
     sink INTEGER,
     UNIQUE (ns, hash, name, version)
 );
+CREATE TABLE instances (
+    seq INTEGER PRIMARY KEY,
+    agents INTEGER NOT NULL
+);
 CREATE TABLE admissions (
     id INTEGER PRIMARY KEY,
     plan INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
     decisions TEXT NOT NULL
 );
 CREATE TABLE runs (
