@@ -12,6 +12,7 @@ mod agents;
 mod child;
 mod client;
 mod figures;
+mod history;
 mod load;
 mod plans;
 mod raw;
@@ -46,6 +47,8 @@ pub(crate) enum Kind {
     Soak,
     /// Large workflows and large payloads.
     Volume,
+    /// A run with a million events, read page by page.
+    History,
 }
 
 /// Measures, and reports as JSON.
@@ -70,6 +73,7 @@ async fn measure(settings: &BenchSettings) -> Result<Value, BenchError> {
         Kind::Spike => json!({ "spike": load::spike(settings).await? }),
         Kind::Soak => json!({ "soak": load::soak(settings).await? }),
         Kind::Volume => json!({ "volume": plans::volume(settings).await? }),
+        Kind::History => json!({ "history": history::pages(settings).await? }),
     };
     Ok(json!({
         "machine": raw::machine(),

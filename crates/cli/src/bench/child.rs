@@ -1,6 +1,6 @@
 //! The server under measurement: a child process of this very binary.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 #[derive(Debug)]
 pub(super) struct Node {
     process: Child,
-    directory: std::path::PathBuf,
+    directory: PathBuf,
     pub(super) target: Target,
     /// From the start of the process to its being ready.
     pub(super) ready: Duration,
@@ -25,10 +25,11 @@ pub(super) struct Node {
 impl Node {
     /// Starts a node in a fresh data directory below `below`.
     pub(super) fn start(below: &Path, agents: u32) -> Result<Self, BenchError> {
-        let directory = below.join(format!("ark-os-bench-{}-{agents}", std::process::id()));
-        // A left-over of a measurement that was killed.
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir_all(&directory).map_err(BenchError::io("make a data directory"))?;
+        Node::open(fresh_directory(below, agents)?, agents)
+    }
+
+    /// Starts a node on a data directory that is removed with it.
+    pub(super) fn open(directory: PathBuf, agents: u32) -> Result<Self, BenchError> {
         let begun = now();
         let process = spawn(&directory, agents)?;
         let mut node = Node {
@@ -76,6 +77,15 @@ impl Drop for Node {
         let _ = self.process.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// An empty data directory below `below`.
+pub(super) fn fresh_directory(below: &Path, agents: u32) -> Result<PathBuf, BenchError> {
+    let directory = below.join(format!("ark-os-bench-{}-{agents}", std::process::id()));
+    // A left-over of a measurement that was killed.
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).map_err(BenchError::io("make a data directory"))?;
+    Ok(directory)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the node under measurement is a process of its own")]
