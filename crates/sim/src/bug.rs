@@ -39,11 +39,15 @@ pub enum Bug {
     /// Replayed timers fire before the instance starts, so that a time out of service counts
     /// against attempts and agents.
     TimersBeforeStart,
+    /// A snapshot is taken of the loop's own state, which is ahead of what is synced.
+    SnapshotOfUnsynced,
+    /// A snapshot forgets the fences of attempts that are over.
+    SnapshotForgetsFences,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 15] = [
+    pub const ALL: [Bug; 17] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -59,6 +63,8 @@ impl Bug {
         Bug::SyncLies,
         Bug::DirSyncLies,
         Bug::TimersBeforeStart,
+        Bug::SnapshotOfUnsynced,
+        Bug::SnapshotForgetsFences,
     ];
 
     /// Its name on the command line.
@@ -79,6 +85,8 @@ impl Bug {
             Bug::SyncLies => "sync-lies",
             Bug::DirSyncLies => "dir-sync-lies",
             Bug::TimersBeforeStart => "timers-before-start",
+            Bug::SnapshotOfUnsynced => "snapshot-of-unsynced",
+            Bug::SnapshotForgetsFences => "snapshot-forgets-fences",
         }
     }
 

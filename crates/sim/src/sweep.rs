@@ -29,6 +29,7 @@ impl Sweep {
         total.records += counts.records;
         total.runs += counts.runs;
         total.starts += counts.starts;
+        total.from_snapshots += counts.from_snapshots;
         total.kills += counts.kills;
         total.power_losses += counts.power_losses;
         total.fail_stops += counts.fail_stops;

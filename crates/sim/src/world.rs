@@ -24,12 +24,14 @@ mod clients;
 mod end;
 mod faults;
 mod node;
+mod snapshots;
 mod start;
 mod steps;
 
 use agents::{Attempt, Move};
 use clients::Clients;
 use node::Node;
+use snapshots::Keeper;
 
 /// The wall clock at the beginning.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -119,6 +121,8 @@ pub struct Counts {
     pub runs: u64,
     /// Starts of the instance.
     pub starts: u64,
+    /// Those that began with a snapshot.
+    pub from_snapshots: u64,
     /// Kills of the process.
     pub kills: u64,
     /// Losses of power.
@@ -145,6 +149,7 @@ pub(crate) struct World {
     pub(crate) bug: Option<Bug>,
     pub(crate) files: SimFiles,
     pub(crate) node: Option<Node>,
+    keeper: Keeper,
     /// Raised with every death of the process, so that what it had under way is void.
     pub(crate) life: u32,
     pub(crate) attempts: BTreeMap<PtId, Attempt>,
@@ -180,6 +185,8 @@ impl World {
             bug: options.bug,
             files,
             node: None,
+            // Of a stream of its own: the same seed is the same world with snapshots and without.
+            keeper: Keeper::new(Rng::new(!seed)),
             life: 0,
             attempts: BTreeMap::new(),
             clients,

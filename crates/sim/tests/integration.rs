@@ -21,6 +21,7 @@ fn every_promise_is_kept_whatever_fails() {
         ("kills", total.kills),
         ("power losses", total.power_losses),
         ("failed journals", total.fail_stops),
+        ("starts from a snapshot", total.from_snapshots),
         ("effects", total.effects),
         ("stale results", total.strikes),
         ("doubts", total.doubts),
@@ -150,4 +151,14 @@ fn sync_of_a_directory_that_does_nothing_is_found() {
 #[test]
 fn timers_before_the_start_are_found() {
     is_found(Bug::TimersBeforeStart, &["I5"]);
+}
+
+#[test]
+fn snapshot_of_what_is_not_synced_is_found() {
+    is_found(Bug::SnapshotOfUnsynced, &["I8"]);
+}
+
+#[test]
+fn fences_forgotten_by_a_snapshot_are_found() {
+    is_found(Bug::SnapshotForgetsFences, &["I8"]);
 }

@@ -144,12 +144,7 @@ impl World {
         while let Some(record) = recovered.next().map_err(|error| failed("read", &error))? {
             changes.push(decode(&record).map_err(|error| failed("decode", &error))?);
         }
-        let mut state = State::default();
-        let mut effects = Vec::new();
-        for change in &changes {
-            state.apply(change, &mut effects);
-            effects.clear();
-        }
+        let state = self.rebuilt(&changes)?;
         ensure(state.digest() == live, "I8", || "the replay is not the live state".to_owned())?;
         self.checker.recovered(&changes, &state)?;
         let runs = changes.iter().flat_map(|change| &change.events);

@@ -260,6 +260,7 @@ impl World {
         self.note(|| format!("synced through {through}"));
         self.checker.synced(through);
         self.settle(vec![Input::Synced { through }])?;
+        self.keep_snapshot()?;
         if self.rng.per_mille(300) {
             self.input(Input::Viewed { through });
         }

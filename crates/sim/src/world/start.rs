@@ -77,7 +77,8 @@ impl World {
         Ok(())
     }
 
-    /// INVARIANT I8: what is read back is what was written, and gives the same state.
+    /// INVARIANT I8: what is read back is what was written, and gives the same state, with a
+    /// snapshot or without.
     fn replay(&mut self, mut recovered: Recovered) -> Result<Result<State, StoreError>, Violation> {
         let mut changes: Vec<Change> = Vec::new();
         loop {
@@ -91,12 +92,8 @@ impl World {
             }
         }
         let skipped = usize::from(self.has(Bug::LastRecordSkipped));
-        let mut state = State::default();
-        let mut effects = Vec::new();
-        for change in changes.iter().take(changes.len().saturating_sub(skipped)) {
-            state.apply(change, &mut effects);
-            effects.clear();
-        }
+        let read = changes.len().saturating_sub(skipped);
+        let state = self.rebuilt(changes.get(..read).unwrap_or_default())?;
         self.trace(changes.len() as u64);
         self.checker.recovered(&changes, &state)?;
         Ok(Ok(state))
