@@ -12,12 +12,14 @@ mod wire;
 
 use std::sync::Arc;
 
+pub use audit::history_of_log;
 pub use skill::{Cost, EffectClass, Host, Skill, SkillError, SkillSet, SkillSpec, StepCall};
 
 /// Every skill that comes with the product.
 fn builtin_skills() -> Vec<Arc<dyn Skill>> {
     vec![
         Arc::new(audit::ChunkSkill),
+        Arc::new(audit::DiffSkill),
         Arc::new(audit::InventorySkill),
         Arc::new(audit::ReportSkill),
         Arc::new(basic::Echo),

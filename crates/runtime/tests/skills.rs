@@ -5,6 +5,8 @@
 
 #[path = "skills/audit.rs"]
 mod audit;
+#[path = "skills/comparison.rs"]
+mod comparison;
 #[path = "skills/host.rs"]
 mod host;
 #[path = "skills/small.rs"]

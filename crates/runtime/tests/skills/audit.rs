@@ -8,29 +8,35 @@ use ark_os_runtime::skills::SkillError;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::comparison::check_well_formed;
 use super::host::{FakeHost, everything, run};
 
 /// Runs the three skills as the workflow does; answers the inventory, the JSON report and the
 /// Markdown, and everything that any skill answered or stored.
-struct Audit {
+pub(crate) struct Audit {
     inventory: Value,
     summary: Value,
-    report: Value,
+    pub(crate) report: Value,
     markdown: String,
+    pub(crate) html: String,
     everything: String,
 }
 
-fn audit(root: &Path) -> Audit {
+pub(crate) fn audit(root: &Path) -> Audit {
     audit_with(&json!({"path": root}))
 }
 
-fn audit_with(input: &Value) -> Audit {
+pub(crate) fn audit_with(input: &Value) -> Audit {
     let mut host = FakeHost { attempt: 1, ..FakeHost::default() };
-    let inventory = run(&host, "audit.inventory", input).unwrap();
+    let mut walk = input.clone();
+    walk.as_object_mut().unwrap().remove("dependency_sources");
+    let inventory = run(&host, "audit.inventory", &walk).unwrap();
     let mut answers = inventory.to_string();
     let mut items = Vec::new();
     for chunk in inventory["chunks"].as_array().unwrap() {
-        let input = json!({"root": inventory["root"], "chunk": chunk});
+        let sources = input.get("dependency_sources").cloned().unwrap_or(json!([]));
+        let input =
+            json!({"root": inventory["root"], "chunk": chunk, "dependency_sources": sources});
         let item = run(&host, "audit.chunk", &input).unwrap();
         answers.push_str(&item.to_string());
         items.push(serde_json::to_vec(&item).unwrap());
@@ -41,11 +47,12 @@ fn audit_with(input: &Value) -> Audit {
     let blob = |name: &str| host.blobs.borrow()[output[name].as_str().unwrap()].clone();
     let report = serde_json::from_slice(&blob("report_blob")).unwrap();
     let markdown = String::from_utf8(blob("markdown_blob")).unwrap();
+    let html = String::from_utf8(blob("html_blob")).unwrap();
     let everything = everything(&host) + &answers;
-    Audit { inventory, summary: output["summary"].clone(), report, markdown, everything }
+    Audit { inventory, summary: output["summary"].clone(), report, markdown, html, everything }
 }
 
-fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = dir.path().join(path);
@@ -89,9 +96,41 @@ fn a_small_project_is_reported_in_full() {
     assert_eq!(report["todos"]["listed"][0], todo);
     let same = json!({"bytes": 15, "files": 2, "paths": ["a/copy.txt", "b/copy.txt"]});
     assert_eq!(report["duplicates"]["listed"], json!([same]));
-    for part in ["# Audit", "| `left` | `1.2.3` | `web/package-lock.json` |", "`TODO: more`"] {
+    for part in
+        ["# Audit", "| `left` | `1.2.3` | unknown |  | `web/package-lock.json` |", "`TODO: more`"]
+    {
         assert!(markdown.contains(part), "{part}");
     }
+}
+
+#[test]
+fn licences_of_dependencies_are_told_counted_and_flagged() {
+    let lock = "[[package]]\nname='a'\nversion='1.0.0'\nsource='registry+https://index.crates.io/'\n\
+                [[package]]\nname='a'\nversion='2.0.0'\nsource='registry+https://index.crates.io/'\n\
+                [[package]]\nname='b'\nversion='1.0.0'\nsource='git+https://u:p@acme.io/b?rev=1'\n";
+    let npm = r#"{"packages":{"node_modules/n":{"version":"1.0.0","license":"AGPL-3.0-only"}}}"#;
+    let dir = tree(&[
+        ("Cargo.lock", lock),
+        ("vendor/a/Cargo.toml", "[package]\nname='a'\nversion='1.0.0'\nlicense='MIT/Apache-2.0'\n"),
+        ("package-lock.json", npm),
+        ("go.mod", "module x\nrequire acme.io/g v1.0.0\n"),
+    ]);
+    let cache = tree(&[(
+        "src/index/b-1.0.0/Cargo.toml",
+        "[package]\nname='b'\nversion='1.0.0'\nlicense='MPL-2.0'\n",
+    )]);
+    let alone = audit(dir.path()).report["dependencies"].clone();
+    assert_eq!(alone["by_ecosystem"], json!({"cargo": 3, "go": 1, "npm": 1}));
+    assert_eq!(alone["by_kind"], json!({"permissive": 1, "network_copyleft": 1, "unknown": 3}));
+    assert_eq!(alone["by_licence"], json!({"AGPL-3.0-only": 1, "MIT OR Apache-2.0": 1}));
+    assert_eq!(alone["by_origin"], json!({"lock_file": 1, "manifest": 1}));
+    let twice = json!({"ecosystem": "cargo", "name": "a", "versions": ["1.0.0", "2.0.0"]});
+    assert_eq!(alone["duplicated"]["listed"], json!([twice]));
+    let input = json!({"path": dir.path(), "dependency_sources": [cache.path()]});
+    let Audit { report, markdown, .. } = audit_with(&input);
+    assert_eq!(report["dependencies"]["by_kind"]["weak_copyleft"], 1);
+    assert_eq!(report["dependencies"]["listed"][2]["source"], "git acme.io/b");
+    assert!(markdown.contains("| `n` | `1.0.0` | npm | `AGPL-3.0-only` | network copyleft |"));
 }
 
 #[test]
@@ -101,6 +140,7 @@ fn the_same_tree_gives_the_same_report() {
     let (first, second) = (audit(dir.path()), audit(dir.path()));
     assert_eq!(first.markdown, second.markdown);
     assert_eq!(first.report, second.report);
+    assert_eq!(first.html, second.html);
     // Chunks cut otherwise change nothing that is reported.
     let third = audit_with(&json!({"path": dir.path(), "chunk_files": 1}));
     assert_eq!(third.inventory["chunks"].as_array().unwrap().len(), 3);
@@ -202,7 +242,9 @@ mod odd_trees {
         for name in names {
             fs::write(dir.path().join(OsStr::from_bytes(name)), "fn x() {} // TODO y\n").unwrap();
         }
-        let Audit { report, markdown, .. } = audit(dir.path());
+        let Audit { report, markdown, html, .. } = audit(dir.path());
+        check_well_formed(&html);
+        assert!(!html.contains('\u{202e}') && html.contains("&lt;b&gt;&amp;amp;.rs"));
         assert_eq!(report["totals"]["problems"], 0);
         assert_eq!(report["languages"]["Rust"]["code"], 9);
         assert_eq!(report["todos"]["total"], 9);
@@ -513,7 +555,7 @@ proptest! {
         files in prop::collection::vec(
             (
                 prop::sample::select(&[
-                    "Cargo.lock", "package-lock.json", "Pipfile.lock", "poetry.lock", "Cargo.toml",
+                    "Cargo.lock", "package-lock.json", "go.mod", "Pipfile.lock", "poetry.lock", "Cargo.toml",
                     "requirements.txt", "LICENSE", "package.json", "x.rs", "x.py", "x.sh", ".env", "none",
                 ][..]),
                 prop::collection::vec(
@@ -539,6 +581,7 @@ proptest! {
         }
         let audit = audit(dir.path());
         prop_assert_eq!(&audit.summary["files"], &json!(files.len()));
+        check_well_formed(&audit.html);
     }
 }
 

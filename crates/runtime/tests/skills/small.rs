@@ -22,6 +22,7 @@ fn the_set_names_its_skills_in_order_and_their_schemas_are_json() {
     let names: Vec<_> = set.names().collect();
     let expected = [
         "audit.chunk",
+        "audit.diff",
         "audit.inventory",
         "audit.report",
         "echo",

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::content::{self, Content, Kind};
+use super::dependencies::Found;
+use super::installed::Installed;
 use super::inventory::describe;
 use super::listed::Keep;
 use super::records::{
-    ChunkDetail, ChunkList, ChunkRef, ChunkSummary, Declared, Dependency, FileRecord, LicenceFile,
-    Lines, Problem, Secret, Todo,
+    ChunkDetail, ChunkList, ChunkRef, ChunkSummary, Declared, Dependency, FileRecord, Licence,
+    LicenceFile, Lines, Problem, Secret, Todo,
 };
 use super::secrets::Findings;
 use super::{dependencies, languages, licences, lines, paths, secrets, todos};
@@ -25,6 +27,10 @@ const KEEP: Keep = Keep { items: 2000, bytes: 1024 * 1024 };
 const KEEP_DEPENDENCIES: Keep = Keep { items: 50_000, bytes: 8 * 1024 * 1024 };
 /// Marks and secrets kept of one file, so that a generated one does not crowd out the rest.
 const PER_FILE_MAX: usize = 50;
+/// Places outside the root that may be asked for licences.
+const SOURCES_MAX: usize = 16;
+/// Packages between two renewals of the lease: each may take several reads.
+const PACKAGES_PER_PROGRESS: usize = 64;
 /// Different SPDX expressions of one chunk.
 const TAGS_MAX: usize = 200;
 /// Settings files, in which values stand without quotes.
@@ -40,6 +46,9 @@ pub(in crate::skills) struct ChunkSkill;
 struct Input {
     root: String,
     chunk: ChunkRef,
+    /// Directories outside the root in which the licences of dependencies may be looked up.
+    #[serde(default)]
+    dependency_sources: Vec<PathBuf>,
 }
 
 impl Skill for ChunkSkill {
@@ -52,7 +61,9 @@ impl Skill for ChunkSkill {
             output_bytes_max: OUTPUT_BYTES_MAX,
             input_schema: r#"{"type":"object","required":["root","chunk"],
                 "additionalProperties":false,"properties":{"root":{"type":"string"},
-                "chunk":{"type":"object","required":["blob","files","bytes"]}}}"#,
+                "chunk":{"type":"object","required":["blob","files","bytes"]},
+                "dependency_sources":{"type":"array","maxItems":16,
+                "items":{"type":"string","minLength":1,"maxLength":4096}}}}"#,
             output_schema: r#"{"type":"object","required":["totals","languages","detail"],
                 "properties":{"totals":{"type":"object"},"languages":{"type":"object"},
                 "detail":{"type":"string"}}}"#,
@@ -65,33 +76,46 @@ impl Skill for ChunkSkill {
         let root = paths::path_of(&input.root).ok_or_else(|| {
             SkillError::invalid_input("read `root`: it is not the text of a path")
         })?;
+        if input.dependency_sources.len() > SOURCES_MAX {
+            let message = format!("use `dependency_sources`: at most {SOURCES_MAX}");
+            return Err(SkillError::limit(message));
+        }
         let list: ChunkList = wire::read(&host.load(&input.chunk.blob)?)?;
-        let mut record = Record::new(root);
+        let installed = Installed::new(&root, &input.dependency_sources);
+        let mut record = Record::new(root, installed, host);
         let total = list.files.len() as u64;
         for (done, (path, bytes)) in (0_u64..).zip(list.files) {
             if host.is_cancelled() {
                 return Err(SkillError::cancelled());
             }
             host.progress(done, total);
+            record.done = (done, total);
             record.file(path, bytes);
         }
+        if host.is_cancelled() {
+            return Err(SkillError::cancelled());
+        }
         host.progress(total, total);
-        wire::answer(&record.finish(host)?)
+        wire::answer(&record.finish()?)
     }
 }
 
-struct Record {
+struct Record<'a> {
     root: PathBuf,
+    installed: Installed,
+    host: &'a dyn Host,
+    /// Files that are done, of how many.
+    done: (u64, u64),
     /// Holds one text at a time.
     buffer: Vec<u8>,
     summary: ChunkSummary,
     detail: ChunkDetail,
 }
 
-impl Record {
-    fn new(root: PathBuf) -> Self {
+impl<'a> Record<'a> {
+    fn new(root: PathBuf, installed: Installed, host: &'a dyn Host) -> Self {
         let (summary, detail) = (ChunkSummary::default(), ChunkDetail::default());
-        Self { root, buffer: Vec::new(), summary, detail }
+        Self { root, installed, host, done: (0, 0), buffer: Vec::new(), summary, detail }
     }
 
     fn file(&mut self, path: String, listed_bytes: u64) {
@@ -204,6 +228,7 @@ impl Record {
         self.summary.totals.secrets += findings.secrets.len() as u64;
         let mut line = LineNumbers::new(text);
         for (index, found) in findings.secrets.iter().enumerate() {
+            *self.detail.secrets_by_kind.entry(found.kind.to_owned()).or_default() += 1;
             if index >= PER_FILE_MAX {
                 self.detail.secrets.total += 1;
                 continue;
@@ -238,19 +263,37 @@ impl Record {
 
     fn dependencies(&mut self, path: &str, file_name: &str, text: &[u8]) {
         match dependencies::read(file_name, text) {
-            Some(Ok(packages)) => {
-                for package in packages {
-                    let dependency = Dependency {
-                        ecosystem: package.ecosystem.to_owned(),
-                        name: secrets::hide(&package.name).into_owned(),
-                        version: secrets::hide(&package.version).into_owned(),
-                        path: path.to_owned(),
-                    };
-                    self.detail.dependencies.add(dependency, KEEP_DEPENDENCIES);
-                }
-            }
+            Some(Ok(found)) => self.packages(path, found),
             Some(Err(problem)) => self.problem(path, problem),
             None => {}
+        }
+    }
+
+    fn packages(&mut self, path: &str, found: Found) {
+        let lock_file = paths::relative_path_of(path).unwrap_or_default();
+        let lock_dir = lock_file.parent().unwrap_or(Path::new(""));
+        let ecosystem = found.ecosystem;
+        for (index, ((name, version), details)) in found.packages.into_iter().enumerate() {
+            if index % PACKAGES_PER_PROGRESS == PACKAGES_PER_PROGRESS - 1 {
+                self.host.progress(self.done.0, self.done.1);
+                if self.host.is_cancelled() {
+                    return;
+                }
+            }
+            let licence = self.installed.licence(lock_dir, ecosystem, (&name, &version), &details);
+            let licence = licence.map(|licence| Licence {
+                expression: secrets::hide(&licence.expression).into_owned(),
+                from: licence.from,
+            });
+            let dependency = Dependency {
+                ecosystem: ecosystem.to_owned(),
+                name: secrets::hide(&name).into_owned(),
+                version: secrets::hide(&version).into_owned(),
+                path: path.to_owned(),
+                source: secrets::hide(&details.source).into_owned(),
+                licence,
+            };
+            self.detail.dependencies.add(dependency, KEEP_DEPENDENCIES);
         }
     }
 
@@ -259,8 +302,8 @@ impl Record {
         self.detail.problems.add(Problem { path: path.to_owned(), problem }, KEEP);
     }
 
-    fn finish(mut self, host: &dyn Host) -> Result<ChunkSummary, SkillError> {
-        self.summary.detail = host.save(&wire::answer(&self.detail)?)?;
+    fn finish(mut self) -> Result<ChunkSummary, SkillError> {
+        self.summary.detail = self.host.save(&wire::answer(&self.detail)?)?;
         Ok(self.summary)
     }
 }

@@ -1,12 +1,12 @@
 //! Reads what a project depends on from its lock files. They are foreign bytes: each parser has a
 //! size limit, and an error tells what is wrong without quoting the file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::npm;
+use super::{golang, npm};
 
 /// The largest lock file that is parsed as a whole: those of the largest projects have about 1 MiB,
 /// and a hostile one takes fifty times its size in memory.
@@ -15,27 +15,39 @@ const PARSED_BYTES_MAX: usize = 2 * 1024 * 1024;
 const ENTRIES_MAX: usize = 50_000;
 /// Names and versions longer than this are not real.
 const TEXT_BYTES_MAX: usize = 256;
+/// Nor are places in `node_modules` longer than this.
+const PLACE_BYTES_MAX: usize = 1024;
 
-/// One package that a lock file names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Package {
+/// The packages that a lock file names, by name and version.
+#[derive(Debug)]
+pub(super) struct Found {
     pub(super) ecosystem: &'static str,
-    pub(super) name: String,
-    pub(super) version: String,
+    pub(super) packages: BTreeMap<(String, String), Details>,
 }
 
-/// What a lock file holds, sorted and without doubles; `None` for any other file.
-pub(super) fn read(file_name: &str, text: &[u8]) -> Option<Result<BTreeSet<Package>, String>> {
+/// What a lock file says of a package besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Details {
+    /// Where it is fetched from, without anything that could be a credential; empty if not said.
+    pub(super) source: String,
+    pub(super) licence: Option<String>,
+    /// Where it is installed, below the lock file's directory; empty if not said.
+    pub(super) place: String,
+}
+
+/// What a lock file holds; `None` for any other file.
+pub(super) fn read(file_name: &str, text: &[u8]) -> Option<Result<Found, String>> {
     let parse: fn(&str) -> Result<Found, String> = match file_name {
         "Cargo.lock" => cargo,
         "package-lock.json" | "npm-shrinkwrap.json" => npm,
         "Pipfile.lock" => pipfile,
         "poetry.lock" | "uv.lock" | "pdm.lock" => python_toml,
+        "go.mod" => golang,
         name if is_requirements(name) => requirements,
         _ => return None,
     };
     let text = std::str::from_utf8(text).map_err(|_| "is not UTF-8".to_owned());
-    Some(text.and_then(parse).map(Found::packages))
+    Some(text.and_then(parse))
 }
 
 fn is_requirements(name: &str) -> bool {
@@ -43,27 +55,31 @@ fn is_requirements(name: &str) -> bool {
         .is_some_and(|stem| stem.starts_with("requirements") || stem.ends_with("requirements"))
 }
 
-/// Packages of one ecosystem as they are found.
-struct Found {
-    ecosystem: &'static str,
-    packages: BTreeSet<Package>,
-}
-
 impl Found {
     fn new(ecosystem: &'static str) -> Self {
-        Self { ecosystem, packages: BTreeSet::new() }
+        Self { ecosystem, packages: BTreeMap::new() }
     }
 
-    fn add(&mut self, name: &str, version: &str) {
+    fn add(&mut self, name: &str, version: &str, details: Details) {
         let fits = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.contains(char::is_control);
-        if !name.is_empty() && fits(name) && fits(version) && self.packages.len() < ENTRIES_MAX {
-            let (name, version) = (name.to_owned(), version.to_owned());
-            self.packages.insert(Package { ecosystem: self.ecosystem, name, version });
+        if name.is_empty() || !fits(name) || !fits(version) || self.packages.len() >= ENTRIES_MAX {
+            return;
+        }
+        let known = self.packages.entry((name.to_owned(), version.to_owned())).or_default();
+        // The first place that says something counts: a lock file may name a package twice.
+        if known.source.is_empty() && fits(&details.source) {
+            known.source = details.source;
+        }
+        known.licence = known.licence.take().or(details.licence);
+        if known.place.is_empty() && details.place.len() <= PLACE_BYTES_MAX {
+            known.place = details.place;
         }
     }
+}
 
-    fn packages(self) -> BTreeSet<Package> {
-        self.packages
+impl Details {
+    fn from(source: String) -> Self {
+        Self { source, ..Self::default() }
     }
 }
 
@@ -107,8 +123,12 @@ fn too_large() -> String {
 fn cargo(text: &str) -> Result<Found, String> {
     let mut found = Found::new("cargo");
     for package in toml_lock(text)?.package {
-        if package.source.is_some() {
-            found.add(&package.name, &package.version);
+        if let Some(source) = package.source {
+            let source = source.as_str().map(place_of).unwrap_or_default();
+            let is_public = source == "github.com/rust-lang/crates.io-index"
+                || source.starts_with("index.crates.io");
+            let source = if is_public { "crates.io".to_owned() } else { source };
+            found.add(&package.name, &package.version, Details::from(source));
         }
     }
     Ok(found)
@@ -123,7 +143,20 @@ fn python_toml(text: &str) -> Result<Found, String> {
             .iter()
             .any(|kind| source.is_some_and(|source| source.contains_key(*kind)));
         if !is_own {
-            found.add(&package.name, &package.version);
+            // uv: { registry = … } or { git = … }; poetry: { type = …, url = … }.
+            let said =
+                ["git", "registry", "url"].iter().find_map(|key| source?.get(*key)?.as_str());
+            let is_git = source.is_some_and(|source| {
+                source.contains_key("git")
+                    || source.get("type").and_then(toml::Value::as_str) == Some("git")
+            });
+            let place = said.map(place_of).unwrap_or_default();
+            let place = match is_git {
+                true if !place.starts_with("git ") => format!("git {place}"),
+                true => place,
+                false => host_of(&place),
+            };
+            found.add(&package.name, &package.version, Details::from(place));
         }
     }
     Ok(found)
@@ -131,9 +164,40 @@ fn python_toml(text: &str) -> Result<Found, String> {
 
 fn npm(text: &str) -> Result<Found, String> {
     let mut found = Found::new("npm");
-    let mut add = |name: &str, version: &str| found.add(name, &origin(version));
+    let mut add = |entry: &npm::Entry<'_>| {
+        let from = if entry.resolved.is_empty() { entry.version } else { entry.resolved };
+        let is_address = from.contains("://");
+        let place = if is_address { place_of(from) } else { String::new() };
+        let source = if place.starts_with("git ") { place } else { host_of(&place) };
+        let licence = entry.licence.clone();
+        let details = Details { source, licence, place: entry.place.to_owned() };
+        found.add(entry.name, &origin(entry.version), details);
+    };
     npm::read(text, &mut add).map_err(|error| not_json(&error))?;
     Ok(found)
+}
+
+fn golang(text: &str) -> Result<Found, String> {
+    let mut found = Found::new("go");
+    golang::read(text, &mut |name, version| found.add(name, version, Details::default()));
+    Ok(found)
+}
+
+/// Where an address leads, without scheme, user, query and fragment; `git ` before a repository.
+fn place_of(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let rest = rest.get(..end).unwrap_or_default().trim_end_matches('/');
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let git = if scheme.starts_with("git") { "git " } else { "" };
+    let slash = if path.is_empty() { "" } else { "/" };
+    // A path with an `@` may hold a credential that stands where none belongs.
+    if path.contains('@') { format!("{git}{host}") } else { format!("{git}{host}{slash}{path}") }
+}
+
+fn host_of(place: &str) -> String {
+    place.split('/').next().unwrap_or_default().to_owned()
 }
 
 /// A version, or the kind of address that stands in its place: an address may hold a credential.
@@ -175,7 +239,8 @@ fn pipfile(text: &str) -> Result<Found, String> {
     for (name, package) in lock.default.into_iter().chain(lock.develop) {
         let version = package.version.unwrap_or_default();
         let version = if package.git.is_some() { "git" } else { version.trim_start_matches("==") };
-        found.add(&name, &origin(version));
+        let source = if version == "git" { "git" } else { "" };
+        found.add(&name, &origin(version), Details::from(source.to_owned()));
     }
     Ok(found)
 }
@@ -202,7 +267,8 @@ fn requirements(text: &str) -> Result<Found, String> {
             None => rest,
         };
         if rest.is_empty() || rest.starts_with(['=', '<', '>', '!', '~', '(', '@']) {
-            found.add(name, &origin(rest.trim_start_matches('=').trim()));
+            let version = origin(rest.trim_start_matches('=').trim());
+            found.add(name, &version, Details::default());
         }
     }
     Ok(found)
@@ -214,8 +280,63 @@ mod tests {
     use proptest::prelude::*;
 
     fn packages(name: &str, text: &str) -> Vec<String> {
-        let packages = read(name, text.as_bytes()).unwrap().unwrap();
-        packages.iter().map(|p| format!("{} {} {}", p.ecosystem, p.name, p.version)).collect()
+        let found = read(name, text.as_bytes()).unwrap().unwrap();
+        let line =
+            |(name, version): &(String, String)| format!("{} {name} {version}", found.ecosystem);
+        found.packages.keys().map(line).collect()
+    }
+
+    fn details(name: &str, text: &str) -> Details {
+        let found = read(name, text.as_bytes()).unwrap().unwrap();
+        found.packages.into_values().next().unwrap()
+    }
+
+    #[test]
+    fn sources_are_told_without_credentials() {
+        let cargo = |source: &str| {
+            details(
+                "Cargo.lock",
+                &format!("[[package]]\nname='a'\nversion='1'\nsource='{source}'\n"),
+            )
+            .source
+        };
+        assert_eq!(cargo("registry+https://github.com/rust-lang/crates.io-index"), "crates.io");
+        assert_eq!(cargo("sparse+https://index.crates.io/"), "crates.io");
+        assert_eq!(cargo("sparse+https://me:pw@acme.io/index/?t=pw"), "acme.io/index");
+        assert_eq!(cargo("git+https://pw@github.com/x/y?rev=1#ab"), "git github.com/x/y");
+        let npm = r#"{"packages":{"node_modules/a":{"version":"1","license":"MIT",
+            "resolved":"https://u:p@registry.npmjs.org/a/-/a-1.tgz"}}}"#;
+        let expected = Details {
+            source: "registry.npmjs.org".into(),
+            licence: Some("MIT".into()),
+            place: "node_modules/a".into(),
+        };
+        assert_eq!(details("package-lock.json", npm), expected);
+        let uv =
+            "[[package]]\nname='a'\nversion='1'\nsource={registry='https://pypi.org/simple'}\n";
+        assert_eq!(details("uv.lock", uv).source, "pypi.org");
+        let poetry = "[[package]]\nname='a'\nversion='1'\n[package.source]\ntype='git'\n\
+                      url='https://github.com/x/y.git'\n";
+        assert_eq!(details("poetry.lock", poetry).source, "git github.com/x/y.git");
+    }
+
+    #[test]
+    fn places_of_nested_packages_are_told() {
+        let v1 =
+            r#"{"dependencies":{"a":{"version":"1","dependencies":{"@s/b":{"version":"2"}}}}}"#;
+        let found = read("package-lock.json", v1.as_bytes()).unwrap().unwrap();
+        let places: Vec<_> = found.packages.values().map(|it| it.place.as_str()).collect();
+        assert_eq!(places, ["node_modules/a/node_modules/@s/b", "node_modules/a"]);
+    }
+
+    #[test]
+    fn go_requirements_are_read() {
+        let text = "module acme.io/x // own\n\ngo 1.22\nrequire github.com/a/b v1.2.3\nrequire (\n\
+                    \tgolang.org/x/net v0.1.0 // indirect\n\t\"quoted.io/q\" v2.0.0+incompatible\n)\n\
+                    replace github.com/a/b => ../b\nexclude github.com/no/no v1.0.0\n\
+                    replace (\n golang.org/x/net v0.1.0 => example.com/net v0.2.0\n)\n";
+        let expected = ["go example.com/net v0.2.0", "go quoted.io/q v2.0.0+incompatible"];
+        assert_eq!(packages("go.mod", text), expected);
     }
 
     #[test]
@@ -286,10 +407,10 @@ mod tests {
         #[test]
         fn no_bytes_break_a_parser(
             text in prop::collection::vec(any::<u8>(), 0..200),
-            start in prop::sample::select(&["", "[[package]]\nname=", "{\"packages\":{\"", "{\"dependencies\":{\"a\":{", "a[", "x@"][..]),
+            start in prop::sample::select(&["", "[[package]]\nname=", "require (\n", "replace a => ", "{\"packages\":{\"", "{\"dependencies\":{\"a\":{", "a[", "x@"][..]),
         ) {
             let text = [start.as_bytes(), &text].concat();
-            for name in ["Cargo.lock", "package-lock.json", "Pipfile.lock", "poetry.lock", "requirements.txt"] {
+            for name in ["Cargo.lock", "package-lock.json", "Pipfile.lock", "poetry.lock", "requirements.txt", "go.mod"] {
                 let _ = read(name, &text);
             }
         }

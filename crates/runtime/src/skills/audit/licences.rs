@@ -3,24 +3,21 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
 use regex::bytes::Regex as BytesRegex;
 use serde::Deserialize;
+
+use super::spdx;
 
 /// Bytes of a licence file that are looked at; the longest licence in use (GPL-3.0) has 35 KiB.
 const TEXT_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a source in which an SPDX tag may stand: it belongs at the top.
 const TAG_HEAD_BYTES: usize = 16 * 1024;
-/// The longest SPDX expression that is kept.
-const EXPRESSION_BYTES_MAX: usize = 200;
 /// The largest package manifest that is read.
 const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
 
 static TAG: LazyLock<Option<BytesRegex>> = LazyLock::new(|| {
     BytesRegex::new(r"(?-u)SPDX-License-Identifier:[ \t]{0,8}([A-Za-z0-9.+\-()/: \t]{1,400})").ok()
 });
-static EXPRESSION: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^[A-Za-z0-9.+\-()/: ]+$").ok());
 
 /// A licence is told by phrases that its text must and must not have, in the form of [`plain`].
 struct Phrases {
@@ -149,28 +146,45 @@ fn plain(text: &[u8]) -> String {
 pub(super) fn tag(text: &[u8]) -> Option<String> {
     let head = text.get(..TAG_HEAD_BYTES).unwrap_or(text);
     let found = TAG.as_ref()?.captures(head)?.get(1)?;
-    expression(std::str::from_utf8(found.as_bytes()).ok()?)
+    spdx::expression(std::str::from_utf8(found.as_bytes()).ok()?)
 }
 
 /// What a package manifest declares.
 pub(super) fn declared(file_name: &str, text: &[u8]) -> Option<String> {
+    manifest(file_name, text)?.licence
+}
+
+/// What a package manifest says of its package.
+#[derive(Debug, Default)]
+pub(super) struct Manifest {
+    /// Empty where it says none.
+    pub(super) version: String,
+    pub(super) licence: Option<String>,
+}
+
+/// Reads a manifest, known by its name; `None` for any other file and one that is none.
+pub(super) fn manifest(file_name: &str, text: &[u8]) -> Option<Manifest> {
     if text.len() > MANIFEST_BYTES_MAX {
         return None;
     }
     let text = std::str::from_utf8(text).ok()?;
-    let declared = match file_name {
-        "Cargo.toml" => toml::from_str::<CargoToml>(text).ok()?.package?.license?.text(),
-        "pyproject.toml" => toml::from_str::<PyProject>(text).ok()?.project?.license?.text(),
-        "package.json" => serde_json::from_str::<PackageJson>(text).ok()?.license?.text(),
-        _ => None,
+    let declaring = match file_name {
+        "Cargo.toml" => toml::from_str::<CargoToml>(text).ok()?.package?,
+        "pyproject.toml" => toml::from_str::<PyProject>(text).ok()?.project?,
+        "package.json" => serde_json::from_str::<Declaring>(text).ok()?,
+        _ => return None,
     };
-    expression(&declared?)
+    let version = match declaring.version {
+        Some(Field::Text(version)) => version,
+        _ => String::new(),
+    };
+    let licence = declaring.license.and_then(Field::text);
+    Some(Manifest { version, licence: licence.and_then(|text| spdx::expression(&text)) })
 }
 
-fn expression(text: &str) -> Option<String> {
-    let text = text.trim();
-    let fits = text.len() <= EXPRESSION_BYTES_MAX && EXPRESSION.as_ref()?.is_match(text);
-    fits.then(|| text.to_owned())
+/// The licence field of a package in JSON.
+pub(super) fn of_json(text: &str) -> Option<String> {
+    spdx::expression(&serde_json::from_str::<Field>(text).ok()?.text()?)
 }
 
 #[derive(Deserialize)]
@@ -185,11 +199,7 @@ struct PyProject {
 
 #[derive(Deserialize)]
 struct Declaring {
-    license: Option<Field>,
-}
-
-#[derive(Deserialize)]
-struct PackageJson {
+    version: Option<Field>,
     license: Option<Field>,
 }
 

@@ -1,7 +1,8 @@
 //! A list that counts everything and keeps the first of it, so that a hostile tree cannot make an
 //! answer or a report grow without end.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// How much a list keeps.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,28 @@ impl<T: Serialize> Listed<T> {
         }
         self.total = total;
     }
+}
+
+/// Writes a list with one item a line, however wide the rest of the document is spread.
+pub(super) fn one_a_line<T: Serialize, S: Serializer>(
+    list: &Listed<T>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let failed = <S::Error as serde::ser::Error>::custom::<serde_json::Error>;
+    let mut text = String::from("[");
+    for (index, item) in list.listed.iter().enumerate() {
+        text.push_str(if index == 0 { "\n" } else { ",\n" });
+        text.push_str(&serde_json::to_string(item).map_err(failed)?);
+    }
+    text.push(']');
+    let listed = RawValue::from_string(text).map_err(failed)?;
+    Lines { total: list.total, listed }.serialize(to)
+}
+
+#[derive(Serialize)]
+struct Lines {
+    total: u64,
+    listed: Box<RawValue>,
 }
 
 #[cfg(test)]

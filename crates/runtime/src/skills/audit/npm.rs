@@ -5,9 +5,28 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// Takes a name and a version.
-type Add<'a> = dyn FnMut(&str, &str) + 'a;
+use super::licences;
+
+/// A licence field longer than this is none.
+const LICENCE_BYTES_MAX: usize = 1024;
+
+/// One package of the lock file.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    /// Where it is fetched from, if the file says so.
+    pub(super) resolved: &'a str,
+    /// What the file says of its licence.
+    pub(super) licence: Option<String>,
+    /// Where it is installed, below the lock file's directory.
+    pub(super) place: &'a str,
+}
+
+/// Takes a package.
+type Add<'a> = dyn FnMut(&Entry<'_>) + 'a;
 
 /// Calls `add` for every package of the lock file that is not the project's own.
 pub(super) fn read(text: &str, add: &mut Add<'_>) -> Result<(), serde_json::Error> {
@@ -39,7 +58,9 @@ impl<'de> Visitor<'de> for Lock<'_, '_> {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "packages" => map.next_value_seed(Tree { add: self.add, keys: Keys::Places })?,
-                "dependencies" => map.next_value_seed(Tree { add: self.add, keys: Keys::Names })?,
+                "dependencies" => {
+                    map.next_value_seed(Tree { add: self.add, keys: Keys::Names("") })?;
+                }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -48,19 +69,20 @@ impl<'de> Visitor<'de> for Lock<'_, '_> {
 }
 
 #[derive(Clone, Copy)]
-enum Keys {
+enum Keys<'p> {
     /// `node_modules/a/node_modules/b`; the project itself is the empty place.
     Places,
-    Names,
+    /// `b`, needed by the package at this place.
+    Names(&'p str),
 }
 
 /// Packages by name or place.
-struct Tree<'a, 'f> {
+struct Tree<'a, 'f, 'p> {
     add: &'a mut Add<'f>,
-    keys: Keys,
+    keys: Keys<'p>,
 }
 
-impl<'de> DeserializeSeed<'de> for Tree<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Tree<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
@@ -68,7 +90,7 @@ impl<'de> DeserializeSeed<'de> for Tree<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Tree<'_, '_> {
+impl<'de> Visitor<'de> for Tree<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,11 +99,18 @@ impl<'de> Visitor<'de> for Tree<'_, '_> {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         while let Some(key) = map.next_key::<String>()? {
-            let name = match self.keys {
-                Keys::Names => Some(key.as_str()),
-                Keys::Places => key.rsplit_once("node_modules/").map(|(_, name)| name),
+            let inside = match self.keys {
+                Keys::Names("") => format!("node_modules/{key}"),
+                Keys::Names(parent) => format!("{parent}/node_modules/{key}"),
+                Keys::Places => String::new(),
             };
-            map.next_value_seed(Package { add: self.add, name })?;
+            let (name, place) = match self.keys {
+                Keys::Names(_) => (Some(key.as_str()), inside.as_str()),
+                Keys::Places => {
+                    (key.rsplit_once("node_modules/").map(|(_, name)| name), key.as_str())
+                }
+            };
+            map.next_value_seed(Package { add: self.add, name, place })?;
         }
         Ok(())
     }
@@ -91,6 +120,7 @@ impl<'de> Visitor<'de> for Tree<'_, '_> {
 struct Package<'a, 'f, 'n> {
     add: &'a mut Add<'f>,
     name: Option<&'n str>,
+    place: &'n str,
 }
 
 impl<'de> DeserializeSeed<'de> for Package<'_, '_, '_> {
@@ -110,12 +140,18 @@ impl<'de> Visitor<'de> for Package<'_, '_, '_> {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         let (mut version, mut alias, mut is_link) = (None, None, false);
+        let (mut resolved, mut licence) = (None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "version" => version = map.next_value::<Option<String>>()?,
                 "name" => alias = map.next_value::<Option<String>>()?,
                 "link" => is_link = map.next_value()?,
-                "dependencies" => map.next_value_seed(Tree { add: self.add, keys: Keys::Names })?,
+                "resolved" => resolved = address(map.next_value()?),
+                "license" => licence = licence_of(map.next_value()?),
+                "dependencies" => {
+                    let keys = Keys::Names(self.place);
+                    map.next_value_seed(Tree { add: self.add, keys })?;
+                }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -123,7 +159,13 @@ impl<'de> Visitor<'de> for Package<'_, '_, '_> {
         // A link or a path leads to a part of the project itself.
         let is_own = is_link || version.starts_with("file:");
         if let (Some(name), false) = (self.name, is_own) {
-            (self.add)(alias.as_deref().unwrap_or(name), &version);
+            (self.add)(&Entry {
+                name: alias.as_deref().unwrap_or(name),
+                version: &version,
+                resolved: resolved.as_deref().unwrap_or_default(),
+                licence,
+                place: self.place,
+            });
         }
         Ok(())
     }
@@ -156,4 +198,15 @@ impl<'de> Visitor<'de> for Package<'_, '_, '_> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
+}
+
+/// Kept as text until its length is known: a hostile one would be large when parsed.
+fn licence_of(raw: &RawValue) -> Option<String> {
+    let text = raw.get();
+    (text.len() <= LICENCE_BYTES_MAX).then(|| licences::of_json(text)).flatten()
+}
+
+/// Some versions write `false` here.
+fn address(raw: &RawValue) -> Option<String> {
+    serde_json::from_str(raw.get()).ok()
 }

@@ -22,6 +22,13 @@ pub(super) fn text_of(path: &Path) -> String {
     text
 }
 
+/// The text of a path that comes as bytes, with `/` between its parts already.
+pub(super) fn text_of_bytes(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    escape(bytes, &mut text);
+    text
+}
+
 /// The path of a text made by [`text_of`]; `None` for any other text.
 pub(super) fn path_of(text: &str) -> Option<PathBuf> {
     let mut bytes = Vec::with_capacity(text.len());

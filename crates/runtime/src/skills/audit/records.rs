@@ -115,6 +115,7 @@ pub(super) struct ChunkDetail {
     pub(super) todos: Listed<Todo>,
     pub(super) todos_by_mark: BTreeMap<String, u64>,
     pub(super) secrets: Listed<Secret>,
+    pub(super) secrets_by_kind: BTreeMap<String, u64>,
     pub(super) licence_files: Listed<LicenceFile>,
     /// SPDX expressions in source files, and in how many.
     pub(super) licence_tags: BTreeMap<String, u64>,
@@ -124,8 +125,8 @@ pub(super) struct ChunkDetail {
     pub(super) problems: Listed<Problem>,
 }
 
-/// One file: enough to find duplicates and the largest.
-#[derive(Debug, Deserialize, Serialize)]
+/// One file: enough to find duplicates, the largest, and what another audit saw otherwise.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct FileRecord {
     pub(super) path: String,
     pub(super) bytes: u64,
@@ -165,7 +166,7 @@ pub(super) struct Declared {
     pub(super) expression: String,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Dependency {
     pub(super) ecosystem: String,
     pub(super) name: String,
@@ -173,6 +174,96 @@ pub(super) struct Dependency {
     pub(super) version: String,
     /// The lock file that names it.
     pub(super) path: String,
+    /// Where it is fetched from; empty where the lock file does not say.
+    pub(super) source: String,
+    pub(super) licence: Option<Licence>,
+}
+
+/// The licence of a package, and what says so.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Licence {
+    pub(super) expression: String,
+    pub(super) from: LicenceOrigin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LicenceOrigin {
+    LockFile,
+    Manifest,
+    /// Told by the phrases of its licence files; several of them count together.
+    LicenceText,
+}
+
+/// The answer of `audit.history`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(super) struct HistorySummary {
+    /// Why there is no history, in words.
+    pub(super) why_none: Option<String>,
+    pub(super) commits: u64,
+    pub(super) authors: u64,
+    /// The blob with a [`HistoryDetail`], where there is a history.
+    pub(super) detail: Option<String>,
+}
+
+/// The blob with what version control remembers of the tree.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(super) struct HistoryDetail {
+    /// How many days back from the newest commit were looked at.
+    pub(super) days: u64,
+    /// The day of the newest commit.
+    pub(super) newest: String,
+    pub(super) commits: u64,
+    /// Whether the log was longer than what was read of it.
+    pub(super) is_cut: bool,
+    pub(super) changes: Changes,
+    /// Most changed first.
+    pub(super) files: Listed<FileChanges>,
+    /// With most commits first; by name alone, addresses are not read.
+    pub(super) authors: Listed<AuthorChanges>,
+    pub(super) months: Vec<MonthChanges>,
+}
+
+/// Lines added and removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Changes {
+    pub(super) added: u64,
+    pub(super) removed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct FileChanges {
+    pub(super) path: String,
+    pub(super) commits: u64,
+    pub(super) changes: Changes,
+    /// Days from its last change to the newest commit.
+    pub(super) age_days: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct AuthorChanges {
+    pub(super) name: String,
+    pub(super) commits: u64,
+    pub(super) changes: Changes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct MonthChanges {
+    /// `2026-01`.
+    pub(super) month: String,
+    pub(super) commits: u64,
+    pub(super) changes: Changes,
+}
+
+impl Changes {
+    pub(super) fn add(&mut self, other: Self) {
+        self.added = self.added.saturating_add(other.added);
+        self.removed = self.removed.saturating_add(other.removed);
+    }
+
+    pub(super) fn lines(self) -> u64 {
+        self.added.saturating_add(self.removed)
+    }
 }
 
 impl Totals {

@@ -1,4 +1,4 @@
-//! `audit.report`: gathers what the chunks found into one report, as JSON and as Markdown. Chunks
+//! `audit.report`: gathers what the chunks found into one report, as JSON, Markdown and HTML. Chunks
 //! are loaded one at a time, and every list has an end, so memory does not follow the tree.
 
 use std::collections::BTreeMap;
@@ -6,23 +6,26 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::duplicates::{Index, Place};
-use super::listed::{Keep, Listed};
-use super::markdown;
+use super::history::{History, Present};
+use super::listed::{Keep, Listed, one_a_line};
+use super::packages::{Dependencies, Packages};
 use super::records::{
-    ChunkDetail, ChunkSummary, Declared, Inventory, LicenceFile, Lines, Link, Problem, Secret,
-    SizeClass, Skipped, Todo, Totals,
+    ChunkDetail, ChunkSummary, Declared, HistorySummary, Inventory, LicenceFile, Lines, Link,
+    Problem, Secret, SizeClass, Skipped, Todo, Totals,
 };
+use super::spdx::LicenceKind;
+use super::{contents, html, markdown};
 use crate::skills::wire;
 use crate::skills::{Cost, EffectClass, Host, Skill, SkillError, SkillSpec};
 
-/// A summary and two references.
+/// Raised when a reader of the JSON report would have to change.
+pub(super) const FORMAT: u32 = 2;
+/// A summary and three references.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// What the report lists of to-dos, secrets, licences and problems, each; all are counted.
 const KEEP: Keep = Keep { items: 5000, bytes: 2 * 1024 * 1024 };
-/// Different packages of all lock files: several times what the largest projects have.
-const PACKAGES_MAX: usize = 50_000;
-/// Lock files named for one package.
-const PACKAGE_PATHS_MAX: usize = 3;
+/// Files that are listed for comparisons: as many as the largest projects have.
+const KEEP_FILES: Keep = Keep { items: 100_000, bytes: 24 * 1024 * 1024 };
 /// Different SPDX expressions.
 const TAGS_MAX: usize = 1000;
 /// The largest files that are listed.
@@ -34,7 +37,7 @@ const GROUP_PATHS_MAX: usize = 20;
 const SUMMARY_LANGUAGES_MAX: usize = 10;
 
 /// Everything the audit found.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Report {
     pub(super) format: u32,
     pub(super) root: String,
@@ -46,48 +49,38 @@ pub(super) struct Report {
     pub(super) dependencies: Dependencies,
     pub(super) todos_by_mark: BTreeMap<String, u64>,
     pub(super) todos: Listed<Todo>,
+    pub(super) secrets_by_kind: BTreeMap<String, u64>,
     pub(super) secrets: Listed<Secret>,
     pub(super) largest: Vec<Sized>,
     pub(super) duplicates: DuplicateFiles,
+    pub(super) history: History,
     pub(super) links: Listed<Link>,
     pub(super) special: Listed<String>,
     pub(super) skipped: Listed<Skipped>,
     pub(super) problems: Listed<Problem>,
+    /// In the order of the walk, for comparisons with another audit.
+    #[serde(serialize_with = "one_a_line")]
+    pub(super) files: Listed<FileRow>,
 }
 
-#[derive(Debug, Default, Serialize)]
+/// Path, size and digest of a file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct FileRow(pub(super) String, pub(super) u64, pub(super) String);
+
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Licences {
     pub(super) files: Listed<LicenceFile>,
     pub(super) tags: BTreeMap<String, u64>,
     pub(super) declared: Listed<Declared>,
 }
 
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Dependencies {
-    /// Different packages by ecosystem.
-    pub(super) by_ecosystem: BTreeMap<String, u64>,
-    /// Entries of lock files that are not listed because there are too many.
-    pub(super) not_listed: u64,
-    pub(super) listed: Vec<UsedPackage>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct UsedPackage {
-    pub(super) ecosystem: String,
-    pub(super) name: String,
-    pub(super) version: String,
-    /// How many lock files name it, and the first of them.
-    pub(super) lock_files: u64,
-    pub(super) paths: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Sized {
     pub(super) path: String,
     pub(super) bytes: u64,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct DuplicateFiles {
     pub(super) groups: u64,
     pub(super) spare_files: u64,
@@ -96,7 +89,7 @@ pub(super) struct DuplicateFiles {
     pub(super) listed: Vec<SameFiles>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct SameFiles {
     pub(super) bytes: u64,
     pub(super) files: u64,
@@ -114,6 +107,8 @@ struct Summary {
     languages: Vec<LanguageCode>,
     licences: Vec<String>,
     dependencies: BTreeMap<String, u64>,
+    dependency_licences: BTreeMap<LicenceKind, u64>,
+    commits: u64,
     todos: u64,
     secrets: u64,
     duplicate_files: u64,
@@ -135,6 +130,7 @@ pub(in crate::skills) struct ReportSkill;
 #[serde(deny_unknown_fields)]
 struct Input {
     inventory: Inventory,
+    history: Option<HistorySummary>,
 }
 
 #[derive(Serialize)]
@@ -142,28 +138,31 @@ struct Output {
     summary: Summary,
     report_blob: String,
     markdown_blob: String,
+    html_blob: String,
 }
 
 impl Skill for ReportSkill {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
             name: "audit.report",
-            summary: "gathers the findings of all chunks into a report in JSON and Markdown",
+            summary: "gathers the findings of all chunks into a report in JSON, Markdown and HTML",
             class: EffectClass::Pure,
             cost: Cost::Blocking,
             output_bytes_max: OUTPUT_BYTES_MAX,
             input_schema: r#"{"type":"object","required":["inventory"],
-                "additionalProperties":false,"properties":{"inventory":{"type":"object"}}}"#,
-            output_schema: r#"{"type":"object","required":["summary","report_blob","markdown_blob"],
-                "properties":{"summary":{"type":"object"},"report_blob":{"type":"string"},
-                "markdown_blob":{"type":"string"}}}"#,
+                "additionalProperties":false,"properties":{"inventory":{"type":"object"},
+                "history":{"type":["object","null"]}}}"#,
+            output_schema: r#"{"type":"object","required":["summary","report_blob","markdown_blob",
+                "html_blob"],"properties":{"summary":{"type":"object"},
+                "report_blob":{"type":"string"},"markdown_blob":{"type":"string"},
+                "html_blob":{"type":"string"}}}"#,
         };
         &SPEC
     }
 
     fn run(&self, host: &dyn Host, input: &[u8]) -> Result<Vec<u8>, SkillError> {
-        let Input { inventory } = wire::read(input)?;
-        let mut gathering = Gathering::new(inventory);
+        let Input { inventory, history } = wire::read(input)?;
+        let mut gathering = Gathering::new(inventory, Present::load(host, history)?);
         let count = host.item_count();
         for index in 0..count {
             if host.is_cancelled() {
@@ -178,29 +177,30 @@ impl Skill for ReportSkill {
         let mut text = serde_json::to_vec_pretty(&report)
             .map_err(|error| SkillError::permanent("audit.unwritable", error.to_string()))?;
         text.push(b'\n');
+        let page = contents::of_report(&report);
         let output = Output {
             summary: summary(&report),
             report_blob: host.save(&text)?,
-            markdown_blob: host.save(markdown::render(&report).as_bytes())?,
+            markdown_blob: host.save(markdown::render(&page).as_bytes())?,
+            html_blob: host.save(html::render(&page).as_bytes())?,
         };
         wire::answer(&output)
     }
 }
 
-type PackageKey = (String, String, String);
-
 struct Gathering {
     report: Report,
-    packages: BTreeMap<PackageKey, (u64, Vec<String>)>,
+    packages: Packages,
+    history: Present,
     digests: Index,
     /// The detail blob of every chunk, to find the names of duplicates.
     details: Vec<String>,
 }
 
 impl Gathering {
-    fn new(inventory: Inventory) -> Self {
+    fn new(inventory: Inventory, history: Present) -> Self {
         let mut report = Report {
-            format: 1,
+            format: FORMAT,
             root: inventory.root,
             directories: inventory.directories,
             sizes: inventory.sizes,
@@ -211,7 +211,13 @@ impl Gathering {
         };
         report.totals.problems = inventory.problems.total;
         report.problems.absorb(inventory.problems, KEEP);
-        Self { report, packages: BTreeMap::new(), digests: Index::default(), details: Vec::new() }
+        Self {
+            report,
+            packages: Packages::default(),
+            history,
+            digests: Index::default(),
+            details: Vec::new(),
+        }
     }
 
     fn chunk(&mut self, summary: ChunkSummary, detail: ChunkDetail) {
@@ -225,6 +231,11 @@ impl Gathering {
         for (file, record) in (0..).zip(&detail.files) {
             self.digests.add(&record.digest, record.bytes, Place { chunk, file });
         }
+        for file in &detail.files {
+            self.history.saw(&file.path);
+            let row = FileRow(file.path.clone(), file.bytes, file.digest.clone());
+            self.report.files.add(row, KEEP_FILES);
+        }
         let files = detail.files.into_iter();
         self.largest(files.map(|file| Sized { path: file.path, bytes: file.bytes }));
         let report = &mut self.report;
@@ -236,17 +247,16 @@ impl Gathering {
         for (mark, count) in detail.todos_by_mark {
             *report.todos_by_mark.entry(mark).or_default() += count;
         }
+        for (kind, count) in detail.secrets_by_kind {
+            *report.secrets_by_kind.entry(kind).or_default() += count;
+        }
         for (tag, count) in detail.licence_tags {
             let tags = &mut report.licences.tags;
             if tags.len() < TAGS_MAX || tags.contains_key(&tag) {
                 *tags.entry(tag).or_default() += count;
             }
         }
-        let cut = detail.dependencies.total - detail.dependencies.listed.len() as u64;
-        report.dependencies.not_listed += cut;
-        for package in detail.dependencies.listed {
-            self.package((package.ecosystem, package.name, package.version), package.path);
-        }
+        self.packages.chunk(detail.dependencies);
     }
 
     fn largest(&mut self, files: impl Iterator<Item = Sized>) {
@@ -256,25 +266,9 @@ impl Gathering {
         largest.truncate(LARGEST_MAX);
     }
 
-    fn package(&mut self, key: PackageKey, path: String) {
-        if self.packages.len() >= PACKAGES_MAX && !self.packages.contains_key(&key) {
-            self.report.dependencies.not_listed += 1;
-            return;
-        }
-        let (lock_files, paths) = self.packages.entry(key).or_default();
-        *lock_files += 1;
-        if paths.len() < PACKAGE_PATHS_MAX {
-            paths.push(path);
-        }
-    }
-
     fn finish(mut self, host: &dyn Host) -> Result<Report, SkillError> {
-        for ((ecosystem, name, version), (lock_files, paths)) in self.packages {
-            let dependencies = &mut self.report.dependencies;
-            *dependencies.by_ecosystem.entry(ecosystem.clone()).or_default() += 1;
-            let package = UsedPackage { ecosystem, name, version, lock_files, paths };
-            dependencies.listed.push(package);
-        }
+        self.report.dependencies = self.packages.finish();
+        self.report.history = self.history.finish(self.report.totals.files);
         self.report.duplicates = duplicates(host, self.digests, &self.details)?;
         Ok(self.report)
     }
@@ -339,6 +333,8 @@ fn summary(report: &Report) -> Summary {
         languages: languages.collect(),
         licences,
         dependencies: report.dependencies.by_ecosystem.clone(),
+        dependency_licences: report.dependencies.by_kind.clone(),
+        commits: report.history.commits,
         todos: totals.todos,
         secrets: totals.secrets,
         duplicate_files: report.duplicates.spare_files,
