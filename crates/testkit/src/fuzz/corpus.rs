@@ -99,6 +99,7 @@ pub(super) const SOURCES: &[&[u8]] = &[
     include_bytes!("../../corpus/source/pip_locks"),
     include_bytes!("../../corpus/source/poetry_lock"),
     include_bytes!("../../corpus/source/pipfile_lock"),
+    include_bytes!("../../corpus/source/go_mod"),
     include_bytes!("../../corpus/source/code"),
     include_bytes!("../../corpus/source/licence"),
     include_bytes!("../../corpus/source/settings"),
@@ -111,6 +112,10 @@ pub(super) const SOURCE_WORDS: &[&str] = &[
     "version = \"1\"",
     "\"packages\":{",
     "\"dependencies\":{",
+    "\"resolved\":\"git+ssh://a@b/c#d\"",
+    "\"license\":{\"type\":\"MIT\"}",
+    "require (",
+    "replace a => ../b",
     "==1.0",
     "-r other.txt",
     "\\\n",
@@ -128,3 +133,13 @@ pub(super) const SOURCE_WORDS: &[&str] = &[
     "\r\n",
     "\0",
 ];
+
+/// What `git log --numstat -z` prints: a change, a rename, a binary file, an empty commit.
+pub(super) const LOGS: &[&[u8]] = &[
+    b"\x011700000000\x01Ann\0\n3\t1\tsrc/a.rs\0-\t-\timage.png\0\x011690000000\x01Bob\0",
+    b"\x011700000000\x01Ann\0\n0\t0\t\0old\0new\0\x011600000000\x01Ann\0\n9\t0\told\0",
+];
+
+/// Words of those.
+pub(super) const LOG_WORDS: &[&str] =
+    &["\x01", "\0", "\n", "\t", "\t\0", "-", "18446744073709551615", "-1", "253402300800", "a@b"];

@@ -22,7 +22,7 @@ mod snapshot;
 mod source;
 
 /// What every target is called.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 13] = [
     "manifest",
     "template",
     "condition",
@@ -34,6 +34,8 @@ pub const NAMES: [&str; 11] = [
     "snapshot",
     "request",
     "source",
+    "report",
+    "log",
 ];
 
 /// Reads one input. It panics if something is wrong.
@@ -78,10 +80,12 @@ pub fn target(name: &str) -> Option<Target> {
         }
         "snapshot" => (sample().snapshots.clone(), Form::Bytes(&[]), Box::new(snapshot::read)),
         "request" => (owned(corpus::REQUESTS), Form::Json, request::target()),
-        _ => {
+        "source" => {
             let words = corpus::SOURCE_WORDS;
             (owned(corpus::SOURCES), Form::Bytes(words), source::target())
         }
+        "report" => (vec![source::report()], Form::Json, source::difference()),
+        _ => (owned(corpus::LOGS), Form::Bytes(corpus::LOG_WORDS), Box::new(log)),
     };
     Some(Target { name, seeds, form, run })
 }
@@ -237,4 +241,13 @@ fn note(bytes: &[u8]) {
         let opened = text.split_once("\n\n").map(|(body, _)| body);
         assert_eq!(opened, signed, "another note passes for signed: {checkpoint:?}");
     }
+}
+
+/// What `git log` prints is counted, whatever it holds.
+fn log(bytes: &[u8]) {
+    let counted = ark_os_runtime::skills::history_of_log(bytes, 365, false);
+    let counted = counted.ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
+    let commits = counted.as_ref().and_then(|it| it.get("commits")).and_then(Value::as_u64);
+    let begun = bytes.iter().filter(|byte| **byte == 1).count() as u64;
+    assert!(commits.is_some_and(|commits| commits <= begun), "{commits:?} of {begun}");
 }
