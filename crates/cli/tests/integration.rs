@@ -8,6 +8,8 @@
     reason = "helpers of tests may fail loudly, and start what they test"
 )]
 
+#[path = "integration/audit.rs"]
+mod audit;
 #[path = "integration/config.rs"]
 mod config;
 #[path = "integration/explained.rs"]

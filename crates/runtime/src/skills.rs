@@ -4,6 +4,7 @@
 mod audit;
 mod basic;
 mod files;
+mod jail;
 mod list;
 mod skill;
 mod template;
@@ -13,13 +14,15 @@ mod wire;
 use std::sync::Arc;
 
 pub use audit::history_of_log;
+pub use jail::JailSource;
 pub use skill::{Cost, EffectClass, Host, Skill, SkillError, SkillSet, SkillSpec, StepCall};
 
 /// Every skill that comes with the product.
-fn builtin_skills() -> Vec<Arc<dyn Skill>> {
+fn builtin_skills(jail: &JailSource) -> Vec<Arc<dyn Skill>> {
     vec![
         Arc::new(audit::ChunkSkill),
         Arc::new(audit::DiffSkill),
+        Arc::new(audit::HistorySkill::new(jail.clone())),
         Arc::new(audit::InventorySkill),
         Arc::new(audit::ReportSkill),
         Arc::new(basic::Echo),

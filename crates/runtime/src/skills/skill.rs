@@ -205,10 +205,16 @@ impl SkillSet {
         Self::default()
     }
 
-    /// Every skill that comes with the product.
+    /// Every skill that comes with the product, without a jail: those that need one do without it
+    /// and say so.
     pub fn builtin() -> Self {
+        Self::builtin_with(&super::JailSource::none())
+    }
+
+    /// Every skill that comes with the product.
+    pub fn builtin_with(jail: &super::JailSource) -> Self {
         let mut set = Self::empty();
-        for skill in super::builtin_skills() {
+        for skill in super::builtin_skills(jail) {
             set.insert(skill);
         }
         set

@@ -134,6 +134,58 @@ fn licences_of_dependencies_are_told_counted_and_flagged() {
 }
 
 #[test]
+fn history_names_only_files_that_the_audit_saw() {
+    use ark_os_runtime::skills::{Host, history_of_log};
+    let dir = tree(&[("a.rs", "x\n"), ("b.rs", "x\n"), ("new.rs", "x\n")]);
+    let log = b"\x011700000000\x01Ann <b>\0\n3\t1\ta.rs\0-\t-\tgone.png\0\
+                \x011695000000\x01Bob\0\n9\t9\tb.rs\0\n1\t0\ta.rs\0";
+    let host = FakeHost { attempt: 1, ..FakeHost::default() };
+    let detail = host.save(&history_of_log(log, 365, true).unwrap()).unwrap();
+    let inventory = run(&host, "audit.inventory", &json!({"path": dir.path()})).unwrap();
+    let chunk = json!({"root": inventory["root"], "chunk": inventory["chunks"][0]});
+    let items = vec![serde_json::to_vec(&run(&host, "audit.chunk", &chunk).unwrap()).unwrap()];
+    let host = FakeHost { items, blobs: host.blobs, ..FakeHost::default() };
+    let history = json!({"commits": 2, "authors": 2, "detail": detail});
+    let input = json!({"inventory": inventory, "history": history});
+    let output = run(&host, "audit.report", &input).unwrap();
+    assert_eq!(output["summary"]["commits"], 2);
+    let blob = |name: &str| host.blobs.borrow()[output[name].as_str().unwrap()].clone();
+    let report: Value = serde_json::from_slice(&blob("report_blob")).unwrap();
+    let most = report["history"]["most_changed"].as_array().unwrap();
+    let most: Vec<_> =
+        most.iter().map(|it| (it["path"].as_str().unwrap(), &it["commits"])).collect();
+    assert_eq!(most, [("a.rs", &json!(2)), ("b.rs", &json!(1))]);
+    let ages: Vec<_> =
+        report["history"]["ages"].as_array().unwrap().iter().map(|it| &it["files"]).collect();
+    assert_eq!(ages, [1, 0, 1, 0, 0, 1]);
+    let html = String::from_utf8(blob("html_blob")).unwrap();
+    check_well_formed(&html);
+    assert!(html.contains("Ann &lt;b&gt;") && html.contains("the log was cut"));
+}
+
+#[test]
+fn why_there_is_no_history_is_told_in_words_and_fails_nothing() {
+    let dir = tree(&[
+        ("plain/a", "x"),
+        ("pointer/.git", "gitdir: /elsewhere\n"),
+        ("real/.git/HEAD", "x"),
+    ]);
+    let cases = [
+        ("plain", "the tree is not the top of a git repository"),
+        ("pointer", "`.git` only points to a repository elsewhere"),
+        ("real", "there is no sandbox: this instance has none"),
+    ];
+    for (name, why) in cases {
+        let input = json!({"root": dir.path().join(name)});
+        let answer = run(&FakeHost::default(), "audit.history", &input).unwrap();
+        assert_eq!((&answer["why_none"], &answer["detail"]), (&json!(why), &Value::Null));
+    }
+    let Audit { report, markdown, .. } = audit(dir.path());
+    assert_eq!(report["history"]["why_none"], "it was not asked for");
+    assert!(markdown.contains("No history: it was not asked for."));
+}
+
+#[test]
 fn the_same_tree_gives_the_same_report() {
     let dir =
         tree(&[("b.rs", "fn b() {}\n"), ("a/x.py", "# TODO: x\n"), ("a/y.py", "# TODO: x\n")]);

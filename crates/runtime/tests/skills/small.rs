@@ -23,6 +23,7 @@ fn the_set_names_its_skills_in_order_and_their_schemas_are_json() {
     let expected = [
         "audit.chunk",
         "audit.diff",
+        "audit.history",
         "audit.inventory",
         "audit.report",
         "echo",

@@ -18,8 +18,10 @@ struct Tool {
     tests: &'static str,
 }
 
-const TOOLS: &[Tool] =
-    &[Tool { program: "strace", package: "strace", tests: "the crash sweep of the real binary" }];
+const TOOLS: &[Tool] = &[
+    Tool { program: "git", package: "git", tests: "the audit's history" },
+    Tool { program: "strace", package: "strace", tests: "the crash sweep of the real binary" },
+];
 
 /// Installs what is missing and may be installed.
 pub(super) fn run(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
