@@ -171,6 +171,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "program_not_found", title: "No such program in the sandbox", ..FAILED },
     Row { code: "query_invalid", title: "A query parameter is wrong", ..INVALID },
     Row { code: "reason_invalid", title: "Not a reason", ..INVALID },
+    Row { code: "record_unreadable", title: "A record cannot be read", ..FAILED },
     Row { code: "request_invalid", title: "The request is wrong", ..INVALID },
     Row { code: "route_not_found", title: "No such route", ..NOT_FOUND },
     Row { code: "run_exists", title: "The run's id is in use", ..CONFLICT },

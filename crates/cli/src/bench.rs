@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 mod agents;
+mod backlog;
 mod child;
 mod client;
 mod figures;
@@ -49,6 +50,8 @@ pub(crate) enum Kind {
     Volume,
     /// A run with a million events, read page by page.
     History,
+    /// A million runs accepted that nobody can work on, and kills with many in flight.
+    Backlog,
 }
 
 /// Measures, and reports as JSON.
@@ -72,6 +75,7 @@ async fn measure(settings: &BenchSettings) -> Result<Value, BenchError> {
         Kind::Stress => json!({ "batch": stress(settings).await? }),
         Kind::Spike => json!({ "spike": load::spike(settings).await? }),
         Kind::Soak => json!({ "soak": load::soak(settings).await? }),
+        Kind::Backlog => json!({ "backlog": backlog::backlog(settings).await? }),
         Kind::Volume => json!({ "volume": plans::volume(settings).await? }),
         Kind::History => json!({ "history": history::pages(settings).await? }),
     };

@@ -64,6 +64,7 @@ impl Bench {
             rules: BuiltinRules.hash(),
             namespace_budget: Amounts::UNLIMITED,
             lease_ms: None,
+            runs_resident_max: None,
         };
         let root = Authority::root("bench".into(), Scopes::everything(), RevocationId([1; 16]));
         let mut bench = Bench {

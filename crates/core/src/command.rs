@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::authority::{Grant, RevocationId};
 use crate::budget::Amounts;
 use crate::error::Failure;
-use crate::event::{InstanceStarted, Intake, Resolution, SubmissionKey};
+use crate::event::{InstanceStarted, Intake, Resolution, RunAccepted, SubmissionKey};
 use crate::hash::Hash;
 use crate::ids::{AgentIx, PtId, RunId, TaskId};
 use crate::payload::Payload;
@@ -50,6 +50,8 @@ pub enum Command {
         /// The run.
         run: RunId,
     },
+    /// Take a run into memory that waited on disk; nothing if it does not wait any more.
+    LoadRun(Box<LoadRun>),
     /// Start what is ready and has an agent; admit what waited for a layer.
     Dispatch,
     /// Act on the earliest timer that is due.
@@ -185,6 +187,26 @@ pub struct SubmitRun {
     pub seed: u64,
     /// The submitter's idempotency key.
     pub key: Option<SubmissionKey>,
+}
+
+/// A run whose record was read.
+#[derive(Clone, Debug)]
+pub struct LoadRun {
+    /// The run.
+    pub run: RunId,
+    /// What its record says, or why it cannot be read.
+    pub accepted: Result<RunAccepted, Failure>,
+    /// What somebody wanted of it meanwhile; it comes before anything begins.
+    pub verb: Option<LoadVerb>,
+}
+
+/// What people do to a run that waits on disk.
+#[derive(Clone, Debug)]
+pub enum LoadVerb {
+    /// Stop it.
+    Cancel(Text),
+    /// Start nothing of it.
+    Pause(Text),
 }
 
 /// What became of a preparation.

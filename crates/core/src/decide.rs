@@ -17,6 +17,7 @@ mod dispatch;
 mod draft;
 mod finish_attempt;
 mod instance;
+mod load_run;
 mod outcome;
 mod preparation;
 mod recover_run;
@@ -52,6 +53,7 @@ pub fn decide(
         }
         Command::SubmitRun(submission) => submit_run::decide(state, rules, *submission, now),
         Command::RecoverRun { run } => recover_run::decide(state, rules, run, now),
+        Command::LoadRun(load) => load_run::decide(state, rules, *load, now),
         Command::Dispatch => dispatch::decide(state, rules, now),
         Command::FireTimer => timer::decide(state, now),
         Command::FinishPreparation { run, node, generation, result } => {
@@ -90,6 +92,11 @@ pub fn recorded_step<'a>(
     intent: &IntendStep,
 ) -> Option<(StepKey, Option<&'a StepOutcome>)> {
     step::recorded(state, intent)
+}
+
+/// Whether nobody who waits for an agent could be given one.
+pub(crate) fn is_idle(state: &State) -> bool {
+    dispatch::soonest(state).is_none()
 }
 
 fn of_instance(events: Vec<Event>, at: Time) -> Change {

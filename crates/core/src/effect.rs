@@ -44,6 +44,11 @@ pub enum Effect {
         /// Echoed in the answer.
         generation: u32,
     },
+    /// Read the records of runs that wait on disk, and load them.
+    FetchRuns {
+        /// Each with the record that accepted it.
+        runs: Vec<(RunId, u64)>,
+    },
     /// Tell who waits that the run is over, or that nothing more happens by itself.
     AnnounceRun {
         /// How it stands.
@@ -58,7 +63,7 @@ impl Effect {
         match self {
             Effect::RunAttempt { class, .. } => *class == EffectClass::Pure,
             Effect::StopAttempt { .. } | Effect::Prepare { .. } | Effect::Gather { .. } => true,
-            Effect::AnnounceRun { .. } => false,
+            Effect::FetchRuns { .. } | Effect::AnnounceRun { .. } => false,
         }
     }
 }

@@ -304,6 +304,14 @@ pub enum Event {
         #[n(3)]
         reason: Text,
     },
+    /// A run that waited on disk is in memory, and goes on as if it had always been.
+    #[n(50)]
+    RunLoaded {
+        /// As it was accepted, under the admission that it has now; none: its record cannot be read
+        /// any more, and it ends.
+        #[n(0)]
+        accepted: Option<Box<RunAccepted>>,
+    },
 }
 
 /// The instance's make-up at its start.
@@ -340,6 +348,9 @@ pub struct InstanceStarted {
     /// The lease of a progress token, in milliseconds; none: `LEASE_MS`.
     #[n(9)]
     pub lease_ms: Option<u64>,
+    /// Runs in memory to which something happens; none: `RUNS_RESIDENT_MAX`.
+    #[n(16)]
+    pub runs_resident_max: Option<u32>,
 }
 
 /// Whether new runs are taken.
@@ -458,6 +469,9 @@ pub struct RunAccepted {
     /// The submitter's key.
     #[n(7)]
     pub key: Option<SubmissionKey>,
+    /// Whether it waits on disk until `RunLoaded`; none: no.
+    #[n(12)]
+    pub waits: Option<bool>,
 }
 
 /// What a run needs to be admitted later, when a layer above the workers is empty now.

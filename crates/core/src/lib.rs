@@ -6,6 +6,7 @@
 //! Read in this order: [`command`], [`event`], [`decide`], [`state`].
 
 pub mod authority;
+pub mod backlog;
 pub mod budget;
 pub mod command;
 pub mod decide;

@@ -8,8 +8,21 @@ pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 pub const PLAN_TASKS_MAX: usize = 1_000;
 /// Children of one `map`.
 pub const MAP_CHILDREN_MAX: u32 = 10_000;
-/// Runs that are not over, waiting ones included; beyond it intake answers `overloaded`.
-pub const RUNS_LIVE_MAX: usize = 1_000_000;
+/// Runs that are not over, waiting ones included; beyond it intake answers `overloaded`. One that
+/// waits on disk takes 64 bytes of memory: 256 MiB in all.
+pub const RUNS_LIVE_MAX: usize = 4_000_000;
+/// Runs in memory to which something happens, where the instance does not say: more than a fleet
+/// can work on at one time, so that nobody waits for the disk. About 2 KiB each, besides data.
+pub const RUNS_RESIDENT_MAX: u32 = 20_000;
+/// One part in so many of those places is kept for critical work, and as much again for emergencies:
+/// 1 250 of 20 000, which is more than one instance works on at one time.
+pub const RUNS_URGENT_PART: usize = 16;
+/// Runs that rest in memory (paused, parked, between attempts) do not take the places of others,
+/// until there are so many times more of all than places: then whoever waits on disk waits for them.
+pub const RUNS_RESTING_TIMES: usize = 10;
+/// Runs read from disk in one go: at most 16 MiB of inputs, and the loop takes each in a microsecond
+/// or two.
+pub const RUNS_FETCHED_MAX: usize = 1_024;
 /// Runs that failed, were cancelled or parked and then ended, kept for `retry`.
 pub const RUNS_ENDED_KEPT_MAX: usize = 4_096;
 /// Admissions known at one time, about 2 KiB each; the oldest makes room. A run keeps the one it

@@ -81,6 +81,16 @@ impl Turn {
 }
 
 impl Priority {
+    /// All of them, most urgent first.
+    pub const ALL: [Priority; 6] = [
+        Priority::Emergency,
+        Priority::Critical,
+        Priority::High,
+        Priority::Normal,
+        Priority::Low,
+        Priority::Maintenance,
+    ];
+
     /// The word of the vocabulary.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -431,6 +431,11 @@ impl Task {
 }
 
 impl Run {
+    /// Whether it is not all there: it waits on disk.
+    fn is_sketch(&self) -> bool {
+        self.phase == Phase::Accepted && self.pending.is_none()
+    }
+
     /// The state as people see it.
     pub fn state(&self) -> RunState {
         match self.phase {
@@ -455,6 +460,11 @@ impl Run {
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Ended(_))
+    }
+
+    /// Whether nothing happens to it just now, by itself or until a timer.
+    pub(crate) fn is_resting(&self) -> bool {
+        matches!(self.state(), RunState::Paused | RunState::Parked | RunState::Waiting)
     }
 
     /// What the plan says about a node.
@@ -639,7 +649,8 @@ impl Run {
             ended: self.ended,
             deadline: self.deadline,
             counts: self.counts,
-            account: self.account,
+            // What a run that waits on disk may use up stands in its record.
+            account: (!self.is_sketch()).then_some(self.account),
             proof: self.proof,
             output: self.output.clone(),
             failure: self.failure.clone(),
@@ -674,8 +685,8 @@ pub struct RunSummary {
     pub deadline: Option<Time>,
     /// Its tasks by state.
     pub counts: Counts,
-    /// Its account.
-    pub account: Account,
+    /// Its account; none: it waits on disk.
+    pub account: Option<Account>,
     /// Head of its chain of proofs.
     pub proof: Hash,
     /// Its output.

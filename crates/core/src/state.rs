@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::authority::RevocationId;
+use crate::backlog::Backlog;
 use crate::budget::{Account, Amounts};
 use crate::event::{Admission, InstanceStarted, Intake};
 use crate::fleet::Fleet;
@@ -20,10 +21,12 @@ use crate::time::Time;
 use crate::timers::Timers;
 
 mod apply;
+mod apply_backlog;
 mod apply_run;
 mod apply_step;
 mod apply_task;
 mod digest;
+mod room;
 pub mod snapshot;
 
 /// What every attempt reserves besides what its task declares.
@@ -47,7 +50,12 @@ pub struct State {
     pub(crate) backs: BTreeMap<AgentIx, Time>,
     /// Looked up by id, never iterated without sorting.
     pub(crate) runs: FxHashMap<RunId, Run>,
+    /// Runs that are not over, those on disk included.
     pub(crate) live: usize,
+    /// Of those in memory, the ones to which nothing happens just now.
+    pub(crate) resting: usize,
+    /// Runs that wait on disk.
+    pub(crate) backlog: Backlog,
     /// Runs that ended without success, oldest first; kept for `retry`.
     pub(crate) ended: VecDeque<RunId>,
     /// Runs that wait for a layer.
@@ -85,6 +93,8 @@ impl Default for State {
             backs: BTreeMap::new(),
             runs: FxHashMap::default(),
             live: 0,
+            resting: 0,
+            backlog: Backlog::default(),
             ended: VecDeque::new(),
             blocked: BTreeSet::new(),
             interrupted: BTreeSet::new(),
@@ -144,19 +154,31 @@ impl State {
         &self.timers
     }
 
-    /// A run that lives, or that ended without success a while ago.
+    /// A run in memory: one that lives, or that ended without success a while ago.
     pub fn run(&self, id: RunId) -> Option<&Run> {
         self.runs.get(&id)
     }
 
-    /// Ids of all runs in the state, in order.
+    /// Runs that wait on disk.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// A run that waits on disk, as far as memory knows it: not its input, its budget and its seed.
+    pub fn sketch(&self, id: RunId) -> Option<Run> {
+        let waiting = self.backlog.find(id)?;
+        let under = self.backlog.under(waiting)?;
+        Some(Run::loaded(waiting, under, None, None))
+    }
+
+    /// Ids of all runs in memory, in order.
     pub fn run_ids(&self) -> Vec<RunId> {
         let mut ids: Vec<RunId> = self.runs.keys().copied().collect();
         ids.sort_unstable();
         ids
     }
 
-    /// Runs that are not over.
+    /// Runs that are not over, those on disk included.
     pub fn live(&self) -> usize {
         self.live
     }

@@ -5,6 +5,8 @@
 mod audit;
 #[path = "integration/authority.rs"]
 mod authority;
+#[path = "integration/backlog.rs"]
+mod backlog;
 #[path = "integration/bounds.rs"]
 mod bounds;
 #[path = "integration/budget.rs"]

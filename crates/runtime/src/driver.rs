@@ -23,8 +23,10 @@ use crate::settings::Settings;
 
 mod attempts;
 mod evaluator;
+mod fetcher;
 
 pub(crate) use attempts::Attempts;
+pub(crate) use fetcher::Fetcher;
 
 /// Inputs taken before the loop turns to effects and batches, so that neither starves.
 const INPUTS_MAX: usize = 4_096;
@@ -231,7 +233,7 @@ impl Driver {
         let from_outside = match input {
             Input::Command { reply, .. } => matches!(reply, Some(Reply::One(_))),
             Input::Submit { .. } | Input::Watch { .. } | Input::Read(_) => true,
-            Input::Synced { .. } | Input::Viewed { .. } | Input::Tick => false,
+            Input::Fetched(_) | Input::Synced { .. } | Input::Viewed { .. } | Input::Tick => false,
         };
         if from_outside {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -359,6 +361,7 @@ impl Driver {
     fn gauge(&self) {
         let state = self.lp.state();
         self.metrics.runs_live.set(state.live() as u64);
+        self.metrics.runs_waiting.set(state.backlog().len() as u64);
         self.metrics.tasks_ready.set(state.queue().len() as u64);
         self.metrics.tokens_in_use.set(u64::from(state.fleet().in_use()));
         let capacity: u32 = state.fleet().pools().map(|(capacity, _)| capacity).sum();

@@ -23,7 +23,7 @@ use crate::RuntimeError;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::data::{BlobSource, Catalogue, Payloads, Schemas};
-use crate::driver::{Attempts, Driver, Forming};
+use crate::driver::{Attempts, Driver, Fetcher, Forming};
 use crate::follower;
 use crate::handle::{Handle, Message, Shared, Stopped};
 use crate::keeper::KeeperThread;
@@ -227,6 +227,7 @@ impl Parts {
         let skills = Arc::new(self.components.skills.clone());
         let newest = journal.next_seq() - 1;
         let reader = journal.reader();
+        let fetcher = Fetcher::new(reader.clone(), tx.clone());
         let started = instance_started(&self.settings, &self.components);
         let grant = Arc::new(operator_grant(&self.components));
         let clock = self.components.clock;
@@ -265,7 +266,7 @@ impl Parts {
             waiting,
             committer,
             keeper,
-            attempts: Attempts::new(skills, shop, workers),
+            attempts: Attempts::new(skills, shop, workers, fetcher),
             settings: self.settings,
             clock,
             metrics,
@@ -303,6 +304,7 @@ fn instance_started(settings: &Settings, components: &Components) -> InstanceSta
         rules: components.rules.hash(),
         namespace_budget: settings.namespace_budget,
         lease_ms: Some(u64::try_from(settings.lease.as_millis()).unwrap_or(u64::MAX)),
+        runs_resident_max: Some(settings.runs_resident_max),
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! INVARIANT I6: nothing leaves [`Output::released`] before what it depends on is durable.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,15 +15,17 @@ use ark_os_core::decide::recorded_step;
 use ark_os_core::effect::Effect;
 use ark_os_core::ids::RunId;
 use ark_os_core::rules::Rules;
-use ark_os_core::run::{RunState, RunSummary};
+use ark_os_core::run::{Run, RunState, RunSummary};
 use ark_os_core::step::{StepKey, StepOutcome};
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Command, Kind, Rejected, State, decide};
 use rustc_hash::FxHashMap;
 
+mod calls;
 pub mod record;
 mod wait;
 
+pub use calls::Fetched;
 use record::Appended;
 pub use wait::Recipient;
 
@@ -59,6 +62,8 @@ pub enum Input<R> {
         /// Whom to tell.
         over: R,
     },
+    /// Runs that waited on disk were read.
+    Fetched(Vec<Fetched>),
     /// Look at the state; what was seen is delivered once it is durable.
     Read(Look),
     /// Records up to this one are durable.
@@ -88,6 +93,7 @@ impl<R> std::fmt::Debug for Input<R> {
             }
             Input::Submit { submission, .. } => f.debug_tuple("Submit").field(submission).finish(),
             Input::Watch { run, .. } => f.debug_tuple("Watch").field(run).finish(),
+            Input::Fetched(runs) => f.debug_tuple("Fetched").field(&runs.len()).finish(),
             Input::Read(_) => f.write_str("Read"),
             Input::Synced { through } => f.debug_tuple("Synced").field(through).finish(),
             Input::Viewed { through } => f.debug_tuple("Viewed").field(through).finish(),
@@ -211,10 +217,16 @@ impl Kernel {
 
     /// How a run stands that the state knows or the views do not show yet.
     pub fn summary(&self, run: RunId) -> Option<Arc<RunSummary>> {
-        match self.state.run(run) {
+        match self.run(run) {
             Some(run) => Some(Arc::new(run.summary())),
             None => self.recent.get(&run).cloned(),
         }
+    }
+
+    /// A run that the state knows; one that waits on disk as far as memory knows it.
+    pub fn run(&self, run: RunId) -> Option<Cow<'_, Run>> {
+        let known = self.state.run(run).map(Cow::Borrowed);
+        known.or_else(|| self.state.sketch(run).map(Cow::Owned))
     }
 
     /// Sequence of the newest record, durable or not.
@@ -244,6 +256,7 @@ pub struct Loop<R> {
     kernel: Kernel,
     held: VecDeque<(u64, Released<R>)>,
     waiting: wait::Waiting<R>,
+    calls: calls::Calls<R>,
     effects: Vec<Effect>,
 }
 
@@ -272,6 +285,7 @@ impl<R: Recipient> Loop<R> {
             },
             held: VecDeque::new(),
             waiting: wait::Waiting::default(),
+            calls: calls::Calls::default(),
             effects: Vec::new(),
         }
     }
@@ -296,8 +310,12 @@ impl<R: Recipient> Loop<R> {
         self.held.len()
     }
 
-    /// When the next timer is due.
+    /// When the next timer is due, or the next deadline of a run that waits on disk.
     pub fn next_timer(&self) -> Option<Time> {
+        self.next_in_memory().into_iter().chain(self.next_on_disk()).min()
+    }
+
+    fn next_in_memory(&self) -> Option<Time> {
         self.kernel.state.timers().first().map(|(at, _)| at)
     }
 
@@ -313,10 +331,11 @@ impl<R: Recipient> Loop<R> {
             self.take(input, now, out);
             self.follow_up(&Command::Dispatch, now, out);
         }
-        if self.next_timer().is_some_and(|due| due <= now) {
+        if self.next_in_memory().is_some_and(|due| due <= now) {
             self.follow_up(&Command::FireTimer, now, out);
             self.follow_up(&Command::Dispatch, now, out);
         }
+        self.call_in(now, out);
     }
 
     /// Runs that a crash interrupted go back to work, some in each step.
@@ -333,6 +352,9 @@ impl<R: Recipient> Loop<R> {
     fn take(&mut self, input: Input<R>, now: Time, out: &mut Output<R>) {
         match input {
             Input::Command { command, cause, reply } => {
+                if let Some(unread) = self.unread(&command) {
+                    return self.put_off(unread, reply, out);
+                }
                 let answer = self.command(command, cause, now, out);
                 if let Some(reply) = reply {
                     self.hold(Released::Answer(reply, answer), out);
@@ -342,6 +364,9 @@ impl<R: Recipient> Loop<R> {
                 self.submit(*submission, (accepted, over), now, out);
             }
             Input::Watch { run, over } => self.watch(run, over, out),
+            Input::Fetched(runs) => {
+                runs.into_iter().for_each(|fetched| self.load(fetched, now, out));
+            }
             Input::Read(look) => {
                 let deliver = look(&self.kernel);
                 self.hold(Released::Deliver(deliver), out);
@@ -517,7 +542,7 @@ impl<R: Recipient> Loop<R> {
             let state = &self.kernel.state;
             let idle = match command {
                 Command::Dispatch => state.queue().is_empty() && !state.has_blocked(),
-                _ => self.next_timer().is_none_or(|due| due > now),
+                _ => self.next_in_memory().is_none_or(|due| due > now),
             };
             if idle || !self.execute(command.clone(), 0, now, out).unwrap_or(false) {
                 return;

@@ -96,6 +96,8 @@ pub struct Metrics {
     pub runs_cancelled: Number,
     /// Runs not over.
     pub runs_live: Number,
+    /// Of those, runs that wait on disk.
+    pub runs_waiting: Number,
     /// Attempts started.
     pub attempts: Number,
     /// Attempts that ended without success.

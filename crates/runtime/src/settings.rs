@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ark_os_core::budget::Amounts;
-use ark_os_core::limits::LEASE_MS;
+use ark_os_core::limits::{LEASE_MS, RUNS_RESIDENT_MAX};
 use ark_os_core::rules::Mode;
 
 /// How an instance is run.
@@ -24,6 +24,8 @@ pub struct Settings {
     pub skill_concurrency: BTreeMap<String, u32>,
     /// Attempts of the whole instance at one time.
     pub concurrent_tasks_max: u32,
+    /// Runs in memory to which something happens; more wait on disk.
+    pub runs_resident_max: u32,
     /// Time for one attempt where its task does not say.
     pub task_timeout: Duration,
     /// The lease of a progress token: an attempt that does not renew it is given up.
@@ -58,6 +60,7 @@ impl Settings {
             agent_concurrency: 4,
             skill_concurrency: BTreeMap::new(),
             concurrent_tasks_max: 1_000,
+            runs_resident_max: RUNS_RESIDENT_MAX,
             task_timeout: Duration::from_secs(300),
             lease: Duration::from_millis(LEASE_MS),
             namespace_budget: Amounts::UNLIMITED,

@@ -10,6 +10,8 @@
 
 #[path = "integration/agents.rs"]
 mod agents;
+#[path = "integration/backlog.rs"]
+mod backlog;
 #[path = "integration/blobs.rs"]
 mod blobs;
 #[path = "integration/effects.rs"]

@@ -128,6 +128,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::WorkflowAdmitted(_) => "workflow_admitted",
         Event::AuthorityRevoked { .. } => "authority_revoked",
         Event::RunAccepted(_) => "run_accepted",
+        Event::RunLoaded { .. } => "run_loaded",
         Event::RunWaited { .. } => "run_waited",
         Event::RunStarted { .. } => "run_started",
         Event::RunRecovered => "run_recovered",
@@ -179,6 +180,9 @@ impl Ids<'_> {
             | Event::StepInDoubt { .. }
             | Event::StepResolved { .. } => self.of_step(event),
             Event::RunAccepted(accepted) => of_accepted(accepted),
+            Event::RunLoaded { accepted } => {
+                accepted.iter().flat_map(|it| of_accepted(it)).collect()
+            }
             Event::RunWaited { layer } => vec![value("layer", layer)],
             Event::RunStarted { admission } => vec![value("admission", admission)],
             Event::RunPaused { reason } => vec![value("reason", reason)],
@@ -388,6 +392,7 @@ fn of_accepted(accepted: &RunAccepted) -> Fields {
     fields.extend(accepted.deadline.map(|deadline| moment("deadline", deadline)));
     fields.extend(accepted.budget.map(|it| value("budget", words::amounts(it, u64::MAX))));
     fields.extend(accepted.key.as_ref().map(|key| value("key", &key.key)));
+    fields.extend(accepted.waits.map(|waits| value("waits", waits)));
     fields
 }
 

@@ -203,6 +203,7 @@ impl Past {
                     self.workflow = Some(pending.workflow.clone());
                 }
             }
+            Event::RunLoaded { accepted: Some(accepted) } => self.admission = accepted.admission,
             Event::RunStarted { admission } => self.admission = Some(*admission),
             Event::RunRetried { nodes, .. } => self.begin_again(nodes),
             Event::RunEnded(ended) => {

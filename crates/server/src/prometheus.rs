@@ -60,6 +60,7 @@ fn gauges(context: &Context) -> Vec<Number> {
     vec![
         ("ark_os_agents", "Agents", it.agents.value()),
         ("ark_os_runs_live", "Runs not over", it.runs_live.value()),
+        ("ark_os_runs_waiting", "Of those, runs that wait on disk", it.runs_waiting.value()),
         ("ark_os_tasks_ready", "Tasks that wait for an agent", it.tasks_ready.value()),
         ("ark_os_tokens_in_use", "Progress tokens in use", it.tokens_in_use.value()),
         ("ark_os_tokens_capacity", "Progress tokens in all", it.tokens_capacity.value()),

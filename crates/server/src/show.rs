@@ -69,7 +69,6 @@ pub(crate) async fn load(handle: &Handle, payload: Payload) -> Result<Arc<[u8]>,
 
 /// A run by its summary; its output is that of [`Output::load`].
 pub(crate) fn run(summary: &RunSummary, output: Output) -> RunView {
-    let account = &summary.account;
     RunView {
         id: summary.id.to_string(),
         namespace: summary.namespace.to_string(),
@@ -83,7 +82,7 @@ pub(crate) fn run(summary: &RunSummary, output: Output) -> RunView {
         ended: summary.ended.map(words::stamp),
         deadline: summary.deadline.and_then(words::moment),
         tasks: counts(summary),
-        account: Some(AccountView {
+        account: summary.account.map(|account| AccountView {
             limit: words::amounts(account.limit(), u64::MAX),
             reserved: words::amounts(account.reserved(), 0),
             settled: words::amounts(account.settled(), 0),

@@ -43,11 +43,17 @@ pub enum Bug {
     SnapshotOfUnsynced,
     /// A snapshot forgets the fences of attempts that are over.
     SnapshotForgetsFences,
+    /// After a crash a run that was read from disk is loaded twice.
+    LoadedTwice,
+    /// A run that is read from disk has lost its deadline.
+    DeadlineForgotten,
+    /// Now and then a run that was called in from disk never comes.
+    FetchLost,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 20] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -65,6 +71,9 @@ impl Bug {
         Bug::TimersBeforeStart,
         Bug::SnapshotOfUnsynced,
         Bug::SnapshotForgetsFences,
+        Bug::LoadedTwice,
+        Bug::DeadlineForgotten,
+        Bug::FetchLost,
     ];
 
     /// Its name on the command line.
@@ -87,6 +96,9 @@ impl Bug {
             Bug::TimersBeforeStart => "timers-before-start",
             Bug::SnapshotOfUnsynced => "snapshot-of-unsynced",
             Bug::SnapshotForgetsFences => "snapshot-forgets-fences",
+            Bug::LoadedTwice => "loaded-twice",
+            Bug::DeadlineForgotten => "deadline-forgotten",
+            Bug::FetchLost => "fetch-lost",
         }
     }
 

@@ -36,6 +36,7 @@ impl Sweep {
         total.effects += counts.effects;
         total.strikes += counts.strikes;
         total.doubts += counts.doubts;
+        total.loads += counts.loads;
         if outcome.violation.is_some() {
             self.broken.push(outcome);
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ark_os_core::Command;
 use ark_os_core::budget::Amounts;
-use ark_os_core::ids::PtId;
+use ark_os_core::ids::{PtId, RunId};
 use ark_os_core::rules::Mode;
 use ark_os_core::time::Time;
 
@@ -37,6 +37,8 @@ use snapshots::Keeper;
 const EPOCH_MS: i64 = 1_700_000_000_000;
 /// Events of one seed; more mean that something spins without getting anywhere.
 const EVENTS_MAX: u64 = 400_000;
+/// What makes a seed the seed of its places in memory.
+const PLACES: u64 = 0x706c_6163_6573;
 /// Events in a row at one moment; more mean the same.
 const STANDSTILL_MAX: u64 = 20_000;
 
@@ -51,6 +53,8 @@ pub(crate) enum Due {
     Committed { life: u32 },
     /// A checkpoint is due.
     Sign { life: u32 },
+    /// Runs are read from disk, each by the record that accepted it.
+    Fetched { life: u32, runs: Vec<(RunId, u64)> },
     /// An agent does something.
     Agent { life: u32, pt: PtId, step: Move },
     /// An agent of a process that died presents its result.
@@ -73,6 +77,8 @@ pub(crate) struct Profile {
     pub(crate) agents: u32,
     pub(crate) concurrency: u32,
     pub(crate) concurrent_tasks_max: u32,
+    /// Runs in memory; in some worlds so few that most wait on disk.
+    pub(crate) runs_resident_max: Option<u32>,
     pub(crate) mode: Mode,
     pub(crate) namespace_budget: Amounts,
     pub(crate) segment_bytes: u64,
@@ -99,6 +105,7 @@ impl Profile {
             agents: Profile::draw_agents(rng),
             concurrency: rng.range(2, 4) as u32,
             concurrent_tasks_max: rng.range(4, 60) as u32,
+            runs_resident_max: None,
             mode: *rng.pick(&modes).unwrap_or(&Mode::Supervised),
             namespace_budget: if rng.per_mille(100) { limited } else { Amounts::UNLIMITED },
             segment_bytes: *rng.pick(&[16 << 10, 64 << 10, 256 << 10]).unwrap_or(&(64 << 10)),
@@ -135,6 +142,8 @@ pub struct Counts {
     pub strikes: u64,
     /// Steps that were in doubt and resolved.
     pub doubts: u64,
+    /// Runs that waited on disk and were loaded.
+    pub loads: u64,
 }
 
 pub(crate) struct World {
@@ -167,7 +176,12 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, options: &Options) -> Result<World, Violation> {
         let mut rng = Rng::new(seed);
-        let profile = Profile::draw(&mut rng);
+        let mut profile = Profile::draw(&mut rng);
+        // From a generator of its own, so that worlds without it stay what they were.
+        let mut places = Rng::new(seed ^ PLACES);
+        if places.per_mille(400) {
+            profile.runs_resident_max = places.pick(&[1, 2, 4, 8]).copied();
+        }
         let files = SimFiles::new(rng.fork());
         match options.bug {
             Some(Bug::SyncLies) => files.set_faults(|faults| faults.lying_syncs = true),
@@ -228,9 +242,12 @@ impl World {
             Due::Committed { life } if life == self.life => self.committed(),
             Due::Sign { life } if life == self.life => self.sign(),
             Due::Agent { life, pt, step } if life == self.life => self.move_agent(pt, step),
-            Due::Turn { .. } | Due::Committed { .. } | Due::Sign { .. } | Due::Agent { .. } => {
-                Ok(())
-            }
+            Due::Fetched { life, runs } if life == self.life => self.fetched(runs),
+            Due::Turn { .. }
+            | Due::Committed { .. }
+            | Due::Sign { .. }
+            | Due::Agent { .. }
+            | Due::Fetched { .. } => Ok(()),
             Due::Ghost(command) => {
                 let command = self.forge(*command);
                 self.send(command, 0, None);

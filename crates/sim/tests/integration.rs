@@ -25,6 +25,7 @@ fn every_promise_is_kept_whatever_fails() {
         ("effects", total.effects),
         ("stale results", total.strikes),
         ("doubts", total.doubts),
+        ("runs from disk", total.loads),
     ] {
         assert!(count > SEEDS / 4, "the simulation meets too few {what}: {count}");
     }
@@ -146,6 +147,21 @@ fn sync_that_does_nothing_is_found() {
 #[test]
 fn sync_of_a_directory_that_does_nothing_is_found() {
     is_found(Bug::DirSyncLies, &["I1"]);
+}
+
+#[test]
+fn run_that_is_loaded_twice_after_a_crash_is_found() {
+    is_found(Bug::LoadedTwice, &["I2"]);
+}
+
+#[test]
+fn deadline_that_is_forgotten_on_disk_is_found() {
+    is_found(Bug::DeadlineForgotten, &["I1"]);
+}
+
+#[test]
+fn run_that_is_called_in_and_never_comes_is_found() {
+    is_found(Bug::FetchLost, &["liveness"]);
 }
 
 #[test]

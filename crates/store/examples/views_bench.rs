@@ -103,6 +103,7 @@ fn records(run: u64) -> [Vec<Event>; 2] {
                 budget: None,
                 seed: run,
                 key: None,
+                waits: None,
             })),
             Event::AttemptStarted(AttemptStarted {
                 task,

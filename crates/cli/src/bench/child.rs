@@ -17,6 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 pub(super) struct Node {
     process: Child,
     directory: PathBuf,
+    agents: u32,
     pub(super) target: Target,
     /// From the start of the process to its being ready.
     pub(super) ready: Duration,
@@ -25,26 +26,63 @@ pub(super) struct Node {
 impl Node {
     /// Starts a node in a fresh data directory below `below`.
     pub(super) fn start(below: &Path, agents: u32) -> Result<Self, BenchError> {
-        Node::open(fresh_directory(below, agents)?, agents)
+        Node::start_with(below, agents, &[])
+    }
+
+    /// The same, with variables of the configuration.
+    pub(super) fn start_with(
+        below: &Path,
+        agents: u32,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, BenchError> {
+        Node::on(fresh_directory(below, agents)?, agents, variables)
     }
 
     /// Starts a node on a data directory that is removed with it.
     pub(super) fn open(directory: PathBuf, agents: u32) -> Result<Self, BenchError> {
+        Node::on(directory, agents, &[])
+    }
+
+    fn on(
+        directory: PathBuf,
+        agents: u32,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, BenchError> {
         let begun = now();
-        let process = spawn(&directory, agents)?;
+        let process = spawn(&directory, agents, variables)?;
         let mut node = Node {
             process,
             directory,
+            agents,
             target: Target { address: String::new(), token: String::new() },
             ready: Duration::ZERO,
         };
+        node.wait_until_ready(begun)?;
+        Ok(node)
+    }
+
+    /// Kills the process as `kill -9` does and starts another on its data.
+    pub(super) fn crash_and_restart(
+        &mut self,
+        variables: &[(&str, &str)],
+    ) -> Result<(), BenchError> {
+        self.process.kill().map_err(BenchError::io("kill the node"))?;
+        self.process.wait().map_err(BenchError::io("wait for the killed node"))?;
+        let record = self.directory.join("instance.json");
+        std::fs::remove_file(record).map_err(BenchError::io("remove the record of the node"))?;
+        let begun = now();
+        self.process = spawn(&self.directory, self.agents, variables)?;
+        self.wait_until_ready(begun)
+    }
+
+    fn wait_until_ready(&mut self, begun: Instant) -> Result<(), BenchError> {
         while now().duration_since(begun) < READY_PATIENCE {
-            if let Some(target) = node.look() {
-                node.ready = now().duration_since(begun);
-                node.target = target;
-                return Ok(node);
+            if let Some(target) = self.look() {
+                self.ready = now().duration_since(begun);
+                self.target = target;
+                return Ok(());
             }
-            if node.process.try_wait().is_ok_and(|status| status.is_some()) {
+            if self.process.try_wait().is_ok_and(|status| status.is_some()) {
                 return Err(BenchError::new("the node ended before it was ready"));
             }
             pause(LOOK_EVERY);
@@ -89,13 +127,18 @@ pub(super) fn fresh_directory(below: &Path, agents: u32) -> Result<PathBuf, Benc
 }
 
 #[expect(clippy::disallowed_methods, reason = "the node under measurement is a process of its own")]
-fn spawn(directory: &Path, agents: u32) -> Result<Child, BenchError> {
+fn spawn(
+    directory: &Path,
+    agents: u32,
+    variables: &[(&str, &str)],
+) -> Result<Child, BenchError> {
     let program = std::env::current_exe().map_err(BenchError::io("find this program"))?;
     Command::new(program)
         .args(["start", "--listen", "127.0.0.1:0", "--log-level", "warn"])
         .args(["--agents", &agents.to_string()])
         .arg("--data-dir")
         .arg(directory)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())

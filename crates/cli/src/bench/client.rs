@@ -177,12 +177,14 @@ pub(super) struct Lines {
     pub(super) count: u64,
     /// Lines that say that the task succeeded.
     pub(super) succeeded: u64,
-    matched: usize,
+    /// Lines that say that the task is accepted.
+    pub(super) accepted: u64,
+    matched: [usize; 2],
     depth: u32,
 }
 
-/// How an answered line says that its task is done.
-const SUCCEEDED: &[u8] = b"\"succeeded\"";
+/// How an answered line says that its task is done, or accepted.
+const WORDS: [&[u8]; 2] = [b"\"succeeded\"", b"\"accepted\""];
 
 impl Lines {
     /// Counts in a piece of the answer, wherever it was cut.
@@ -196,12 +198,14 @@ impl Lines {
                 }
                 _ => {}
             }
-            let expected = SUCCEEDED.get(self.matched);
-            self.matched =
-                if expected == Some(byte) { self.matched + 1 } else { usize::from(*byte == b'"') };
-            if self.matched == SUCCEEDED.len() {
-                self.succeeded += 1;
-                self.matched = 0;
+            let seen = [&mut self.succeeded, &mut self.accepted];
+            for ((word, matched), seen) in WORDS.iter().zip(&mut self.matched).zip(seen) {
+                let is_next = word.get(*matched) == Some(byte);
+                *matched = if is_next { *matched + 1 } else { usize::from(*byte == b'"') };
+                if *matched == word.len() {
+                    *seen += 1;
+                    *matched = 0;
+                }
             }
         }
     }
@@ -213,12 +217,12 @@ mod tests {
 
     #[test]
     fn answered_lines_are_counted_wherever_they_are_cut() {
-        let text = b"{\"state\":\"succeeded\",\"output\":{\"a\":1}}\n{\"state\":\"failed\"}\n";
+        let text = b"{\"state\":\"succeeded\",\"output\":{\"a\":1}}\n{\"state\":\"accepted\"}\n";
         for cut in 0..text.len() {
             let mut lines = Lines::default();
             lines.take(&text[..cut]);
             lines.take(&text[cut..]);
-            assert_eq!((lines.count, lines.succeeded), (2, 1), "cut at {cut}");
+            assert_eq!((lines.count, lines.succeeded, lines.accepted), (2, 1, 1), "cut at {cut}");
         }
     }
 }

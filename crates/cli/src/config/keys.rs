@@ -18,6 +18,8 @@ use crate::logs::{LogFormat, check_level};
 const AGENT_CONCURRENCY_MAX: u32 = 1_000;
 /// Attempts of the whole instance: what the loop's tables are made for.
 const CONCURRENT_TASKS_MAX: u32 = 1_000_000;
+/// Runs in memory: beyond it they would take gigabytes.
+const RUNS_RESIDENT: u32 = 1_000_000;
 /// Worker threads: beyond it the system only switches between them.
 const WORKERS_MAX: usize = 1_024;
 /// Space reserved for a journal segment: one batch must fit, and a disk should hold many.
@@ -153,6 +155,14 @@ pub(super) const KEYS: &[Key] = &[
             put(&mut config.concurrent_tasks_max, whole(text, 1..=CONCURRENT_TASKS_MAX))
         },
         show: |config| config.concurrent_tasks_max.to_string(),
+    },
+    Key {
+        name: "performance.runs_resident",
+        variable: "ARK_OS_RUNS_RESIDENT",
+        form: Form::Number,
+        about: "runs in memory to which something happens; more wait on disk",
+        set: |config, text| put(&mut config.runs_resident_max, whole(text, 1..=RUNS_RESIDENT)),
+        show: |config| config.runs_resident_max.to_string(),
     },
     Key {
         name: "performance.agent_concurrency",

@@ -19,7 +19,9 @@ pub(super) fn decide(
     (task, reason): (Option<u32>, Text),
     now: Time,
 ) -> Result<Change, Rejected> {
-    let run = state.runs.get(&id).ok_or_else(|| super::run_control::not_found(id))?;
+    let sketch = state.sketch(id);
+    let known = sketch.as_ref().or_else(|| state.runs.get(&id));
+    let run = known.ok_or_else(|| super::run_control::not_found(id))?;
     check(state, run, now)?;
     let first = match task {
         // A fallback begins again with the task it stands in for.

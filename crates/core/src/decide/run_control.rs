@@ -49,8 +49,7 @@ pub(super) fn resume(
     reason: Text,
     now: Time,
 ) -> Result<Change, Rejected> {
-    let run = living(state, id)?;
-    if !run.paused {
+    if state.backlog.contains(id) || !living(state, id)?.paused {
         return Err(Rejected::new(Kind::Conflict, "run_not_paused", "the run is not paused"));
     }
     Ok(of_run(id, vec![Event::RunResumed { reason: Some(reason) }], now))
@@ -62,7 +61,8 @@ pub(super) fn unpark(
     reason: Text,
     now: Time,
 ) -> Result<Change, Rejected> {
-    let run = living(state, task.run)?;
+    let sketch = state.sketch(task.run);
+    let run = sketch.as_ref().map_or_else(|| living(state, task.run), Ok)?;
     let it = run.task(task.task).ok_or_else(|| {
         Rejected::new(Kind::NotFound, "task_not_found", format!("the run has no task `{task}`"))
     })?;

@@ -188,8 +188,9 @@ fn repeats(task: &Task, step: &Step) -> u32 {
 }
 
 pub(super) fn resolve(state: &State, verdict: Verdict, now: Time) -> Result<Change, Rejected> {
-    let run =
-        state.runs.get(&verdict.run).ok_or_else(|| super::run_control::not_found(verdict.run))?;
+    let sketch = state.sketch(verdict.run);
+    let known = sketch.as_ref().or_else(|| state.runs.get(&verdict.run));
+    let run = known.ok_or_else(|| super::run_control::not_found(verdict.run))?;
     let task = task_in_doubt(run, verdict.key).ok_or_else(|| {
         Rejected::new(Kind::Conflict, "step_not_in_doubt", "the run has no such step in doubt")
             .hint("`ark-os get RUN` lists the steps in doubt")

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::admission::{Subject, admitted};
 use super::draft::Draft;
+use crate::backlog::Label;
 use crate::command::SubmitRun;
 use crate::error::{Kind, Rejected};
 use crate::event::{Admission, Change, Event, Intake, PendingAdmission, RunAccepted};
-use crate::limits::{KEYS_MAX, RUNS_LIVE_MAX};
+use crate::limits::{KEYS_MAX, RUNS_LIVE_MAX, WORKFLOWS_MAX};
 use crate::rules::Rules;
 use crate::run::Run;
 use crate::state::State;
@@ -21,7 +22,7 @@ pub(super) fn decide(
 ) -> Result<Change, Rejected> {
     check(state, &submission, now)?;
     if state.fleet.empty_layer().is_some() {
-        return Ok(wait(state, submission, now));
+        return wait(state, submission, now);
     }
     let subject = Subject {
         namespace: &submission.namespace,
@@ -29,7 +30,16 @@ pub(super) fn decide(
         grant: &submission.grant,
     };
     let (admission, fresh) = admitted(state, rules, &subject, now)?;
-    Ok(accept(state, submission, admission, fresh, now))
+    if !state.must_wait(submission.priority, now) {
+        return Ok(accept(state, submission, admission, fresh, now));
+    }
+    has_shelf(state, Label::Admission(admission.id))?;
+    let id = submission.run;
+    let mut events: Vec<Event> =
+        fresh.into_iter().map(Box::new).map(Event::WorkflowAdmitted).collect();
+    let accepted = accepted(submission, Some(admission.id), None);
+    events.push(Event::RunAccepted(Box::new(RunAccepted { waits: Some(true), ..accepted })));
+    Ok(super::of_run(id, events, now))
 }
 
 fn check(state: &State, submission: &SubmitRun, now: Time) -> Result<(), Rejected> {
@@ -41,7 +51,7 @@ fn check(state: &State, submission: &SubmitRun, now: Time) -> Result<(), Rejecte
         return Err(Rejected::new(Kind::Exhausted, "overloaded", "too many runs are under way")
             .hint("wait for some to end; nothing that was accepted is lost"));
     }
-    if state.runs.contains_key(&submission.run) {
+    if state.runs.contains_key(&submission.run) || state.backlog.contains(submission.run) {
         return Err(Rejected::new(Kind::Conflict, "run_exists", "a run with this id exists"));
     }
     if submission.deadline.is_some_and(|deadline| deadline <= now) {
@@ -66,18 +76,35 @@ fn check(state: &State, submission: &SubmitRun, now: Time) -> Result<(), Rejecte
     Ok(())
 }
 
+/// Runs that wait on disk share what they were admitted under, which is in memory.
+fn has_shelf(state: &State, label: Label) -> Result<(), Rejected> {
+    if state.backlog.has_shelf(label) || state.backlog.shelves() < WORKFLOWS_MAX {
+        return Ok(());
+    }
+    let message = "runs of too many different workflows wait";
+    Err(Rejected::new(Kind::Exhausted, "overloaded", message)
+        .hint("wait for some to end; nothing that was accepted is lost"))
+}
+
 /// A layer above the workers is empty: its step waits, visibly, and is never skipped.
-fn wait(state: &State, submission: SubmitRun, now: Time) -> Change {
-    let id = submission.run;
+fn wait(state: &State, submission: SubmitRun, now: Time) -> Result<Change, Rejected> {
+    let (id, waits) = (submission.run, state.must_wait(submission.priority, now));
     let pending = PendingAdmission {
         namespace: submission.namespace.clone(),
         workflow: submission.workflow.clone(),
         authority: submission.grant.authority().clone(),
     };
+    if waits {
+        has_shelf(state, Label::of_pending(&pending))?;
+    }
     let accepted = accepted(submission, None, Some(Box::new(pending)));
+    if waits {
+        let accepted = RunAccepted { waits: Some(true), ..accepted };
+        return Ok(super::of_run(id, vec![Event::RunAccepted(Box::new(accepted))], now));
+    }
     let mut events = vec![Event::RunAccepted(Box::new(accepted))];
     events.extend(state.fleet.empty_layer().map(|layer| Event::RunWaited { layer }));
-    super::of_run(id, events, now)
+    Ok(super::of_run(id, events, now))
 }
 
 fn accept(
@@ -125,5 +152,6 @@ fn accepted(
         budget: submission.budget,
         seed: submission.seed,
         key: submission.key,
+        waits: None,
     }
 }

@@ -5,6 +5,7 @@ use minicbor::encode::{Encoder, Error as EncodeError, Write};
 use minicbor::{Decode, Encode};
 
 use super::{Active, Child, Counts, Fan, Run, Task, TaskState};
+use crate::event::Admission;
 use crate::ids::{AgentIx, Fence, SkillIx, TaskRef};
 use crate::limits::{COUNT_MAX, MAP_CHILDREN_MAX};
 use crate::plan::Shape;
@@ -54,6 +55,14 @@ pub(crate) struct Around {
     pub(crate) skills: usize,
 }
 
+impl Around {
+    /// Whether an admission says for each task of its plan a skill that there is.
+    pub(crate) fn knows(&self, admission: &Admission) -> bool {
+        admission.skills.len() == admission.workflow.tasks.len()
+            && admission.skills.iter().all(|skill| (skill.0 as usize) < self.skills)
+    }
+}
+
 /// What a run holds of the fleet and of the queue.
 #[derive(Default)]
 pub(crate) struct Holdings {
@@ -72,8 +81,7 @@ impl Run {
             return Err("a run has not the tasks of its plan");
         }
         if let Some(admission) = &self.admission
-            && (admission.skills.len() != self.tasks.len()
-                || admission.skills.iter().any(|skill| skill.0 as usize >= around.skills))
+            && (admission.skills.len() != self.tasks.len() || !around.knows(admission))
         {
             return Err("a run has not the skills of its plan");
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{Keys, State};
+use crate::backlog::Under;
 use crate::budget::{Account, Amounts};
 use crate::effect::Effect;
 use crate::event::{Admission, Change, Event, InstanceStarted, RunAccepted, Standing};
@@ -59,6 +60,11 @@ impl State {
                     self.accept(run, accepted);
                 }
             }
+            Event::RunLoaded { accepted } => {
+                if let Some(run) = run {
+                    self.load(run, accepted.as_deref());
+                }
+            }
             _ => {
                 if let Some(run) = run {
                     self.apply_to_run(run, event, effects);
@@ -74,7 +80,7 @@ impl State {
         if let Event::RunStarted { admission } = event {
             run.admission = self.admissions.get(admission).cloned();
         }
-        let was_over = run.is_over();
+        let (was_over, was_resting) = (run.is_over(), run.is_resting());
         if !self.accounts.contains_key(&run.namespace) {
             self.accounts.insert(run.namespace.clone(), Account::new(budget));
         }
@@ -93,6 +99,8 @@ impl State {
             at: self.now,
         };
         scope.apply(event);
+        self.resting += usize::from(run.is_resting());
+        self.resting = self.resting.saturating_sub(usize::from(was_resting));
         let waits = run.waits_for.is_some() && !run.is_over();
         // A paused run that parks is told of when it is resumed: until then it stands as paused.
         let stops = matches!(event, Event::RunParked | Event::RunResumed { .. })
@@ -213,7 +221,8 @@ impl State {
 
     fn accept(&mut self, id: RunId, accepted: &RunAccepted) {
         let admission = accepted.admission.and_then(|admission| self.admissions.get(&admission));
-        let (namespace, workflow) = match (admission, &accepted.pending) {
+        let admission = admission.cloned();
+        let (namespace, workflow) = match (&admission, &accepted.pending) {
             (Some(admission), _) => (admission.namespace.clone(), admission.workflow.clone()),
             (None, Some(pending)) => (pending.namespace.clone(), pending.workflow.clone()),
             (None, None) => return,
@@ -223,8 +232,14 @@ impl State {
             self.keys.used.insert(name.clone(), (id, key.request));
             self.keys.by_age.push_back((self.now, name));
         }
+        if accepted.waits == Some(true) {
+            let pending = || accepted.pending.as_deref().cloned().map(Arc::new).map(Under::Pending);
+            let Some(under) = admission.map(Under::Admission).or_else(pending) else { return };
+            self.live += 1;
+            return self.put_aside(id, accepted, under);
+        }
         let run = Run::accepted(id, namespace, workflow, accepted, self.now);
-        let run = Run { admission: admission.cloned(), ..run };
+        let run = Run { admission, ..run };
         self.timers.set(run.deadline.unwrap_or(Time::NEVER), Timer::RunDeadline(id));
         self.live += 1;
         self.runs.insert(id, run);

@@ -87,7 +87,7 @@ impl Scope<'_> {
     fn prepare(&mut self, task: TaskRef) {
         let at = self.at;
         self.set_state(task, TaskState::Preparing);
-        self.with(task, |it| it.ready_at = at);
+        self.with(task, |it| it.ready_at = it.ready_at.min(at));
         self.set_task_deadline(task.node);
         self.ask_to_prepare(task.node);
     }

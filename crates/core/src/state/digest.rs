@@ -39,8 +39,10 @@ impl State {
         );
         let _ = write!(
             feed,
-            "{}{:?}{:?}{:?}{:?}{:?}{}{:?}{:?}{:?}",
+            "{}{}{:?}{:?}{:?}{:?}{:?}{:?}{}{:?}{:?}{:?}",
             self.live,
+            self.resting,
+            self.backlog,
             self.ended,
             self.blocked,
             self.interrupted,

@@ -24,7 +24,7 @@ pub(crate) mod tables;
 use tables::Tables;
 
 /// The newest format: what is written.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Keys of the entries, in the order in which they are written and read.
 mod entry {
@@ -43,8 +43,12 @@ mod entry {
     pub(super) const INTERRUPTED: u32 = 12;
     pub(super) const LINES: u32 = 13;
     pub(super) const TIMERS: u32 = 14;
+    /// Since format 2.
+    pub(super) const SHELVES: u32 = 15;
+    /// Since format 2.
+    pub(super) const WAITING: u32 = 16;
     /// How many there are.
-    pub(super) const COUNT: u64 = 15;
+    pub(super) const COUNT: u64 = 17;
 }
 
 /// A snapshot that is not taken for a state, and why.
@@ -148,7 +152,11 @@ impl State {
         list(e, entry::ENDED, &self.ended)?;
         e.u32(entry::INTERRUPTED)?.encode(&self.interrupted)?;
         list(e, entry::LINES, self.queue.known_skills())?;
-        e.u32(entry::TIMERS)?.encode(&self.timers)?.ok()
+        e.u32(entry::TIMERS)?.encode(&self.timers)?;
+        let shelves: Vec<_> =
+            self.backlog.shelved().map(|(_, under)| tables.bare_under(under)).collect();
+        list(e, entry::SHELVES, &shelves)?;
+        list(e, entry::WAITING, self.backlog.rows())
     }
 
     fn head(&self) -> Head {

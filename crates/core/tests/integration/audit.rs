@@ -8,7 +8,7 @@ use ark_os_core::event::{SkipCause, Standing};
 use ark_os_core::ids::{PtId, RunId, TaskRef};
 use ark_os_core::limits::{LOST_ATTEMPTS_MAX, RUNS_ENDED_KEPT_MAX};
 use ark_os_core::plan::{OnFailure, Shape};
-use ark_os_core::run::{Child, Counts, Phase, Run, Task, TaskState};
+use ark_os_core::run::{Child, Counts, Phase, Run, RunState, Task, TaskState};
 use ark_os_core::step::StepStanding;
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
@@ -54,7 +54,14 @@ impl Auditor {
         audit_timers(state, &runs);
         audit_accounts(state, &runs);
         let live = runs.iter().filter(|run| !run.is_over()).count();
-        assert_eq!(state.live(), live, "live runs");
+        let waiting = state.backlog().len();
+        assert_eq!(state.live(), live + waiting, "live runs");
+        assert_eq!(state.resident(), live, "runs in memory");
+        for it in state.backlog().iter() {
+            assert!(state.run(it.run).is_none(), "{} waits and is there", it.run);
+            let sketch = state.sketch(it.run).unwrap().summary();
+            assert_eq!((sketch.state, sketch.account), (RunState::Accepted, None));
+        }
         assert!(runs.len() - live <= RUNS_ENDED_KEPT_MAX, "ended runs are bounded");
         let waits = |run: &&&Run| {
             run.waits_for.is_some() && !state.is_interrupted(run.id) && !run.is_over()

@@ -463,6 +463,7 @@ impl Play {
         for run in &self.accepted {
             use RunState::{Cancelled, Failed, Parked, Succeeded};
             let standing = match self.world.state.run(*run) {
+                // Gone, or behind those that rest.
                 None => continue,
                 Some(run) => run.state(),
             };
@@ -503,8 +504,10 @@ proptest! {
         plans in proptest::collection::vec(proptest::collection::vec(node(), 1..7), 1..3),
         ops in proptest::collection::vec(op(), 1..70),
         tokens in proptest::option::weighted(0.3, 100u64..2_000),
+        places in proptest::option::weighted(0.5, 1u32..4),
     ) {
         let mut settings = instance(agents);
+        settings.runs_resident_max = places;
         settings.namespace_budget.tokens = tokens.unwrap_or(u64::MAX);
         let mut world = World::of(settings);
         let plans = plans

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use ark_os_core::authority::{Attenuation, Authority, Grant, RevocationId, Scopes};
 use ark_os_core::budget::Amounts;
-use ark_os_core::command::{AttemptOutcome, FinishAttempt, IntendStep, Prepared, SubmitRun};
+use ark_os_core::command::{
+    AttemptOutcome, FinishAttempt, IntendStep, LoadRun, LoadVerb, Prepared, SubmitRun,
+};
 use ark_os_core::decide::{self, decide};
 use ark_os_core::effect::Effect;
 use ark_os_core::error::Failure;
-use ark_os_core::event::{InstanceStarted, Resolution, SubmissionKey};
+use ark_os_core::event::{InstanceStarted, Resolution, RunAccepted, SubmissionKey};
 use ark_os_core::fleet::SkillInfo;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
@@ -66,6 +68,8 @@ pub(crate) struct World {
     /// Runs whose cancellation was acknowledged.
     pub(crate) cancelled: BTreeSet<RunId>,
     auditor: Auditor,
+    /// Runs whose records cannot be read any more.
+    pub(crate) unreadable: BTreeSet<RunId>,
     /// Audit every so many changes.
     pub(crate) audit_every: usize,
     runs: u128,
@@ -113,6 +117,7 @@ pub(crate) fn instance(agents: u32) -> InstanceStarted {
         rules: BuiltinRules.hash(),
         namespace_budget: Amounts::UNLIMITED,
         lease_ms: None,
+        runs_resident_max: None,
     }
 }
 
@@ -192,6 +197,7 @@ impl World {
             rules: Arc::new(BuiltinRules),
             cancelled: BTreeSet::new(),
             auditor: Auditor::default(),
+            unreadable: BTreeSet::new(),
             audit_every: 1,
             runs: 0,
         };
@@ -201,6 +207,7 @@ impl World {
 
     /// Decides, records and applies; what the change asks for is noted.
     pub(crate) fn act(&mut self, command: Command) -> Result<Change, Rejected> {
+        let command = self.with_its_run(command);
         let decided = decide(&self.state, &*self.rules, command.clone(), self.now);
         if let Some(twin) = &self.twin {
             let other = decide(twin, &*self.rules, command, self.now);
@@ -257,6 +264,53 @@ impl World {
         bytes
     }
 
+    /// Stopping and pausing a run that waits on disk begins with reading it.
+    fn with_its_run(&self, command: Command) -> Command {
+        let (run, verb) = match &command {
+            Command::CancelRun { run, reason } => (*run, LoadVerb::Cancel(reason.clone())),
+            Command::PauseRun { run, reason } => (*run, LoadVerb::Pause(reason.clone())),
+            _ => return command,
+        };
+        let Some(waiting) = self.state.backlog().find(run) else { return command };
+        let accepted = self.read(run, waiting.seq);
+        Command::LoadRun(Box::new(LoadRun { run, accepted, verb: Some(verb) }))
+    }
+
+    fn read(&self, run: RunId, seq: u64) -> Result<RunAccepted, Failure> {
+        if self.unreadable.contains(&run) {
+            return Err(Failure::fatal("record_unreadable", "the disk is bad"));
+        }
+        let (of, _, bytes) = &self.journal[seq as usize - 1];
+        assert_eq!(*of, Some(run), "the record that accepted it");
+        let events: Vec<Event> = minicbor::decode(bytes).unwrap();
+        let accepted = events.into_iter().find_map(|event| match event {
+            Event::RunAccepted(accepted) => Some(*accepted),
+            _ => None,
+        });
+        Ok(accepted.expect("the record that accepted it"))
+    }
+
+    /// Runs on disk that there is room for, or that are due, are read; whether there were any.
+    fn fetch(&mut self) -> bool {
+        let calls = self.state.call_in(&BTreeSet::new(), self.now);
+        let asked: BTreeSet<RunId> = calls.iter().map(|it| it.run).collect();
+        assert_eq!(asked.len(), calls.len(), "nobody is called twice");
+        if let Some(twin) = &self.twin {
+            let others = twin.call_in(&BTreeSet::new(), self.now);
+            let same = others.iter().map(|it| it.run).eq(calls.iter().map(|it| it.run));
+            assert!(same, "a state read from a snapshot calls others in");
+        }
+        for it in &calls {
+            let accepted = self.read(it.run, it.seq);
+            let load = LoadRun { run: it.run, accepted, verb: None };
+            let change = self.act(Command::LoadRun(Box::new(load.clone()))).unwrap();
+            assert!(!change.events.is_empty(), "{} was called and did not come", it.run);
+            let again = self.act(Command::LoadRun(Box::new(load))).unwrap();
+            assert!(again.events.is_empty(), "{} came twice", it.run);
+        }
+        !calls.is_empty()
+    }
+
     pub(crate) fn audit(&mut self) {
         let open: BTreeSet<PtId> = self.open.keys().copied().collect();
         self.auditor.audit(&self.state, &open);
@@ -278,6 +332,7 @@ impl World {
                 self.prepares.push((run, node, generation))
             }
             Effect::Gather { run, generation } => self.gathers.push((run, generation)),
+            Effect::FetchRuns { .. } => panic!("nothing that is applied asks for runs"),
             Effect::AnnounceRun { summary } => {
                 self.announced.insert(summary.id, summary);
             }
@@ -373,7 +428,9 @@ impl World {
 
     /// Time passes until the next timer; whether there is one.
     pub(crate) fn tick_to_timer(&mut self) -> bool {
-        let Some((due, _)) = self.state.timers().first() else { return false };
+        let timer = self.state.timers().first().map(|(due, _)| due);
+        let deadline = self.state.backlog().next_deadline(self.now);
+        let Some(due) = timer.into_iter().chain(deadline).min() else { return false };
         self.now = self.now.max(due);
         self.dispatch();
         true
@@ -405,7 +462,7 @@ impl World {
                 self.act(Command::RecoverRun { run }).unwrap();
                 continue;
             }
-            if self.prepare() {
+            if self.prepare() || self.fetch() {
                 continue;
             }
             let fired = self.act(Command::FireTimer).unwrap();

@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use crate::RuntimeError;
 use crate::data::{self, Payloads};
 use crate::driver::evaluator::{Evaluator, is_heavy};
+use crate::driver::fetcher::Fetcher;
 use crate::kernel::{Input, Loop};
 use crate::reply::Reply;
 use crate::skills::{Cost, SkillSet};
@@ -40,6 +41,7 @@ pub(crate) struct Attempts {
     internal: usize,
     postponed: Vec<Input<Reply>>,
     evaluator: Evaluator,
+    fetcher: Fetcher,
 }
 
 struct Running {
@@ -61,7 +63,12 @@ enum Phase {
 }
 
 impl Attempts {
-    pub(crate) fn new(skills: Arc<SkillSet>, shop: Arc<Shop>, workers: Workers) -> Self {
+    pub(crate) fn new(
+        skills: Arc<SkillSet>,
+        shop: Arc<Shop>,
+        workers: Workers,
+        fetcher: Fetcher,
+    ) -> Self {
         let renewal = shop.clock.instant();
         let evaluator = Evaluator::new(shop.to_loop.clone());
         Attempts {
@@ -75,6 +82,7 @@ impl Attempts {
             internal: 0,
             postponed: Vec::new(),
             evaluator,
+            fetcher,
         }
     }
 
@@ -113,6 +121,7 @@ impl Attempts {
                     Input::Command { command, cause: seq, reply: None }
                 })?;
             }
+            Effect::FetchRuns { ref runs } => self.fetcher.fetch(runs.clone())?,
             // The loop has told who waits.
             Effect::AnnounceRun { .. } => {}
         }

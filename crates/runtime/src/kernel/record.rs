@@ -1,10 +1,13 @@
 //! A change as a journal record, and back.
 
 use ark_os_core::effect::Effect;
+use ark_os_core::error::Failure;
+use ark_os_core::event::RunAccepted;
 use ark_os_core::ids::RunId;
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Event, State};
+use ark_os_store::journal::Cursor;
 use ark_os_store::{Batch, Record, RecordHeader, StoreError};
 
 /// Namespace of the records that belong to no run.
@@ -58,12 +61,38 @@ pub fn decode(record: &Record<'_>) -> Result<Change, StoreError> {
     Ok(Change { run, at: Time(record.header.time_ms), events })
 }
 
+/// Reads how a run was accepted, by the record that says so. The journal was checked when it was
+/// opened: what cannot be read now is tried once more, and then the disk has lost it.
+///
+/// # Errors
+/// The record cannot be read, or says nothing of the kind; the run fails with this.
+pub fn read_accepted(cursor: &mut Cursor, run: RunId, seq: u64) -> Result<RunAccepted, Failure> {
+    let mut read = || -> Result<Option<RunAccepted>, StoreError> {
+        cursor.seek(seq)?;
+        let Some(record) = cursor.next()? else { return Ok(None) };
+        let change = decode(&record)?;
+        let of_run = change.events.into_iter().filter(|_| change.run == Some(run));
+        Ok(of_run.into_iter().find_map(|event| match event {
+            Event::RunAccepted(accepted) => Some(*accepted),
+            _ => None,
+        }))
+    };
+    let found = read().or_else(|_| read()).map_err(|error| error.to_string());
+    let other = || format!("record {seq} does not accept the run");
+    found
+        .and_then(|found| found.ok_or_else(other))
+        .map_err(|message| Failure::fatal("record_unreadable", message))
+}
+
 /// The tenant of the run that a change is about. A run that the change ended has left the state;
 /// its announcement still names it.
 pub(super) fn namespace_of(state: &State, change: &Change, effects: &[Effect]) -> Text {
     let Some(run) = change.run else { return Text::from(INSTANCE) };
     if let Some(run) = state.run(run) {
         return run.namespace.clone();
+    }
+    if let Some(namespace) = state.backlog().namespace(run) {
+        return namespace.clone();
     }
     let announced = effects.iter().find_map(|effect| match effect {
         Effect::AnnounceRun { summary } => Some(summary.namespace.clone()),

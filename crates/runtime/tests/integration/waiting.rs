@@ -61,6 +61,7 @@ fn started() -> Loop<Caller> {
         rules: Hash::ZERO,
         namespace_budget: Amounts::UNLIMITED,
         lease_ms: None,
+        runs_resident_max: None,
     };
     command(&mut lp, Command::StartInstance(Box::new(started)));
     let id = RevocationId::derive(&[b"test"]);

@@ -187,7 +187,7 @@ async fn node(context: &Context, run: RunId, name: String) -> Result<u32, Refusa
     }
     let asked = name.clone();
     let found = context.handle().read(move |kernel| {
-        let it = kernel.state().run(run)?;
+        let it = kernel.run(run)?;
         let by_number = asked.parse().ok().filter(|node| it.spec(*node).is_some());
         Some(it.workflow.node(&asked).or(by_number))
     });

@@ -279,8 +279,8 @@ pub(super) async fn list_run_tasks(
     });
     let after = after.transpose()?;
     let live = context.handle().read(move |kernel| {
-        let it = kernel.state().run(run)?;
-        Some(show::tasks_of(it, kernel.state().fleet(), after, limit))
+        let it = kernel.run(run)?;
+        Some(show::tasks_of(&it, kernel.state().fleet(), after, limit))
     });
     let (items, more) = match live.await? {
         Some(page) => page,

@@ -183,9 +183,9 @@ fn task_id(id: &str) -> Result<TaskId, Refusal> {
 async fn look_up(context: &Context, id: &str) -> Result<(TaskView, Option<Payload>), Refusal> {
     let TaskId { run, task } = task_id(id)?;
     let live = context.handle().read(move |kernel| {
-        let it = kernel.state().run(run)?;
-        let view = show::task_of(it, kernel.state().fleet(), task);
-        Some(view.map(|view| (view, show::output_of(it, task))))
+        let it = kernel.run(run)?;
+        let view = show::task_of(&it, kernel.state().fleet(), task);
+        Some(view.map(|view| (view, show::output_of(&it, task))))
     });
     if let Some(found) = live.await? {
         return found.ok_or_else(|| not_found(id));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ark_os_core::event::{RunEnd, SkipCause};
+use ark_os_core::event::{RunAccepted, RunEnd, SkipCause};
 use ark_os_core::ids::{AgentIx, Fence, PtId, RunId, TaskRef};
 use ark_os_core::plan::Workflow;
 use ark_os_core::step::StepKey;
@@ -46,6 +46,9 @@ pub(super) struct TaskModel {
 pub(super) struct RunModel {
     pub(super) workflow: Arc<Workflow>,
     pub(super) accepted_seq: u64,
+    pub(super) accepted: RunAccepted,
+    /// Whether it waits on disk.
+    pub(super) waits: bool,
     pub(super) parked_seq: Option<u64>,
     pub(super) ended: bool,
     /// Every end that it came to, with its record.

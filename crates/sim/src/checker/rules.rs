@@ -1,7 +1,8 @@
 //! What may follow what in the journal.
 
 use ark_os_core::event::{
-    Admission, AttemptEnd, AttemptEnded, AttemptStarted, Event, RunEnded, SkipCause, StepIntended,
+    Admission, AttemptEnd, AttemptEnded, AttemptStarted, Event, RunAccepted, RunEnded, SkipCause,
+    StepIntended,
 };
 use ark_os_core::ids::{Fence, RunId, TaskRef};
 use ark_os_core::limits::LOST_ATTEMPTS_MAX;
@@ -52,6 +53,8 @@ impl Model {
                 let run = RunModel {
                     workflow,
                     accepted_seq: seq,
+                    accepted: (**accepted).clone(),
+                    waits: accepted.waits == Some(true),
                     parked_seq: None,
                     ended: false,
                     ends: Vec::new(),
@@ -60,12 +63,16 @@ impl Model {
                 let fresh = self.runs.insert(id, run).is_none();
                 return ensure(fresh, "I2", || format!("`{id}` was accepted twice"));
             }
+            Event::RunLoaded { accepted } => return self.load(id, seq, accepted.as_deref()),
             _ => {}
         }
         let run = self.runs.get_mut(&id).ok_or_else(|| {
             Violation::new("I1", format!("record {seq} is about `{id}`, which was never accepted"))
         })?;
         let may_follow = matches!(event, Event::RunRetried { .. } | Event::StepResolved { .. });
+        ensure(!run.waits, "I1", || {
+            format!("record {seq} changes `{id}`, which waits on disk: {event:?}")
+        })?;
         ensure(!run.ended || may_follow, "I2", || {
             format!("record {seq} changes `{id}`, which is over: {event:?}")
         })?;
@@ -78,6 +85,31 @@ impl Model {
             _ => return self.observe_task(id, event),
         }
         Ok(())
+    }
+
+    /// INVARIANT I1, I2: a run that waited on disk comes once, and is what it was.
+    fn load(&mut self, id: RunId, seq: u64, loaded: Option<&RunAccepted>) -> Check {
+        let run = self.runs.get_mut(&id).filter(|run| run.waits);
+        let run = run.ok_or_else(|| {
+            Violation::new("I2", format!("record {seq} loads `{id}`, which does not wait"))
+        })?;
+        run.waits = false;
+        let loaded = loaded.ok_or_else(|| {
+            Violation::new("I1", format!("the record that accepted `{id}` cannot be read"))
+        })?;
+        let was = RunAccepted { key: None, waits: None, ..run.accepted.clone() };
+        let (admission, pending) = (loaded.admission, loaded.pending.clone());
+        let same = *loaded == RunAccepted { admission, pending, ..was };
+        ensure(same, "I1", || {
+            format!("`{id}` was accepted as {:?} and is loaded as {loaded:?}", run.accepted)
+        })?;
+        let workflow = match (loaded.admission, &loaded.pending) {
+            (Some(admission), _) => self.workflows.get(&admission).map(|it| it.hash),
+            (None, pending) => pending.as_ref().map(|pending| pending.workflow.hash),
+        };
+        ensure(workflow == Some(run.workflow.hash), "I1", || {
+            format!("`{id}` is loaded with another plan")
+        })
     }
 
     /// INVARIANT I12: every layer's authority lies within the one above.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ark_os_core::State;
 use ark_os_core::ids::{RunId, StackIx, TaskRef};
+use ark_os_core::limits::RUNS_RESTING_TIMES;
 use ark_os_core::run::{Run, TaskState};
+use ark_os_core::time::Time;
 
 use super::Checker;
 use super::model::RunModel;
@@ -21,11 +23,16 @@ impl Checker {
             let Some(known) = self.model.run(id) else { continue };
             match state.run(id) {
                 Some(run) => self.check_run(run, known)?,
+                None if known.waits => self.check_waiting(state, id, known)?,
                 None => {
                     ensure(known.ended, "I1", || format!("`{id}` left the state and is not over"))?;
                 }
             }
         }
+        let waiting = self.model.runs.values().filter(|run| run.waits).count();
+        ensure(state.backlog().len() == waiting, "I1", || {
+            format!("{} runs wait on disk, {waiting} should", state.backlog().len())
+        })?;
         let live = self.model.runs.values().filter(|run| !run.ended).count();
         ensure(state.live() == live, "I18", || format!("{} runs live, {live} should", state.live()))
     }
@@ -54,6 +61,15 @@ impl Checker {
             })?;
         }
         Ok(())
+    }
+
+    fn check_waiting(&self, state: &State, id: RunId, known: &RunModel) -> Check {
+        let kept = state.backlog().find(id).map(|it| (it.seq, it.deadline, it.priority));
+        let deadline = known.accepted.deadline.unwrap_or(Time::NEVER);
+        let should = (known.accepted_seq, deadline, known.accepted.priority);
+        ensure(kept == Some(should), "I1", || {
+            format!("`{id}` waits on disk as {kept:?} and should as {should:?}")
+        })
     }
 
     fn check_run(&self, run: &Run, known: &RunModel) -> Check {
@@ -94,9 +110,17 @@ impl Checker {
         })
     }
 
+    /// Those in memory wait too, or rest and are so many that they keep others out.
+    fn excuse_on_disk(&self, state: &State, id: RunId) -> Option<&'static str> {
+        let places = state.instance()?.runs_resident_max? as usize;
+        let is_full = state.resident() >= places * RUNS_RESTING_TIMES;
+        let excuse = if is_full { "behind those that rest" } else { "waits for room" };
+        state.backlog().contains(id).then_some(excuse)
+    }
+
     /// Why a run that is not over may stay so for ever; none if it may not.
     pub(crate) fn excuse(&self, state: &State, id: RunId) -> Option<&'static str> {
-        let run = state.run(id)?;
+        let Some(run) = state.run(id) else { return self.excuse_on_disk(state, id) };
         if run.paused {
             return Some("paused");
         }

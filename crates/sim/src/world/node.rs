@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 
 use ark_os_core::effect::Effect;
+use ark_os_core::ids::RunId;
 use ark_os_core::plan::EffectClass;
 use ark_os_core::time::Time;
 use ark_os_core::timers::Timer;
 use ark_os_core::{Command, Event};
 use ark_os_runtime::data::{self, Payloads};
-use ark_os_runtime::kernel::record::Appended;
-use ark_os_runtime::kernel::{Input, Loop, Output, Released};
+use ark_os_runtime::kernel::record::{Appended, read_accepted};
+use ark_os_runtime::kernel::{Fetched, Input, Loop, Output, Released};
 use ark_os_store::{Batch, Journal};
 
 use super::agents::Begun;
@@ -37,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) journal: Journal,
     pub(crate) payloads: Payloads,
     pub(crate) inbox: VecDeque<Input<Reply>>,
+    /// Reads from disk under way.
+    pub(super) fetches: u32,
     pub(super) forming: Vec<Appended>,
     pub(super) since: Option<u64>,
     pub(super) committing: Option<Batch>,
@@ -137,6 +140,13 @@ impl World {
             if self.has(Bug::DoubleJoin) {
                 double_join(record);
             }
+            let loaded = |it: &&Event| matches!(it, Event::RunLoaded { .. });
+            if let Some(loaded) = record.change.events.iter().find(loaded).cloned() {
+                self.counts.loads += 1;
+                if self.has(Bug::LoadedTwice) && self.life > 0 {
+                    record.change.events.push(loaded);
+                }
+            }
             self.trace(record.seq ^ record.change.at.0 ^ (record.change.events.len() as u64) << 48);
             self.note(|| {
                 format!("record {} {:?} {:?}", record.seq, record.change.run, record.change.events)
@@ -181,10 +191,53 @@ impl World {
                 let result = data::gather(it, &node.payloads);
                 Command::FinishGathering { run, generation, result }
             }
+            Effect::FetchRuns { ref runs } => {
+                let runs = runs.clone();
+                self.fetch(runs);
+                return Ok(());
+            }
             Effect::AnnounceRun { .. } => return Ok(()),
         };
         if !(self.has(Bug::LostWakeup) && self.rng.per_mille(200)) {
             inputs.push(Input::Command { command, cause: seq, reply: None });
+        }
+        Ok(())
+    }
+
+    /// Runs are read from disk, which takes a while.
+    fn fetch(&mut self, runs: Vec<(RunId, u64)>) {
+        if self.has(Bug::FetchLost) && self.rng.per_mille(300) {
+            return;
+        }
+        if let Some(node) = &mut self.node {
+            node.fetches += 1;
+        }
+        let takes = if self.rng.per_mille(100) { 2_000_000 } else { 3_000 };
+        let (takes, life) = (self.rng.range(50, takes), self.life);
+        self.after(takes, Due::Fetched { life, runs });
+    }
+
+    /// They were read; more often than not they come in several parts.
+    pub(super) fn fetched(&mut self, runs: Vec<(RunId, u64)>) -> Check {
+        let Some(node) = &mut self.node else { return Ok(()) };
+        node.fetches -= 1;
+        let mut cursor = node.journal.reader().lookup(1);
+        let mut part = Vec::new();
+        for (run, seq) in runs {
+            let mut accepted = read_accepted(&mut cursor, run, seq);
+            if self.files.is_dead() {
+                return self.die_of_power();
+            }
+            if let (true, Ok(accepted)) = (self.has(Bug::DeadlineForgotten), &mut accepted) {
+                accepted.deadline = None;
+            }
+            part.push(Fetched { run, seq, accepted });
+            if self.rng.per_mille(500) {
+                self.input(Input::Fetched(std::mem::take(&mut part)));
+            }
+        }
+        if !part.is_empty() {
+            self.input(Input::Fetched(part));
         }
         Ok(())
     }

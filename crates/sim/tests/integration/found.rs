@@ -45,6 +45,7 @@ impl Instant {
             rules: Hash::ZERO,
             namespace_budget: Amounts::UNLIMITED,
             lease_ms: None,
+            runs_resident_max: None,
         })));
         instant
     }

@@ -182,6 +182,24 @@ impl Cursor {
         self.last
     }
 
+    /// Makes `seq` the record that comes next. What is in the frame at hand is not read again, so going
+    /// through scattered records in their order costs little.
+    pub fn seek(&mut self, seq: u64) -> Result<(), StoreError> {
+        let before = std::mem::replace(&mut self.seq, seq.max(1));
+        match self.frame {
+            Some((_, header)) if header.seqs().contains(&self.seq) => {
+                let from = if before <= self.seq { before } else { header.first };
+                self.position = if from == before { self.position } else { 0 };
+                self.skip(from)
+            }
+            _ => {
+                // A scan only goes on; from a mark there is less to go through.
+                (self.frame, self.scan) = (None, None);
+                Ok(())
+            }
+        }
+    }
+
     /// The next record, borrowed until the next call.
     #[expect(
         clippy::should_implement_trait,
@@ -248,14 +266,15 @@ impl Cursor {
         }
         self.position = 0;
         self.scan = Some(scan);
-        self.skip_to_seq()?;
+        self.skip(self.frame.map_or(self.seq, |(_, header)| header.first))?;
         Ok(true)
     }
 
-    fn skip_to_seq(&mut self) -> Result<(), StoreError> {
+    /// Goes from record `from`, where the position is, to the one that comes next.
+    fn skip(&mut self, from: u64) -> Result<(), StoreError> {
         let (Some(scan), Some((at, header))) = (&self.scan, self.frame) else { return Ok(()) };
-        let mut walk = RecordWalk::new(scan.payload());
-        for seq in header.first..self.seq {
+        let mut walk = RecordWalk::new(scan.payload().get(self.position..).unwrap_or_default());
+        for seq in from..self.seq {
             let bytes =
                 walk.next().ok_or("the frame has too few records").flatten().map_err(|why| {
                     let bytes = at..at + header.total();

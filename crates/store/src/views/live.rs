@@ -77,7 +77,7 @@ impl Live {
             output: None,
             failure: None,
             records: Records::default(),
-            phase: if accepted.admission.is_some() { Phase::Running } else { Phase::Accepted },
+            phase: phase_as(accepted),
             paused: false,
             parked: false,
             progress: Some(Progress::new(plan.tasks)),
@@ -158,6 +158,10 @@ impl Live {
     /// Folds one event in.
     pub(super) fn apply(&mut self, event: &Event, at: Time) {
         match event {
+            Event::RunLoaded { accepted: Some(accepted) } => {
+                self.phase = phase_as(accepted);
+                self.admission = accepted.admission;
+            }
             Event::RunStarted { admission } => {
                 self.phase = Phase::Running;
                 self.admission = Some(*admission);
@@ -208,6 +212,12 @@ impl Live {
             self.output = None;
         }
     }
+}
+
+/// Where a run stands that was accepted, or loaded, like this.
+fn phase_as(accepted: &RunAccepted) -> Phase {
+    let waits = accepted.waits == Some(true) || accepted.admission.is_none();
+    if waits { Phase::Accepted } else { Phase::Running }
 }
 
 fn phase_of(state: RunState) -> Phase {

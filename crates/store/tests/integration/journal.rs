@@ -9,7 +9,7 @@ use ark_os_store::record::RECORD_BYTES_MAX;
 use ark_os_store::verify::{Trust, verify};
 use ark_os_store::{Batch, DiskFiles, ErrorKind, Files, Journal, LedgerKey, Settings};
 
-use super::support::{SMALL, append, batch, body, header, key, open, replay};
+use super::support::{Rng, SMALL, append, batch, body, header, key, open, replay};
 
 fn memory() -> Arc<dyn Files> {
     Arc::new(MemFiles::default())
@@ -133,6 +133,32 @@ fn a_checkpoint_without_new_records_is_the_one_before() {
     let stats = journal.stats();
     assert_eq!(journal.checkpoint().unwrap(), first);
     assert_eq!(journal.stats(), stats);
+}
+
+#[test]
+fn a_cursor_finds_scattered_records_in_any_order() {
+    let files = memory();
+    let (mut journal, _) = open(&files).unwrap();
+    for frame in 0..60 {
+        append(&mut journal, 1 + frame % 13).unwrap();
+    }
+    let newest = journal.next_seq() - 1;
+    assert!(files.list("journal").unwrap().len() > 2);
+    let mut cursor = journal.reader().lookup(1);
+    let mut rng = Rng::new(5);
+    let forward = (1..=newest).filter(|seq| seq % 3 != 0);
+    let back = (1..=newest).rev();
+    let anywhere: Vec<u64> = (0..500).map(|_| 1 + rng.below(newest as usize) as u64).collect();
+    for seq in forward.chain(back).chain(anywhere) {
+        cursor.seek(seq).unwrap();
+        let record = cursor.next().unwrap().unwrap();
+        assert_eq!((record.seq, record.body), (seq, &body(seq)[..]));
+    }
+    cursor.seek(newest + 1).unwrap();
+    assert!(cursor.next().unwrap().is_none(), "it is not there yet");
+    append(&mut journal, 2).unwrap();
+    cursor.seek(newest + 2).unwrap();
+    assert_eq!(cursor.next().unwrap().unwrap().seq, newest + 2);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use minicbor::decode::{Decoder, Error as DecodeError};
 
 use super::tables::Tables;
 use super::{FORMAT, Head, SnapshotError, Validity, entry};
+use crate::backlog::{Backlog, Row, Under};
 use crate::budget::Account;
 use crate::error::Kind;
 use crate::event::Admission;
@@ -33,6 +34,8 @@ struct Reading {
     rows: FleetRows,
     lines: Vec<SkillIx>,
     turn_order: u64,
+    shelves: Vec<Under>,
+    waiting: Vec<Row>,
 }
 
 impl State {
@@ -94,6 +97,11 @@ impl Reading {
             entry::INTERRUPTED => state.interrupted = d.decode()?,
             entry::LINES => self.lines = d.decode()?,
             entry::TIMERS => state.timers = d.decode()?,
+            entry::SHELVES => each(d, |d| {
+                self.shelves.push(self.tables.whole_under(d.decode()?)?);
+                Ok(())
+            })?,
+            entry::WAITING => self.waiting = d.decode()?,
             _ => return Err(DecodeError::message("an entry is of no known kind")),
         }
         Ok(())
@@ -160,7 +168,7 @@ impl Reading {
 
     /// Works out what was not written, and refuses what no journal gives.
     fn finish(self) -> Result<State, &'static str> {
-        let Reading { mut state, rows, lines, turn_order, .. } = self;
+        let Reading { mut state, rows, lines, turn_order, shelves, waiting, .. } = self;
         let counters =
             [state.changes, state.epoch, state.fences, state.admission_count, rows.idle_order];
         if turn_order.max(counters.into_iter().max().unwrap_or(0)) > COUNTER_MAX {
@@ -171,6 +179,11 @@ impl Reading {
         for run in state.runs.values_mut() {
             run.restore(&around, &mut holdings)?;
         }
+        if !shelves.iter().filter_map(Under::admission).all(|it| around.knows(it)) {
+            return Err("a run has not the skills of its plan");
+        }
+        let newest = (state.changes, state.now);
+        state.backlog = Backlog::restored(shelves, waiting, newest)?;
         let (agents, concurrency) =
             state.instance.as_ref().map_or((1, 1), |it| (it.agents, it.agent_concurrency));
         state.fleet = Fleet::restored(agents, concurrency, rows, &holdings.drawn)
@@ -200,6 +213,11 @@ impl State {
         if self.live + ended.len() != self.runs.len() {
             return Err("a run is over and not kept");
         }
+        if self.backlog.iter().any(|it| self.runs.contains_key(&it.run)) {
+            return Err("a run is in memory and waits on disk");
+        }
+        self.live += self.backlog.len();
+        self.resting = self.runs.values().filter(|run| run.is_resting()).count();
         let waits = |run: &&Run| {
             run.waits_for.is_some() && !run.is_over() && !self.interrupted.contains(&run.id)
         };

@@ -7,6 +7,7 @@ use minicbor::Decode;
 use minicbor::decode::{Decoder, Error as DecodeError};
 use minicbor::encode::{Encoder, Error as EncodeError, Write};
 
+use crate::backlog::Under;
 use crate::event::{Admission, PendingAdmission};
 use crate::hash::Hash;
 use crate::ids::RunId;
@@ -60,12 +61,16 @@ impl Tables {
         for admission in runs().filter_map(|run| run.admission.as_ref()) {
             tables.admissions.entry(admission.id).or_insert_with(|| Arc::clone(admission));
         }
+        for admission in state.backlog.shelved().filter_map(|(_, under)| under.admission()) {
+            tables.admissions.entry(admission.id).or_insert_with(|| Arc::clone(admission));
+        }
         let admissions: Vec<_> = tables.admissions.values().cloned().collect();
         admissions.iter().for_each(|admission| tables.add(&admission.workflow));
         for run in runs() {
             tables.add(&run.workflow);
             run.pending.iter().for_each(|pending| tables.add(&pending.workflow));
         }
+        state.backlog.shelved().for_each(|(_, under)| tables.add(under.workflow()));
         tables
     }
 
@@ -115,6 +120,41 @@ impl Tables {
         let workflow = self.workflow(number)?;
         let namespace = self.namespace(&bare.namespace);
         Ok(Arc::new(Admission { workflow, namespace, ..bare }))
+    }
+}
+
+/// What runs on a shelf go on under: the number of their admission, or what will give them one.
+pub(super) type BareUnder = (Option<u64>, Option<(u32, PendingAdmission)>);
+
+impl Tables {
+    pub(super) fn bare_under(&self, under: &Under) -> BareUnder {
+        match under {
+            Under::Admission(admission) => (Some(admission.id), None),
+            Under::Pending(pending) => {
+                let bare = PendingAdmission {
+                    workflow: Arc::clone(&self.blank),
+                    ..PendingAdmission::clone(pending)
+                };
+                (None, self.number(&pending.workflow).map(|number| (number, bare)))
+            }
+        }
+    }
+
+    pub(super) fn whole_under(&mut self, bare: BareUnder) -> Result<Under, DecodeError> {
+        match bare {
+            (Some(number), None) => {
+                let known = self.admissions.get(&number).cloned();
+                let known = known.ok_or_else(|| DecodeError::message("an admission is missing"));
+                known.map(Under::Admission)
+            }
+            (None, Some((number, bare))) => {
+                let (workflow, namespace) =
+                    (self.workflow(number)?, self.namespace(&bare.namespace));
+                let pending = PendingAdmission { workflow, namespace, ..bare };
+                Ok(Under::Pending(Arc::new(pending)))
+            }
+            _ => Err(DecodeError::message("a shelf has no label")),
+        }
     }
 }
 

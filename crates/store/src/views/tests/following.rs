@@ -320,6 +320,7 @@ fn records_of_runs_that_nobody_accepted_change_nothing() {
         budget: None,
         seed: 0,
         key: None,
+        waits: None,
     };
     let changes = [
         Change { run: Some(run_id(1)), at: Time(1), events: vec![Event::RunParked] },

@@ -164,6 +164,7 @@ fn many(runs: u64, open_every: u64) -> Vec<Change> {
             budget: None,
             seed: run,
             key: None,
+            waits: None,
         };
         let mut events = vec![Event::RunAccepted(Box::new(accepted))];
         if run % open_every != 0 {

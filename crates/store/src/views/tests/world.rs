@@ -120,6 +120,7 @@ impl World {
             rules: Hash::ZERO,
             namespace_budget: Amounts::UNLIMITED,
             lease_ms: None,
+            runs_resident_max: None,
         })));
         while let Some(run) = self.state.interrupted() {
             self.send(Command::RecoverRun { run });

@@ -1,0 +1,70 @@
+//! `apply` for runs that wait on disk: into the backlog, and out of it into memory.
+
+use std::sync::Arc;
+
+use super::State;
+use crate::backlog::{Accepted, Under, Waiting};
+use crate::event::{Admission, RunAccepted};
+use crate::ids::RunId;
+use crate::payload::Payload;
+use crate::run::Run;
+use crate::time::Time;
+use crate::timers::Timer;
+
+impl State {
+    /// A run that was just accepted waits on disk: its record is the one being applied.
+    pub(super) fn put_aside(&mut self, id: RunId, accepted: &RunAccepted, under: Under) {
+        let waiting = Accepted {
+            run: id,
+            seq: self.changes,
+            at: self.now,
+            deadline: accepted.deadline,
+            priority: accepted.priority,
+        };
+        self.backlog.put(&waiting, under);
+    }
+
+    pub(super) fn load(&mut self, id: RunId, accepted: Option<&RunAccepted>) {
+        let Some((waiting, under)) = self.backlog.take(id) else { return };
+        let number = accepted.and_then(|accepted| accepted.admission);
+        let own = under.admission().filter(|own| number == Some(own.id));
+        let admission = own.or_else(|| self.admissions.get(&number?)).cloned();
+        let run = Run::loaded(&waiting, &under, accepted, admission);
+        self.timers.set(run.deadline.unwrap_or(Time::NEVER), Timer::RunDeadline(id));
+        self.runs.insert(id, run);
+    }
+}
+
+impl Run {
+    /// A run that waited on disk, as its record says; none: as far as memory knows it. What can begin
+    /// at once has been ready since it was accepted, so that it keeps its turn.
+    pub(crate) fn loaded(
+        waiting: &Waiting,
+        under: &Under,
+        accepted: Option<&RunAccepted>,
+        admission: Option<Arc<Admission>>,
+    ) -> Self {
+        let known = RunAccepted {
+            admission: None,
+            pending: None,
+            input: Payload::null(),
+            priority: waiting.priority,
+            deadline: Some(waiting.deadline).filter(|at| *at != Time::NEVER),
+            budget: None,
+            seed: 0,
+            key: None,
+            waits: None,
+        };
+        let accepted = accepted.unwrap_or(&known);
+        let (namespace, workflow) = (under.namespace().clone(), under.workflow().clone());
+        let mut run = Run::accepted(waiting.run, namespace, workflow, accepted, waiting.accepted);
+        if admission.is_some() {
+            for (task, spec) in run.tasks.iter_mut().zip(&run.workflow.tasks) {
+                if spec.needs.is_empty() && !spec.is_fallback {
+                    task.ready_at = waiting.accepted;
+                }
+            }
+        }
+        Run { admission, ..run }
+    }
+}
