@@ -51,6 +51,7 @@ impl Bench {
             rules: BuiltinRules.hash(),
             namespace_budget: Amounts::UNLIMITED,
             lease_ms: None,
+            runs_resident_max: None,
         })));
         bench
     }

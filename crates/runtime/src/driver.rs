@@ -341,7 +341,7 @@ impl Driver {
 
     /// How long to wait for a message.
     fn patience(&self) -> Duration {
-        if self.attempts.has_postponed() || self.lp.state().interrupted().is_some() {
+        if self.attempts.has_postponed() || self.lp.is_recovering() {
             return Duration::ZERO;
         }
         let now = self.clock.instant();

@@ -257,6 +257,8 @@ pub struct Loop<R> {
     held: VecDeque<(u64, Released<R>)>,
     waiting: wait::Waiting<R>,
     calls: calls::Calls<R>,
+    /// Whether the next interrupted run waits for somebody before it can be recovered.
+    is_recovery_stuck: bool,
     effects: Vec<Effect>,
 }
 
@@ -286,6 +288,7 @@ impl<R: Recipient> Loop<R> {
             held: VecDeque::new(),
             waiting: wait::Waiting::default(),
             calls: calls::Calls::default(),
+            is_recovery_stuck: false,
             effects: Vec::new(),
         }
     }
@@ -303,6 +306,11 @@ impl<R: Recipient> Loop<R> {
     /// Whether records wait to be synced.
     pub fn has_unsynced(&self) -> bool {
         self.kernel.synced < self.kernel.newest
+    }
+
+    /// Whether interrupted runs go back to work in the next steps.
+    pub fn is_recovering(&self) -> bool {
+        self.kernel.state.interrupted().is_some() && !self.is_recovery_stuck
     }
 
     /// How much is held back until something is synced.
@@ -342,8 +350,11 @@ impl<R: Recipient> Loop<R> {
     fn recover(&mut self, now: Time, out: &mut Output<R>) {
         for _ in 0..RECOVERIES_MAX {
             let Some(run) = self.kernel.state.interrupted() else { return };
-            // A recovery is never refused: the run is in the set because it lives.
-            if self.execute(Command::RecoverRun { run }, 0, now, out).is_err() {
+            // A recovery is never refused: the run is in the set because it lives. But it may wait
+            // until a layer has somebody again.
+            let recovered = self.execute(Command::RecoverRun { run }, 0, now, out);
+            self.is_recovery_stuck = !recovered.unwrap_or(false);
+            if self.is_recovery_stuck {
                 return;
             }
         }
@@ -507,6 +518,8 @@ impl<R: Recipient> Loop<R> {
         let kernel = &mut self.kernel;
         let struck = |event| matches!(event, &ark_os_core::Event::AgentStruck { .. });
         kernel.refused.strikes += change.events.iter().filter(|event| struck(event)).count() as u64;
+        // Whatever a recovery waits for may have come about.
+        self.is_recovery_stuck = false;
         kernel.newest += 1;
         let seq = kernel.newest;
         let mut effects = std::mem::take(&mut self.effects);

@@ -127,11 +127,7 @@ pub(super) fn fresh_directory(below: &Path, agents: u32) -> Result<PathBuf, Benc
 }
 
 #[expect(clippy::disallowed_methods, reason = "the node under measurement is a process of its own")]
-fn spawn(
-    directory: &Path,
-    agents: u32,
-    variables: &[(&str, &str)],
-) -> Result<Child, BenchError> {
+fn spawn(directory: &Path, agents: u32, variables: &[(&str, &str)]) -> Result<Child, BenchError> {
     let program = std::env::current_exe().map_err(BenchError::io("find this program"))?;
     Command::new(program)
         .args(["start", "--listen", "127.0.0.1:0", "--log-level", "warn"])

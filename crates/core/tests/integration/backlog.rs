@@ -201,8 +201,10 @@ fn a_run_let_in_under_old_rules_waits_for_an_empty_layer_in_memory() {
     assert!(waits(&world, last));
     world.rules = Arc::new(Newer { denies: false });
     world.reopen();
-    world.set_layer(Layer::Board, false);
-    world.pause(last);
+    let plan = *world.state.fleet().plan();
+    let board = || (0..plan.count(Layer::Board)).filter_map(|it| plan.agent(Layer::Board, it));
+    board().for_each(|agent| world.set_agent_only(agent, false));
+    world.act(Command::PauseRun { run: last, reason: "wait".into() }).unwrap();
     assert_eq!(world.run(last).phase, Phase::Accepted);
     world.set_layer(Layer::Board, true);
     world.resume(last);

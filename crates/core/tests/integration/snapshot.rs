@@ -32,6 +32,8 @@ const ENDED: u32 = 11;
 const INTERRUPTED: u32 = 12;
 const LINES: u32 = 13;
 const TIMERS: u32 = 14;
+const SHELVES: u32 = 15;
+const WAITING: u32 = 16;
 
 fn written(state: &State) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -116,6 +118,26 @@ fn eventful() -> World {
     let mut pending = world.submission(rich());
     pending.namespace = "other".into();
     world.act(Command::SubmitRun(Box::new(pending))).unwrap();
+    world
+}
+
+/// The same, and runs that wait on disk: under an admission, for a layer, with a deadline.
+fn crowded() -> World {
+    let mut world = eventful();
+    world.instance.runs_resident_max = Some(1);
+    world.reopen();
+    for deadline in [None, Some(world_time(800_000))] {
+        let mut waits = world.submission(narrow());
+        (waits.deadline, waits.key) =
+            (deadline, World::keyed("waits").filter(|_| deadline.is_none()));
+        world.act(Command::SubmitRun(Box::new(waits))).unwrap();
+    }
+    let board = world.state.fleet().plan().agent(Layer::Board, 0).unwrap();
+    world.set_agent_only(board, false);
+    let mut pending = world.submission(rich());
+    pending.namespace = "other".into();
+    world.act(Command::SubmitRun(Box::new(pending))).unwrap();
+    assert_eq!(world.state.backlog().len(), 3);
     world
 }
 
@@ -292,7 +314,8 @@ fn a_snapshot_of_a_newer_program_is_named_as_such() {
 #[test]
 fn counts_without_contents_reserve_nothing() {
     let bytes = written(&eventful().state);
-    for key in [AGENTS, WORKFLOWS, ADMISSIONS, RUNS, ENDED, INTERRUPTED, LINES, TIMERS] {
+    let lists = [AGENTS, WORKFLOWS, ADMISSIONS, RUNS, ENDED, INTERRUPTED, LINES, TIMERS];
+    for key in lists.into_iter().chain([SHELVES, WAITING]) {
         let mut entries = entries(&bytes);
         let mut huge = Vec::new();
         Encoder::new(&mut huge).array(u64::MAX >> 1).unwrap();
@@ -337,13 +360,68 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
 /// While it is the newest format. What is added raises it, and brings a file of its own.
 #[test]
-fn format_1_is_what_is_written() {
-    let written = written(&eventful().state);
-    if written != std::fs::read(Path::new(FIXTURES).join("snapshot-1.cbor")).unwrap_or_default() {
+fn format_2_is_what_is_written() {
+    let written = written(&crowded().state);
+    if written != std::fs::read(Path::new(FIXTURES).join("snapshot-2.cbor")).unwrap_or_default() {
         let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("snapshot.cbor");
         std::fs::write(&made, &written).unwrap();
-        panic!("other bytes are written than in format 1: {}", made.display());
+        panic!("other bytes are written than in format 2: {}", made.display());
     }
+}
+
+#[test]
+fn format_2_stays_readable() {
+    let bytes = std::fs::read(Path::new(FIXTURES).join("snapshot-2.cbor")).unwrap();
+    let state = State::decode(&bytes).unwrap();
+    let waiting = state.backlog().iter();
+    let waiting: Vec<_> = waiting.map(|it| (it.run.0, it.seq, it.deadline)).collect();
+    let never = Time::NEVER;
+    assert_eq!(waiting, [(14, 41, never), (15, 42, world_time(800_000)), (16, 44, never)]);
+    assert_eq!(state.backlog().next_deadline(state.now()), Some(world_time(800_000)));
+    assert_eq!((state.live(), state.resident()), (14, 11));
+    assert!(state.submission(&"default".into(), &"waits".into()).is_some());
+    assert_eq!(&*state.sketch(RunId(16)).unwrap().namespace, "other");
+    assert_eq!(written(&state), bytes);
+}
+
+#[test]
+fn what_waits_on_disk_reads_back_and_goes_on_alike() {
+    let mut world = crowded();
+    world.snapshot();
+    world.tick(800_000);
+    world.set_layer(Layer::Board, true);
+    for id in world.state.run_ids() {
+        let _ = world.act(Command::ResumeRun { run: id, reason: "on".into() });
+    }
+    world.work();
+    assert!(world.state.backlog().is_empty());
+    assert_eq!(world.standing(RunId(15)), RunState::Failed, "its deadline passed on disk");
+    assert!(world.begun.iter().any(|it| it.pt.run == RunId(16)), "it was let in");
+    assert!(world.twin.is_some());
+}
+
+#[test]
+fn a_backlog_that_no_journal_gives_is_refused() {
+    let bytes = written(&crowded().state);
+    assert_eq!(joined(&entries(&bytes)), bytes);
+    type Row = (RunId, u64, Time, Option<Time>, Priority, u32);
+    let rows: Vec<Row> = minicbor::decode(&entries(&bytes)[&WAITING]).unwrap();
+    let changed = |change: fn(&mut Vec<Row>)| {
+        let mut rows = rows.clone();
+        change(&mut rows);
+        refusal(&with(&bytes, WAITING, rows))
+    };
+    assert!(changed(|rows| rows[0].0 = RunId(1)).contains("in memory"));
+    assert!(changed(|rows| rows[1].0 = rows[0].0).contains("twice"));
+    assert!(changed(|rows| rows[1].1 = rows[0].1).contains("order"));
+    assert!(changed(|rows| rows[0].1 = 0).contains("order"));
+    assert!(changed(|rows| rows[2].1 = 10_000).contains("order"));
+    assert!(changed(|rows| rows[2].2 = Time(u64::MAX)).contains("not accepted yet"));
+    assert!(changed(|rows| rows[0].5 = 2).contains("shelf is missing"));
+    assert!(changed(|rows| rows.truncate(2)).contains("shelf is empty"));
+    let none: [u8; 0] = [];
+    assert!(refusal(&with(&bytes, SHELVES, none)).contains("shelf"));
+    assert!(refusal(&with(&bytes, SHELVES, [(Some(77u64), None::<u8>)])).contains("admission"));
 }
 
 /// A format that was released stays readable for ever: the file is never written anew.

@@ -128,7 +128,9 @@ fn damage(data_dir: &Path, text: &[u8]) {
         let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).unwrap();
-        let Some(at) = bytes.windows(text.len()).rposition(|window| window == text) else { continue };
+        let Some(at) = bytes.windows(text.len()).rposition(|window| window == text) else {
+            continue;
+        };
         file.seek(SeekFrom::Start(at as u64)).unwrap();
         file.write_all(&[bytes[at] ^ 1]).unwrap();
         return;

@@ -345,7 +345,7 @@ impl World {
     /// How long the loop sleeps, in microseconds.
     fn patience(&self) -> u64 {
         let Some(node) = &self.node else { return IDLE };
-        if !node.inbox.is_empty() || node.lp.state().interrupted().is_some() {
+        if !node.inbox.is_empty() || node.lp.is_recovering() {
             return 1;
         }
         let mut patience = IDLE;
