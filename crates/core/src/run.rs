@@ -462,9 +462,10 @@ impl Run {
         matches!(self.phase, Phase::Ended(_))
     }
 
-    /// Whether nothing happens to it just now, by itself or until a timer.
-    pub(crate) fn is_resting(&self) -> bool {
-        matches!(self.state(), RunState::Paused | RunState::Parked | RunState::Waiting)
+    /// Whether something happens to it, or could if others were out of its way: it is not over, and
+    /// waits neither for a timer nor for somebody's word.
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(self.state(), RunState::Accepted | RunState::Running)
     }
 
     /// What the plan says about a node.

@@ -13,6 +13,7 @@ use crate::fleet::Fleet;
 use crate::hash::Hash;
 use crate::ids::{AgentIx, Fence, RunId};
 use crate::limits::LEASE_MS;
+use crate::priority::Priority;
 use crate::queue::ReadyQueue;
 use crate::rules::Mode;
 use crate::run::Run;
@@ -52,8 +53,8 @@ pub struct State {
     pub(crate) runs: FxHashMap<RunId, Run>,
     /// Runs that are not over, those on disk included.
     pub(crate) live: usize,
-    /// Of those in memory, the ones to which nothing happens just now.
-    pub(crate) resting: usize,
+    /// Of those in memory, the ones to which something happens, by priority.
+    pub(crate) active: [usize; Priority::ALL.len()],
     /// Runs that wait on disk.
     pub(crate) backlog: Backlog,
     /// Runs that ended without success, oldest first; kept for `retry`.
@@ -93,7 +94,7 @@ impl Default for State {
             backs: BTreeMap::new(),
             runs: FxHashMap::default(),
             live: 0,
-            resting: 0,
+            active: [0; Priority::ALL.len()],
             backlog: Backlog::default(),
             ended: VecDeque::new(),
             blocked: BTreeSet::new(),

@@ -80,7 +80,7 @@ impl State {
         if let Event::RunStarted { admission } = event {
             run.admission = self.admissions.get(admission).cloned();
         }
-        let (was_over, was_resting) = (run.is_over(), run.is_resting());
+        let (was_over, was_active) = (run.is_over(), run.is_active());
         if !self.accounts.contains_key(&run.namespace) {
             self.accounts.insert(run.namespace.clone(), Account::new(budget));
         }
@@ -99,8 +99,10 @@ impl State {
             at: self.now,
         };
         scope.apply(event);
-        self.resting += usize::from(run.is_resting());
-        self.resting = self.resting.saturating_sub(usize::from(was_resting));
+        if let Some(active) = self.active.get_mut(run.priority as usize) {
+            *active += usize::from(run.is_active());
+            *active = active.saturating_sub(usize::from(was_active));
+        }
         let waits = run.waits_for.is_some() && !run.is_over();
         // A paused run that parks is told of when it is resumed: until then it stands as paused.
         let stops = matches!(event, Event::RunParked | Event::RunResumed { .. })
@@ -240,9 +242,17 @@ impl State {
         }
         let run = Run::accepted(id, namespace, workflow, accepted, self.now);
         let run = Run { admission, ..run };
-        self.timers.set(run.deadline.unwrap_or(Time::NEVER), Timer::RunDeadline(id));
         self.live += 1;
-        self.runs.insert(id, run);
+        self.take_in(run);
+    }
+
+    /// A run is in memory from now on.
+    pub(super) fn take_in(&mut self, run: Run) {
+        self.timers.set(run.deadline.unwrap_or(Time::NEVER), Timer::RunDeadline(run.id));
+        if let Some(active) = self.active.get_mut(run.priority as usize) {
+            *active += usize::from(run.is_active());
+        }
+        self.runs.insert(run.id, run);
     }
 
     fn forget_old_keys(&mut self) {

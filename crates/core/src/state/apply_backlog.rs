@@ -9,7 +9,6 @@ use crate::ids::RunId;
 use crate::payload::Payload;
 use crate::run::Run;
 use crate::time::Time;
-use crate::timers::Timer;
 
 impl State {
     /// A run that was just accepted waits on disk: its record is the one being applied.
@@ -29,9 +28,7 @@ impl State {
         let number = accepted.and_then(|accepted| accepted.admission);
         let own = under.admission().filter(|own| number == Some(own.id));
         let admission = own.or_else(|| self.admissions.get(&number?)).cloned();
-        let run = Run::loaded(&waiting, &under, accepted, admission);
-        self.timers.set(run.deadline.unwrap_or(Time::NEVER), Timer::RunDeadline(id));
-        self.runs.insert(id, run);
+        self.take_in(Run::loaded(&waiting, &under, accepted, admission));
     }
 }
 

@@ -39,9 +39,9 @@ impl State {
         );
         let _ = write!(
             feed,
-            "{}{}{:?}{:?}{:?}{:?}{:?}{:?}{}{:?}{:?}{:?}",
+            "{}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{}{:?}{:?}{:?}",
             self.live,
-            self.resting,
+            self.active,
             self.backlog,
             self.ended,
             self.blocked,

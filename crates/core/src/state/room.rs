@@ -42,11 +42,13 @@ impl State {
         self.live.saturating_sub(self.backlog.len())
     }
 
-    /// How many more runs of this priority there is room for.
+    /// How many more runs of this priority there is room for. What is kept for urgent work is there
+    /// for it also when the others are more than their places.
     fn room_for(&self, priority: Priority) -> usize {
-        let places = self.places() + self.kept(priority);
-        let active = self.resident().saturating_sub(self.resting);
-        places.saturating_sub(active).min(self.room_at_all(priority))
+        let active: usize = self.active.iter().sum();
+        let own = self.active.get(priority as usize).copied().unwrap_or(0);
+        let free = (self.places() + self.kept(priority)).saturating_sub(active);
+        free.max(self.kept(priority).saturating_sub(own)).min(self.room_at_all(priority))
     }
 
     fn room_at_all(&self, priority: Priority) -> usize {

@@ -62,11 +62,12 @@ fn urgent_work_is_not_delayed_by_what_waits_on_disk() {
     assert!(!waits(&world, critical) && !waits(&world, emergency));
     assert!(world.pt(emergency, TaskRef::node(0)).is_some(), "it has an agent at once");
     // Beyond their own places they are first of those on disk.
-    let more = world.submit_as(Priority::Emergency, one());
-    assert!(waits(&world, more));
-    let pt = world.pt_at(emergency, 0);
-    world.finish(pt, "1");
-    assert!(world.pt(more, TaskRef::node(0)).is_some());
+    let second = world.submit_as(Priority::Emergency, one());
+    let third = world.submit_as(Priority::Emergency, one());
+    assert!(!waits(&world, second) && waits(&world, third));
+    world.finish(world.pt_at(emergency, 0), "1");
+    world.finish(world.pt_at(second, 0), "1");
+    assert!(world.pt(third, TaskRef::node(0)).is_some());
 }
 
 #[test]
@@ -251,6 +252,9 @@ fn work_that_nobody_can_do_does_not_keep_other_work_on_disk() {
     world.work();
     assert_eq!(world.standing(other), RunState::Succeeded);
     assert!(runs.iter().all(|run| world.state.run(*run).is_some()));
+    // They are more than all places together; those of emergencies are theirs.
+    let urgent = world.submit_as(Priority::Emergency, one());
+    assert!(world.pt(urgent, TaskRef::node(0)).is_some());
 }
 
 #[test]

@@ -26,6 +26,8 @@ fn gated() -> (World, Gate) {
         Ok(b"{}".to_vec())
     })]);
     world.settings.runs_resident_max = PLACES;
+    // One at work and a place for emergencies: as long as agents are free, more are called in.
+    world.settings.concurrent_tasks_max = 2;
     (world, gate)
 }
 

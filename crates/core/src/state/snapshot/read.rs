@@ -217,7 +217,11 @@ impl State {
             return Err("a run is in memory and waits on disk");
         }
         self.live += self.backlog.len();
-        self.resting = self.runs.values().filter(|run| run.is_resting()).count();
+        for run in self.runs.values().filter(|run| run.is_active()) {
+            if let Some(active) = self.active.get_mut(run.priority as usize) {
+                *active += 1;
+            }
+        }
         let waits = |run: &&Run| {
             run.waits_for.is_some() && !run.is_over() && !self.interrupted.contains(&run.id)
         };
