@@ -177,9 +177,9 @@ impl Backlog {
         self.pages.iter()
     }
 
-    /// The oldest record that somebody waits behind.
-    pub fn oldest(&self) -> Option<u64> {
-        Priority::ALL.into_iter().filter_map(|it| self.line(it).next()).map(|it| it.seq).min()
+    /// Whoever was accepted first: no record before that is read for those who wait.
+    pub fn oldest(&self) -> Option<&Waiting> {
+        Priority::ALL.into_iter().filter_map(|it| self.line(it).next()).min_by_key(|it| it.seq)
     }
 
     /// Runs of one priority, soonest first.

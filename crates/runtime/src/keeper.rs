@@ -199,9 +199,10 @@ impl Keeper {
 }
 
 /// When the oldest run was accepted of which the state knows: its records are read when somebody asks for its
-/// history.
+/// history, or when it waits on disk and there is room for it.
 fn oldest(state: &State) -> Time {
     let runs = state.run_ids();
     let accepted = runs.iter().filter_map(|id| state.run(*id)).map(|run| run.accepted);
-    accepted.min().unwrap_or(Time::NEVER)
+    let waiting = state.backlog().oldest().map(|it| it.accepted);
+    accepted.chain(waiting).min().unwrap_or(Time::NEVER)
 }

@@ -57,7 +57,7 @@ fn compare(backlog: &Backlog, model: &BTreeMap<RunId, Waiting>) {
     assert_eq!(backlog.len(), model.len());
     assert!(backlog.iter().eq(model.values()), "by run");
     assert_eq!(backlog.first(), model.values().map(Waiting::turn).min());
-    assert_eq!(backlog.oldest(), model.values().map(|it| it.seq).min());
+    assert_eq!(backlog.oldest(), model.values().min_by_key(|it| it.seq));
     assert_eq!(next(backlog), soonest(model));
     let mut due: Vec<_> = model.values().filter(|it| it.deadline <= Time(25)).copied().collect();
     due.sort_by_key(|it| (it.deadline, it.run));

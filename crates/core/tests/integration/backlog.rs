@@ -41,10 +41,7 @@ fn what_there_is_no_room_for_waits_on_disk_and_comes_in_turn() {
     let on_disk: Vec<bool> = runs.iter().map(|run| waits(&world, *run)).collect();
     assert_eq!(on_disk, [false, false, false, false, true, true, true, true]);
     assert_eq!((world.state.live(), world.state.backlog().len()), (8, 4));
-    assert_eq!(
-        world.state.backlog().oldest(),
-        Some(world.state.backlog().find(runs[4]).unwrap().seq)
-    );
+    assert_eq!(world.state.backlog().oldest().unwrap().run, runs[4]);
     let pt = *world.open.keys().next().unwrap();
     world.finish(pt, "1");
     assert!(!waits(&world, runs[4]) && waits(&world, runs[5]));
