@@ -293,8 +293,10 @@ impl Backlog {
 /// What it means, and not how it is kept.
 impl fmt::Debug for Backlog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let labels = self.shelves.values().map(|shelf| (shelf.under.label(), shelf.runs));
-        f.debug_list().entries(labels).finish()?;
+        // The numbers of shelves depend on what stood there before; their labels do not.
+        let labels: BTreeMap<_, _> =
+            self.shelves.values().map(|shelf| (shelf.under.label(), shelf.runs)).collect();
+        f.debug_map().entries(labels).finish()?;
         let entry = |it: &Waiting| {
             let label = self.under(it).map(Under::label);
             (it.run, it.seq, it.accepted, it.deadline, it.priority, label)

@@ -161,7 +161,7 @@ fn deadline_that_is_forgotten_on_disk_is_found() {
 
 #[test]
 fn run_that_is_called_in_and_never_comes_is_found() {
-    is_found(Bug::FetchLost, &["liveness"]);
+    is_found(Bug::FetchLost, &["liveness", "I18"]);
 }
 
 #[test]
