@@ -9,7 +9,7 @@ use ark_os_core::plan::Workflow;
 pub(crate) const DEPTH_MAX: u32 = 4;
 
 /// Which rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// Rows of this depth and above.
     pub(crate) depth: u32,
@@ -109,8 +109,8 @@ mod tests {
         let all = Wanted { depth: DEPTH_MAX, expand: false, task: None };
         let (map, child) = (TaskRef::node(1), TaskRef::child(1, 7));
         assert!(all.wants(2, Some(map)) && !all.wants(2, Some(child)) && all.wants(1, None));
-        assert!(Wanted { expand: true, ..all.clone() }.wants(2, Some(child)));
-        let one = Wanted { task: Some(child), ..all.clone() };
+        assert!(Wanted { expand: true, ..all }.wants(2, Some(child)));
+        let one = Wanted { task: Some(child), ..all };
         assert!(one.wants(4, Some(child)) && !one.wants(2, Some(TaskRef::child(1, 8))));
         assert!(!one.wants(2, Some(map)) && !one.wants(1, None));
         assert!(!Wanted { depth: 1, ..all }.wants(2, Some(map)));
