@@ -193,6 +193,9 @@ impl SkillError {
     }
 }
 
+/// Gives skills the jail, or says why there is none; asked when the first of them needs it.
+pub type OpenJail = fn() -> Result<ark_os_sandbox::Jail, ark_os_sandbox::SandboxError>;
+
 /// The skills that a runtime knows, by name.
 #[derive(Clone, Debug, Default)]
 pub struct SkillSet {
@@ -208,11 +211,11 @@ impl SkillSet {
     /// Every skill that comes with the product, without a jail: those that need one do without it
     /// and say so.
     pub fn builtin() -> Self {
-        Self::builtin_with(&super::JailSource::none())
+        Self::builtin_with(None)
     }
 
     /// Every skill that comes with the product.
-    pub fn builtin_with(jail: &super::JailSource) -> Self {
+    pub fn builtin_with(jail: Option<OpenJail>) -> Self {
         let mut set = Self::empty();
         for skill in super::builtin_skills(jail) {
             set.insert(skill);
