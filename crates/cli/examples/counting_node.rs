@@ -6,6 +6,7 @@
 //! effect counts as done. It honours the key of an idempotent effect; any other it takes as often
 //! as it comes, as a mail server would.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -55,19 +56,24 @@ struct SinkInput {
 impl Skill for Sink {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "test.sink",
-            summary: "appends lines to a file, each as a recorded effect",
+            name: Cow::Borrowed("test.sink"),
+            summary: Cow::Borrowed("appends lines to a file, each as a recorded effect"),
             // An attempt may be repeated: what may not are its steps, and those are recorded.
             class: EffectClass::Read,
             cost: Cost::Blocking,
             output_bytes_max: 1024,
-            input_schema: r#"{"type":"object","additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","additionalProperties":false,
                 "required":["sink","label","steps","class"],
                 "properties":{"sink":{"type":"string"},"label":{"type":"string"},
                 "steps":{"type":"integer","minimum":0,"maximum":100},
                 "class":{"enum":["read","idempotent","effectful","careless"]}}}"#,
-            output_schema: r#"{"type":"object","required":["lines"],
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["lines"],
                 "properties":{"lines":{"type":"integer"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }
@@ -85,8 +91,8 @@ impl Skill for Sink {
                 return Err(SkillError::cancelled());
             }
             let line = format!("{}-{step}", input.label);
-            let call = StepCall { tool: "test.sink", arguments: line.as_bytes(), class };
-            host.step(&call, &mut |key| {
+            let call = StepCall::new("test.sink", line.as_bytes(), class);
+            host.step(&call, &mut |key: &str| {
                 append(&input.sink, key, &line, input.class == "idempotent")
                     .map_err(|error| SkillError::io("append to the sink", &error))?;
                 Ok(json!({ "line": line }).to_string().into_bytes())
@@ -127,14 +133,17 @@ struct GateInput {
 impl Skill for Gate {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "test.gate",
-            summary: "succeeds once a file is there",
+            name: Cow::Borrowed("test.gate"),
+            summary: Cow::Borrowed("succeeds once a file is there"),
             class: EffectClass::Read,
             cost: Cost::Blocking,
             output_bytes_max: 1024,
-            input_schema: r#"{"type":"object","additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","additionalProperties":false,
                 "required":["gate"],"properties":{"gate":{"type":"string"}}}"#,
-            output_schema: r#"{"const":"open"}"#,
+            ),
+            output_schema: Cow::Borrowed(r#"{"const":"open"}"#),
+            concurrency_max: None,
         };
         &SPEC
     }

@@ -11,7 +11,7 @@ use crate::ids::{AgentIx, PtId, RunId, TaskId};
 use crate::payload::Payload;
 use crate::plan::{EffectClass, Workflow};
 use crate::priority::Priority;
-use crate::step::{StepKey, StepOutcome};
+use crate::step::{Finding, StepKey, StepOutcome};
 use crate::text::Text;
 use crate::time::Time;
 
@@ -113,6 +113,17 @@ pub enum Command {
         outcome: StepOutcome,
         /// What it cost.
         spent: Amounts,
+    },
+    /// What a probe answered about a step that an earlier attempt left open.
+    ReportProbe {
+        /// The token.
+        pt: PtId,
+        /// Who asked.
+        agent: AgentIx,
+        /// The step.
+        key: StepKey,
+        /// What was answered.
+        finding: Finding,
     },
     /// Stop a run.
     CancelRun {

@@ -7,7 +7,7 @@ use crate::event::{Change, Event};
 use crate::ids::RunId;
 use crate::rules::Rules;
 use crate::state::State;
-use crate::step::{StepKey, StepOutcome};
+use crate::step::StepKey;
 use crate::time::Time;
 
 mod admission;
@@ -20,12 +20,15 @@ mod instance;
 mod load_run;
 mod outcome;
 mod preparation;
+mod probe;
 mod recover_run;
 mod retry_run;
 mod run_control;
 mod step;
 mod submit_run;
 mod timer;
+
+pub use step::Known;
 
 /// Decides a command. The change may be empty: then there is nothing to record.
 ///
@@ -72,6 +75,9 @@ pub fn decide(
         Command::SettleStep { pt, key, outcome, spent } => {
             step::settle(state, step::Settlement { pt, key, outcome, spent }, now)
         }
+        Command::ReportProbe { pt, agent, key, finding } => {
+            probe::decide(state, probe::Report { pt, agent, key, finding }, now)
+        }
         Command::CancelRun { run, reason } => run_control::cancel(state, run, &reason, now),
         Command::PauseRun { run, reason } => run_control::pause(state, run, reason, now),
         Command::ResumeRun { run, reason } => run_control::resume(state, run, reason, now),
@@ -85,13 +91,10 @@ pub fn decide(
     }
 }
 
-/// The key of the step that an intent is about and, if it is over, its recorded outcome, which is
-/// then the answer to the intent: a recorded step is never done again.
-pub fn recorded_step<'a>(
-    state: &'a State,
-    intent: &IntendStep,
-) -> Option<(StepKey, Option<&'a StepOutcome>)> {
-    step::recorded(state, intent)
+/// The key of the step that an intent is about, and what is known of it. A recorded step is never
+/// done again, and one that can be asked about is asked about first.
+pub fn known_step<'a>(state: &'a State, intent: &IntendStep) -> Option<(StepKey, Known<'a>)> {
+    step::known_step(state, intent)
 }
 
 /// Whether nobody who waits for an agent could be given one.

@@ -18,7 +18,7 @@ use crate::payload::Payload;
 use crate::plan::{EffectClass, Workflow};
 use crate::priority::Priority;
 use crate::rules::Mode;
-use crate::step::{StepKey, StepOutcome};
+use crate::step::{Finding, StepKey, StepOutcome};
 use crate::text::Text;
 use crate::time::Time;
 
@@ -311,6 +311,19 @@ pub enum Event {
         /// any more, and it ends.
         #[n(0)]
         accepted: Option<Box<RunAccepted>>,
+    },
+    /// The next attempt asked whether a step that was left open happened.
+    #[n(44)]
+    StepProbed {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// The step.
+        #[n(1)]
+        key: StepKey,
+        /// What was answered.
+        #[n(2)]
+        finding: Finding,
     },
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Read in this order: [`command`], [`event`], [`decide`], [`state`].
 
+pub mod agent;
 pub mod authority;
 pub mod backlog;
 pub mod budget;

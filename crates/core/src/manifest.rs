@@ -1,6 +1,6 @@
 //! Manifests: foreign JSON in, validated plans out, or every finding with its place at once.
 //!
-//! [`parse`] reads a manifest, [`single_task`] makes the plan of one task. Nothing that passed
+//! [`parse`] reads a manifest (agents and workflows), [`single_task`] makes the plan of one task. Nothing that passed
 //! here can name a task that is not there, wait for itself, or wait for something that never
 //! comes. What depends on data (conditions, templates, schemas of results) is checked again at
 //! run time.
@@ -17,8 +17,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::agent::AgentSpec;
 use crate::plan::{EffectClass, Workflow};
 
+mod agent;
 mod amounts;
 mod conditions;
 mod defaults;
@@ -48,8 +50,10 @@ use fields::Fields;
 use findings::{Pointer, Report, code};
 
 /// A manifest that passed every check.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Manifest {
+    /// Its agents.
+    pub agents: Vec<AgentSpec>,
     /// Its workflows, in the order of the manifest.
     pub workflows: Vec<Arc<Workflow>>,
 }
@@ -79,16 +83,16 @@ pub trait SkillCatalogue {
 }
 
 /// Sections that the one manifest format has and that this version does not read yet.
-const LATER_SECTIONS: [&str; 6] = ["agents", "groups", "tools", "models", "policies", "schedules"];
+const LATER_SECTIONS: [&str; 5] = ["groups", "tools", "models", "policies", "schedules"];
 
 /// Reads a manifest. All errors come in one answer, in the order of the document.
 pub fn parse(value: &Value, skills: &dyn SkillCatalogue) -> Result<Manifest, Findings> {
     let mut report = Report::new(skills);
-    let workflows = match is_shallow(value, &mut report) {
+    let manifest = match is_shallow(value, &mut report) {
         true => read_sections(value, &mut report),
-        false => Vec::new(),
+        false => Manifest::default(),
     };
-    report.into_result(Manifest { workflows })
+    report.into_result(manifest)
 }
 
 /// The plan of one task, for `POST /tasks`: its input is the run's input. `options` is an object
@@ -116,11 +120,11 @@ fn is_shallow(value: &Value, report: &mut Report<'_>) -> bool {
     deep.is_none()
 }
 
-fn read_sections(value: &Value, report: &mut Report<'_>) -> Vec<Arc<Workflow>> {
+fn read_sections(value: &Value, report: &mut Report<'_>) -> Manifest {
     let root = Pointer::root();
     let Some(map) = value.as_object() else {
-        report.wrong_type(&root, "a manifest is an object with `workflows`", value);
-        return Vec::new();
+        report.wrong_type(&root, "a manifest is an object with `workflows` or `agents`", value);
+        return Manifest::default();
     };
     for name in LATER_SECTIONS.iter().filter(|name| map.contains_key(**name)) {
         report.add(
@@ -129,14 +133,28 @@ fn read_sections(value: &Value, report: &mut Report<'_>) -> Vec<Arc<Workflow>> {
             format!("section `{name}` is not supported by this version"),
         );
     }
-    let mut known = vec!["workflows"];
+    let mut known = vec!["workflows", "agents"];
     known.extend(LATER_SECTIONS);
-    let Some(fields) = Fields::open(value, &root, &known, report) else { return Vec::new() };
-    let Some((list, at)) = fields.required_list("workflows", report) else { return Vec::new() };
+    let Some(fields) = Fields::open(value, &root, &known, report) else {
+        return Manifest::default();
+    };
+    // First: the workflows may use their skills.
+    let agents = fields.list("agents", report);
+    let agents = agents.map(|(list, at)| agent::read_all(list, &at, report));
+    let has_agents = fields.value("agents").is_some();
+    let list = match has_agents {
+        true => fields.list("workflows", report),
+        false => fields.required_list("workflows", report),
+    };
+    let workflows = list.map(|(list, at)| read_workflows(list, &at, report));
+    Manifest { agents: agents.unwrap_or_default(), workflows: workflows.unwrap_or_default() }
+}
+
+fn read_workflows(list: &[Value], at: &Pointer, report: &mut Report<'_>) -> Vec<Arc<Workflow>> {
     if list.is_empty() || list.len() > WORKFLOWS_PER_MANIFEST_MAX {
         let text = format!("a manifest has 1 to {WORKFLOWS_PER_MANIFEST_MAX} workflows");
-        report.add(&at, code::OUT_OF_RANGE, text);
+        report.add(at, code::OUT_OF_RANGE, text);
         return Vec::new();
     }
-    workflow::read_all(list, &at, report)
+    workflow::read_all(list, at, report)
 }

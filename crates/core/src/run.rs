@@ -424,6 +424,12 @@ impl Task {
         }
     }
 
+    /// Whether a step of this class is open.
+    pub fn has_open(&self, class: EffectClass) -> bool {
+        let open = crate::step::StepStanding::Open;
+        self.steps.iter().any(|step| step.class == class && step.standing == open)
+    }
+
     /// Whether a step of it is in doubt.
     pub fn is_in_doubt(&self) -> bool {
         self.steps.iter().any(|step| step.standing == crate::step::StepStanding::InDoubt)

@@ -63,6 +63,20 @@ pub enum StepOutcome {
     Failed(#[n(0)] Failure),
 }
 
+/// What a probe found out about a step that an earlier attempt left open.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Finding {
+    /// It happened, with this result.
+    #[n(0)]
+    Happened(#[n(0)] Payload),
+    /// It did not, and will not any more.
+    #[n(1)]
+    NotHappened,
+    /// Whoever was asked cannot tell.
+    #[n(2)]
+    Unknown,
+}
+
 /// A step as the state keeps it while its task lives.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]
@@ -108,6 +122,19 @@ pub enum StepStanding {
 }
 
 impl Step {
+    /// Whether another attempt may try it again under its key: it was not done, and may be.
+    pub fn may_be_retried(&self) -> bool {
+        matches!(&self.standing, StepStanding::Settled(StepOutcome::Failed(it)) if it.retryable)
+    }
+
+    /// Whether it has to be asked about before it is tried under this fence: an earlier attempt
+    /// left it open.
+    pub fn is_to_be_probed(&self, fence: Fence) -> bool {
+        self.class == EffectClass::Probed
+            && self.standing == StepStanding::Open
+            && self.fence != fence
+    }
+
     /// Digest of the recorded result, for stall detection and the effects root.
     pub fn result(&self) -> Hash {
         match &self.standing {

@@ -1,6 +1,8 @@
 //! The tests of the core through its public API: one binary, one module per subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "integration/agents.rs"]
+mod agents;
 #[path = "integration/audit.rs"]
 mod audit;
 #[path = "integration/authority.rs"]

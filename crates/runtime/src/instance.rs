@@ -12,7 +12,6 @@ use ark_os_core::event::{InstanceStarted, Intake};
 use ark_os_core::fleet::SkillInfo;
 use ark_os_core::fleet::profile::FleetPlan;
 use ark_os_core::limits::AGENTS_MAX;
-use ark_os_core::plan::EffectClass;
 use ark_os_core::rules::{BuiltinRules, Rules};
 use ark_os_core::text::Text;
 use ark_os_core::{Command, Kind};
@@ -34,10 +33,10 @@ use crate::opening::{self, Opened};
 use crate::plans::Plans;
 use crate::run_ids::RunIds;
 use crate::settings::Settings;
-use crate::skills::{self, SkillSet};
+use crate::skills::SkillSet;
 use crate::submission::{LONG_PREPARATIONS_MAX, Submissions};
 use crate::threads::spawn;
-use crate::workers::{Shop, Workers};
+use crate::workers::{InFlight, Shop, Threads, Workers};
 
 /// The effectful scopes that the local operator holds; everything else is `*`.
 const OPERATOR_SCOPES: [&str; 1] = ["*"];
@@ -194,7 +193,7 @@ fn check_skills(settings: &Settings, skills: &SkillSet) -> Result<(), RuntimeErr
     let Some(name) = settings.skill_concurrency.keys().find(|name| !is_known(name)) else {
         return Ok(());
     };
-    let names: Vec<_> = skills.iter().map(|skill| skill.spec().name).collect();
+    let names: Vec<_> = skills.names().collect();
     let message = format!("limit the concurrency of the unknown skill `{name}`");
     Err(RuntimeError::new(Kind::Invalid, "unknown_skill", message)
         .with_hint(format!("there are the skills {}", names.join(", "))))
@@ -223,6 +222,7 @@ impl Parts {
             metrics: metrics.clone(),
             clock: self.components.clock,
             lease: self.settings.lease,
+            in_flight: InFlight::default(),
         });
         let skills = Arc::new(self.components.skills.clone());
         let newest = journal.next_seq() - 1;
@@ -259,7 +259,11 @@ impl Parts {
         let fleet = FleetPlan::for_agents(self.settings.agents);
         let views =
             follower::start(follower, changes, tx.clone(), viewed_tx, metrics.clone(), fleet)?;
-        let workers = Workers::start(worker_count(&self.settings), shop.clone())?;
+        let threads = Threads {
+            workers: worker_count(&self.settings),
+            external_max: self.settings.external_concurrency,
+        };
+        let workers = Workers::start(threads, shop.clone())?;
         let driver = Driver {
             lp: Loop::new(state, self.components.rules.clone(), newest),
             rx,
@@ -288,10 +292,12 @@ fn begin(tx: &Sender<Message>, started: InstanceStarted) -> Result<(), RuntimeEr
 }
 
 fn instance_started(settings: &Settings, components: &Components) -> InstanceStarted {
-    let skills = components.skills.iter().map(|skill| SkillInfo {
-        name: Text::from(skill.spec().name),
-        class: class_of(skill.spec().class),
-        concurrency_max: settings.skill_concurrency.get(skill.spec().name).copied(),
+    let limits = &settings.skill_concurrency;
+    let skills = components.skills.iter().map(|skill| skill.spec()).map(|spec| SkillInfo {
+        name: Text::from(&*spec.name),
+        class: spec.class,
+        // What the operator of the instance says goes before what the agent says.
+        concurrency_max: limits.get(&*spec.name).copied().or(spec.concurrency_max),
     });
     InstanceStarted {
         version: Text::from(env!("CARGO_PKG_VERSION")),
@@ -305,14 +311,6 @@ fn instance_started(settings: &Settings, components: &Components) -> InstanceSta
         namespace_budget: settings.namespace_budget,
         lease_ms: Some(u64::try_from(settings.lease.as_millis()).unwrap_or(u64::MAX)),
         runs_resident_max: Some(settings.runs_resident_max),
-    }
-}
-
-fn class_of(class: skills::EffectClass) -> EffectClass {
-    match class {
-        skills::EffectClass::Pure => EffectClass::Pure,
-        skills::EffectClass::Read => EffectClass::Read,
-        skills::EffectClass::Idempotent => EffectClass::Idempotent,
     }
 }
 

@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ark_os_core::command::{IntendStep, SubmitRun};
-use ark_os_core::decide::recorded_step;
+use ark_os_core::decide::{Known, known_step};
 use ark_os_core::effect::Effect;
 use ark_os_core::ids::RunId;
 use ark_os_core::rules::Rules;
 use ark_os_core::run::{Run, RunState, RunSummary};
-use ark_os_core::step::{StepKey, StepOutcome};
+use ark_os_core::step::{Finding, StepKey, StepOutcome};
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Command, Kind, Rejected, State, decide};
 use rustc_hash::FxHashMap;
@@ -114,8 +114,11 @@ pub enum Answer {
         /// Whether the key was used before.
         existing: bool,
     },
-    /// The step's intent is durable: go ahead.
+    /// The step's intent is durable, and nothing is in its way: go ahead.
     Intended(StepKey),
+    /// The step's intent is durable, and an earlier attempt left it open: ask whether it happened
+    /// before anything else.
+    Probe(StepKey),
     /// The step was done before: here is what came of it.
     Recorded(StepKey, StepOutcome),
     /// The run is over, or nothing more happens to it by itself.
@@ -392,29 +395,31 @@ impl<R: Recipient> Loop<R> {
         if let Command::IntendStep(intent) = command {
             return self.intend(*intent, cause, now, out);
         }
+        let go_ahead = match &command {
+            Command::ReportProbe { key, finding: Finding::NotHappened, .. } => Some(*key),
+            _ => None,
+        };
+        let is_claim = matches!(command, Command::ReportProbe { .. });
+        let strikes = self.kernel.refused.strikes;
         match self.execute(command, cause, now, out) {
-            Ok(_) => Answer::Done,
             Err(rejected) => Answer::Rejected(rejected),
+            Ok(_) if is_claim && self.kernel.refused.strikes > strikes => stale(),
+            Ok(_) => go_ahead.map_or(Answer::Done, Answer::Intended),
         }
     }
 
     /// The answer to an intent is the go-ahead, and it is held like every answer.
     fn intend(&mut self, intent: IntendStep, cause: u64, now: Time, out: &mut Output<R>) -> Answer {
-        let known = recorded_step(&self.kernel.state, &intent)
-            .map(|(key, outcome)| (key, outcome.cloned()));
-        let refused = || {
-            let message = "the token is not in use any more";
-            Answer::Rejected(Rejected::new(Kind::Conflict, "stale_fence", message))
-        };
+        let answer = known_step(&self.kernel.state, &intent).map(|(key, known)| match known {
+            Known::Nothing => Answer::Intended(key),
+            Known::LeftOpen => Answer::Probe(key),
+            Known::Outcome(outcome) => Answer::Recorded(key, outcome.clone()),
+        });
         let strikes = self.kernel.refused.strikes;
         match self.execute(Command::IntendStep(Box::new(intent)), cause, now, out) {
             Err(rejected) => Answer::Rejected(rejected),
-            Ok(_) if self.kernel.refused.strikes > strikes => refused(),
-            Ok(_) => match known {
-                Some((key, Some(outcome))) => Answer::Recorded(key, outcome),
-                Some((key, None)) => Answer::Intended(key),
-                None => refused(),
-            },
+            Ok(_) if self.kernel.refused.strikes > strikes => stale(),
+            Ok(_) => answer.unwrap_or_else(stale),
         }
     }
 
@@ -589,4 +594,10 @@ impl<R: Recipient> Loop<R> {
             }
         }
     }
+}
+
+/// The answer to work under a token that is not the presenter's.
+fn stale() -> Answer {
+    let message = "the token is not in use any more";
+    Answer::Rejected(Rejected::new(Kind::Conflict, "stale_fence", message))
 }

@@ -4,6 +4,7 @@
 //! is threads, sockets, clocks and files around it. [`Instance`] puts them together; the rest of
 //! the program holds a [`Handle`].
 
+pub mod agents;
 pub mod clock;
 pub mod data;
 pub mod handle;

@@ -48,6 +48,8 @@ pub struct Settings {
     pub batch_records_max: u32,
     /// Worker threads; 0: one a processor, at least two.
     pub workers: usize,
+    /// Attempts at one time that wait for a command or a service, each on a thread of its own.
+    pub external_concurrency: usize,
 }
 
 impl Settings {
@@ -72,6 +74,7 @@ impl Settings {
             batch_wait: Duration::from_micros(200),
             batch_records_max: 16_384,
             workers: 0,
+            external_concurrency: 256,
         }
     }
 }

@@ -12,9 +12,11 @@ mod wire;
 
 use std::sync::Arc;
 
+pub use ark_os_core::plan::EffectClass;
 pub use audit::history_of_log;
 pub use skill::{
-    Cost, EffectClass, Host, OpenJail, Skill, SkillError, SkillSet, SkillSpec, StepCall,
+    AttemptInfo, Cost, Effect, Host, OpenJail, ProbeAnswer, Skill, SkillError, SkillSet, SkillSpec,
+    StepCall,
 };
 
 /// Every skill that comes with the product.

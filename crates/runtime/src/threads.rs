@@ -10,17 +10,38 @@ use crate::RuntimeError;
 
 /// What a thread in the background gives up: it still has about a tenth of a busy processor.
 const BACKGROUND_NICE: i32 = 10;
+/// Enough for a TLS handshake and for reading JSON as deep as any is read.
+const SMALL_STACK_BYTES: usize = 512 * 1024;
 
 /// Starts a named thread.
 ///
 /// # Errors
 /// The system gives no more threads.
-#[expect(clippy::disallowed_methods, reason = "the sanctioned place")]
 pub(crate) fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, RuntimeError> {
-    Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
+    start(Builder::new(), name, work)
+}
+
+/// Starts a named thread that mostly waits, of which there are many.
+///
+/// # Errors
+/// The system gives no more threads.
+pub(crate) fn spawn_small<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, RuntimeError> {
+    start(Builder::new().stack_size(SMALL_STACK_BYTES), name, work)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the sanctioned place")]
+fn start<T: Send + 'static>(
+    builder: Builder,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, RuntimeError> {
+    builder.name(name.to_owned()).spawn(work).map_err(|error| {
         RuntimeError::new(Kind::Unavailable, "no_thread", format!("start the thread `{name}`"))
             .with_source(error)
     })

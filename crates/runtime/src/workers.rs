@@ -1,4 +1,4 @@
-//! Native attempts: worker threads, waiting attempts, and what an attempt may ask of its host.
+//! Attempts: the threads that work on them, waiting attempts, and what one may ask of its host.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use ark_os_core::command::{AttemptOutcome, FinishAttempt};
 use ark_os_core::error::Failure;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId};
+use ark_os_core::layer::Layer;
 use ark_os_core::payload::Payload;
 use ark_os_core::{Command, Kind};
 
@@ -20,14 +21,18 @@ use crate::data::{Payloads, Schemas};
 use crate::handle::Message;
 use crate::kernel::Input;
 use crate::metrics::Metrics;
-use crate::skills::{Skill, SkillError};
-use crate::threads::spawn;
+use crate::skills::{Cost, Skill, SkillError};
+use crate::threads::{spawn, spawn_small};
 
 mod host;
+mod in_flight;
+mod lane;
 mod line;
 mod stop;
 
 use host::AttemptHost;
+pub(crate) use in_flight::InFlight;
+use lane::Lane;
 use line::Line;
 pub(crate) use stop::{Caught, Stop};
 
@@ -45,6 +50,8 @@ pub(crate) struct Assignment {
     pub(crate) pt: PtId,
     pub(crate) agent: AgentIx,
     pub(crate) attempt: u32,
+    /// The layer of who works.
+    pub(crate) layer: Layer,
     pub(crate) skill: Arc<dyn Skill>,
     pub(crate) input: Arc<[u8]>,
     pub(crate) input_hash: Hash,
@@ -67,6 +74,8 @@ pub(crate) struct Shop {
     pub(crate) clock: Clock,
     /// The lease of a progress token.
     pub(crate) lease: Duration,
+    /// Effects under way in this process.
+    pub(crate) in_flight: InFlight,
 }
 
 impl Shop {
@@ -81,20 +90,29 @@ impl Shop {
     }
 }
 
-/// The worker threads.
+/// How many threads there are.
+#[derive(Clone, Copy)]
+pub(crate) struct Threads {
+    /// For work that takes a processor.
+    pub(crate) workers: usize,
+    /// For work that waits for somebody else, at most.
+    pub(crate) external_max: usize,
+}
+
+/// The threads on which attempts are worked on.
 pub(crate) struct Workers {
     line: Arc<Line<Assignment>>,
+    lane: Arc<Lane<Assignment>>,
     shop: Arc<Shop>,
-    threads: usize,
     /// Threads that were replaced and are not back.
     lost: Arc<AtomicUsize>,
 }
 
 impl Workers {
-    pub(crate) fn start(threads: usize, shop: Arc<Shop>) -> Result<Self, RuntimeError> {
-        let line = Arc::new(Line::new());
-        let workers = Workers { line, shop, threads, lost: Arc::default() };
-        for _ in 0..workers.threads {
+    pub(crate) fn start(threads: Threads, shop: Arc<Shop>) -> Result<Self, RuntimeError> {
+        let lane = Arc::new(Lane::new(threads.external_max));
+        let workers = Workers { line: Arc::new(Line::new()), lane, shop, lost: Arc::default() };
+        for _ in 0..threads.workers {
             workers.hire()?;
         }
         Ok(workers)
@@ -104,18 +122,7 @@ impl Workers {
         let (line, shop, lost) = (self.line.clone(), self.shop.clone(), self.lost.clone());
         spawn("ark-worker", move || {
             while let Some(assignment) = line.next() {
-                // Stopped while it was in line: nobody waits for it.
-                if !assignment.stop.begin() {
-                    continue;
-                }
-                let input = work(&shop, &assignment);
-                let is_replaced = assignment.stop.end();
-                if is_replaced {
-                    lost.fetch_sub(1, Ordering::Relaxed);
-                }
-                // The loop is gone only when the instance stops.
-                let _ = shop.to_loop.send(Message::One(input));
-                if is_replaced {
+                if carry_out(&shop, &lost, &assignment) {
                     return;
                 }
             }
@@ -123,22 +130,46 @@ impl Workers {
         Ok(())
     }
 
+    /// Another thread for the lane, where one is wanted and allowed.
+    fn hire_external(&self) -> Result<(), RuntimeError> {
+        if !self.lane.wants_thread() {
+            return Ok(());
+        }
+        let (lane, shop, lost) = (self.lane.clone(), self.shop.clone(), self.lost.clone());
+        let hired = spawn_small("ark-external", move || {
+            while let Some(assignment) = lane.next() {
+                if carry_out(&shop, &lost, &assignment) {
+                    return;
+                }
+            }
+        });
+        match hired {
+            Ok(_) => Ok(()),
+            Err(error) => self.lane.give_back_thread().map_or(Err(error), Ok),
+        }
+    }
+
     /// Puts an attempt in line for a thread.
-    pub(crate) fn assign(&self, assignment: Assignment) {
-        self.line.push(assignment);
+    pub(crate) fn assign(&self, assignment: Assignment) -> Result<(), RuntimeError> {
+        if assignment.skill.spec().cost != Cost::External {
+            self.line.push(assignment);
+            return Ok(());
+        }
+        self.lane.push(assignment);
+        self.hire_external()
     }
 
     /// A thread is stuck in an attempt that is over: another takes its place. If none can, the
     /// instance is told to stop: it would come to a halt without a word.
-    pub(crate) fn abandon(&self, stop: &Stop) -> Result<(), RuntimeError> {
-        let Err(error) = self.replace(stop) else { return Ok(()) };
+    pub(crate) fn abandon(&self, assignment: &Assignment) -> Result<(), RuntimeError> {
+        let Err(error) = self.replace(assignment) else { return Ok(()) };
         self.shop.to_loop.send(Message::Failed(error)).map_err(|_| RuntimeError::closed())
     }
 
-    fn replace(&self, stop: &Stop) -> Result<(), RuntimeError> {
+    fn replace(&self, assignment: &Assignment) -> Result<(), RuntimeError> {
         // Counted first: the thread may come back at any moment, and then takes itself off.
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
-        if !stop.replace() {
+        if !assignment.stop.replace() {
             self.lost.fetch_sub(1, Ordering::Relaxed);
             return Ok(());
         }
@@ -149,13 +180,34 @@ impl Workers {
                 "find the skill that hangs, then start again; what was accepted is kept",
             ));
         }
-        self.hire()
+        if assignment.skill.spec().cost != Cost::External {
+            return self.hire();
+        }
+        self.lane.lose_thread();
+        self.hire_external()
     }
 
     /// Lets the threads end when they have nothing to do. One that hangs ends with the process.
     pub(crate) fn stop(&self) {
         self.line.close();
+        self.lane.close();
     }
+}
+
+/// Works on an attempt and tells the loop; whether another thread has taken this one's place.
+fn carry_out(shop: &Shop, lost: &AtomicUsize, assignment: &Assignment) -> bool {
+    // Stopped while it was in line: nobody waits for it.
+    if !assignment.stop.begin() {
+        return false;
+    }
+    let input = work(shop, assignment);
+    let is_replaced = assignment.stop.end();
+    if is_replaced {
+        lost.fetch_sub(1, Ordering::Relaxed);
+    }
+    // The loop is gone only when the instance stops.
+    let _ = shop.to_loop.send(Message::One(input));
+    is_replaced
 }
 
 /// How long a skill wants to wait before it works. One that fails or panics here does so again
@@ -208,13 +260,18 @@ fn accept(
     blobs: Vec<Hash>,
 ) -> AttemptOutcome {
     let spec = assignment.skill.spec();
-    let refused =
-        |code: &str, message: String| AttemptOutcome::Refused(Failure::retryable(code, message));
+    // What a service or command says is not the fault of the agent that asked it, and it was
+    // recorded: it would be the same again.
+    let is_external = spec.cost == Cost::External;
+    let refused = |code: &str, message: String| match is_external {
+        true => AttemptOutcome::Failed(Failure::fatal(code, message)),
+        false => AttemptOutcome::Refused(Failure::retryable(code, message)),
+    };
     if output.len() > spec.output_bytes_max {
         let message = format!("{} bytes, more than {}", output.len(), spec.output_bytes_max);
         return refused("output_too_large", message);
     }
-    let schemas = [Some(spec.output_schema), assignment.output_schema.as_deref()];
+    let schemas = [Some(&*spec.output_schema), assignment.output_schema.as_deref()];
     for schema in schemas.into_iter().flatten() {
         if let Err(violations) = shop.schemas.validate(schema, &output) {
             let first = violations.into_iter().next();

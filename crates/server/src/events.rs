@@ -9,7 +9,7 @@ use ark_os_core::event::{AttemptEnded, AttemptStarted, Resolution, RunAccepted, 
 use ark_os_core::fleet::profile::{FleetPlan, Seat, agent_name};
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
 use ark_os_core::payload::Payload;
-use ark_os_core::step::StepOutcome;
+use ark_os_core::step::{Finding, StepOutcome};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_runtime::{Handle, RecordedEvents, RuntimeError};
@@ -156,6 +156,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::StepSettled { .. } => "step_settled",
         Event::StepInDoubt { .. } => "step_in_doubt",
         Event::StepResolved { .. } => "step_resolved",
+        Event::StepProbed { .. } => "step_probed",
     }
 }
 
@@ -178,6 +179,7 @@ impl Ids<'_> {
             Event::StepIntended(_)
             | Event::StepSettled { .. }
             | Event::StepInDoubt { .. }
+            | Event::StepProbed { .. }
             | Event::StepResolved { .. } => self.of_step(event),
             Event::RunAccepted(accepted) => of_accepted(accepted),
             Event::RunLoaded { accepted } => {
@@ -352,6 +354,15 @@ impl Ids<'_> {
             Event::StepInDoubt { task, key } => {
                 vec![self.task(*task), value("step", key.0.to_string())]
             }
+            Event::StepProbed { task, key, finding } => vec![
+                self.task(*task),
+                value("step", key.0.to_string()),
+                match finding {
+                    Finding::Happened(result) => payload("happened", result),
+                    Finding::NotHappened => value("not_happened", true),
+                    Finding::Unknown => value("unknown", true),
+                },
+            ],
             Event::StepResolved { task, key, resolution, reason } => vec![
                 self.task(*task),
                 value("step", key.0.to_string()),

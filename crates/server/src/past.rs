@@ -12,7 +12,7 @@ use ark_os_core::event::{AttemptEnd, AttemptStarted, Resolution, RunEnd};
 use ark_os_core::ids::{AgentIx, Fence, RunId, TaskRef};
 use ark_os_core::plan::{EffectClass, Workflow};
 use ark_os_core::run::TaskState;
-use ark_os_core::step::{StepKey, StepOutcome};
+use ark_os_core::step::{Finding, StepKey, StepOutcome};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_runtime::RecordedEvents;
@@ -296,6 +296,9 @@ impl Past {
                 StepOutcome::Failed(_) => self.step(*task, *key, "failed"),
             },
             Event::StepInDoubt { task, key } => self.step(*task, *key, "in_doubt"),
+            Event::StepProbed { task, key, finding: Finding::Happened(_) } => {
+                self.step(*task, *key, "done");
+            }
             Event::StepResolved { task, key, resolution, .. } => match resolution {
                 Resolution::Happened(_) => self.step(*task, *key, "done"),
                 Resolution::NotHappened => {

@@ -49,11 +49,15 @@ pub enum Bug {
     DeadlineForgotten,
     /// Now and then a run that was called in from disk never comes.
     FetchLost,
+    /// A step that a crash left open is performed without asking whether it happened.
+    ProbeSkipped,
+    /// It is asked at once, and `no` is trusted while the effect is still on its way.
+    ProbeTooEarly,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 20] = [
+    pub const ALL: [Bug; 22] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -74,6 +78,8 @@ impl Bug {
         Bug::LoadedTwice,
         Bug::DeadlineForgotten,
         Bug::FetchLost,
+        Bug::ProbeSkipped,
+        Bug::ProbeTooEarly,
     ];
 
     /// Its name on the command line.
@@ -99,6 +105,8 @@ impl Bug {
             Bug::LoadedTwice => "loaded-twice",
             Bug::DeadlineForgotten => "deadline-forgotten",
             Bug::FetchLost => "fetch-lost",
+            Bug::ProbeSkipped => "probe-skipped",
+            Bug::ProbeTooEarly => "probe-too-early",
         }
     }
 

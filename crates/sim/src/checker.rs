@@ -182,6 +182,8 @@ impl Checker {
     /// The go-ahead of a step leaves the loop.
     pub(crate) fn goes_ahead(&self, pt: PtId, key: StepKey) -> Check {
         let intent = self.model.intent(key);
+        let is_unasked = intent.is_some_and(|intent| intent.is_unasked);
+        ensure(!is_unasked, "I3", || format!("step {} goes ahead, and nobody asked", key.0))?;
         let seq = intent.filter(|intent| intent.fence == pt.fence).map(|intent| intent.seq);
         self.is_durable(seq, || format!("intent of step {} under `{pt}`", key.0))?;
         self.is_not_cancelled(pt.run, || format!("a step of `{pt}` goes ahead"))

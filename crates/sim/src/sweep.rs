@@ -37,6 +37,7 @@ impl Sweep {
         total.strikes += counts.strikes;
         total.doubts += counts.doubts;
         total.loads += counts.loads;
+        total.probes += counts.probes;
         if outcome.violation.is_some() {
             self.broken.push(outcome);
         }

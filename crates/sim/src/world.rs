@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use ark_os_core::Command;
 use ark_os_core::budget::Amounts;
 use ark_os_core::ids::{PtId, RunId};
+use ark_os_core::plan::EffectClass;
 use ark_os_core::rules::Mode;
+use ark_os_core::step::StepKey;
 use ark_os_core::time::Time;
 
 use crate::Options;
@@ -59,6 +61,8 @@ pub(crate) enum Due {
     Agent { life: u32, pt: PtId, step: Move },
     /// An agent of a process that died presents its result.
     Ghost(Box<Command>),
+    /// What a process had sent before it died arrives.
+    Arrival { key: StepKey, class: EffectClass },
     /// A client does something.
     Client,
     /// A lost submission is sent again.
@@ -144,6 +148,8 @@ pub struct Counts {
     pub doubts: u64,
     /// Runs that waited on disk and were loaded.
     pub loads: u64,
+    /// Questions whether a step happened.
+    pub probes: u64,
 }
 
 pub(crate) struct World {
@@ -256,6 +262,10 @@ impl World {
             Due::Late(command) => {
                 self.send(*command, 0, None);
                 Ok(())
+            }
+            Due::Arrival { key, class } => {
+                self.note(|| format!("{} arrives late", key.0));
+                self.sink.perform(key, class)
             }
             Due::Client => self.act(),
             Due::Again(operation) => {

@@ -26,6 +26,7 @@ fn every_promise_is_kept_whatever_fails() {
         ("stale results", total.strikes),
         ("doubts", total.doubts),
         ("runs from disk", total.loads),
+        ("probes", total.probes),
     ] {
         assert!(count > SEEDS / 4, "the simulation meets too few {what}: {count}");
     }
@@ -177,4 +178,14 @@ fn snapshot_of_what_is_not_synced_is_found() {
 #[test]
 fn fences_forgotten_by_a_snapshot_are_found() {
     is_found(Bug::SnapshotForgetsFences, &["I8"]);
+}
+
+#[test]
+fn step_that_is_repeated_unasked_is_found() {
+    is_found(Bug::ProbeSkipped, &["I3"]);
+}
+
+#[test]
+fn answer_that_is_trusted_while_the_effect_is_on_its_way_is_found() {
+    is_found(Bug::ProbeTooEarly, &["I3"]);
 }

@@ -113,6 +113,15 @@ pub(crate) fn describe(event: &RunEvent, names: &mut Names) -> Option<String> {
         "task_parked" => format!("{task} parked ({}): {}", text("reason"), text("message")),
         "task_unparked" => format!("{task} stands in line again"),
         "step_in_doubt" => format!("{task} step {} is in doubt", text("step")),
+        "step_probed" => {
+            let is_there = |name: &str| !field(&fields, name).is_null();
+            let said = match (is_there("not_happened"), is_there("unknown")) {
+                (true, _) => "it did not happen",
+                (_, true) => "nobody can tell",
+                _ => "it happened",
+            };
+            format!("{task} step {} was asked about: {said}", text("step"))
+        }
         "step_resolved" => format!("{task} step {} was resolved: {}", text("step"), text("reason")),
         _ => return None,
     })

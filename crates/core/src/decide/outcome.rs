@@ -10,7 +10,7 @@ use crate::limits::{
     AGENT_BACKOFF_MS, AGENT_RESTARTS_MAX, CAUSES_MAX, LOST_ATTEMPTS_MAX, STRIKES_MAX,
 };
 use crate::plan::graph::descendants;
-use crate::plan::{OnFailure, Retry, Shape};
+use crate::plan::{EffectClass, OnFailure, Retry, Shape};
 use crate::run::{Run, Task, TaskState};
 use crate::step::StepStanding;
 use crate::time::Time;
@@ -74,16 +74,21 @@ impl Draft<'_> {
         let run = self.run;
         let Some(it) = run.task(task) else { return };
         let Some(active) = it.active.as_ref() else { return };
-        if self.doubt_open_steps(task, it) {
-            return self.park(task, ParkReason::InDoubt, "an effect may or may not have happened");
-        }
-        self.settle_attempt(task, spent);
         let retry_at = match end {
             AttemptEnd::Interrupted => Some(self.now),
             AttemptEnd::Lost if it.lost + 1 < LOST_ATTEMPTS_MAX => Some(self.now),
             AttemptEnd::Lost => None,
             _ => self.next_attempt(task, it, &failure),
         };
+        // The next attempt can ask about a step that is probed, if there is a next one.
+        let is_asked =
+            retry_at.is_some() && !it.is_in_doubt() && !it.has_open(EffectClass::Effectful);
+        if !is_asked && self.doubt_open_steps(task, it) {
+            let why = &failure.message;
+            let message = format!("an effect may or may not have happened: {why}");
+            return self.park(task, ParkReason::InDoubt, &message);
+        }
+        self.settle_attempt(task, spent);
         let ended = AttemptEnded {
             task,
             fence: active.fence,

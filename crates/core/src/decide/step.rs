@@ -54,19 +54,39 @@ pub(super) fn key_of(task: &Task, intent: &IntendStep) -> StepKey {
     .key()
 }
 
-/// What is recorded of the step that an intent is about: its key, and its outcome if it is over.
-pub(super) fn recorded<'a>(
+/// What is known of a step that an attempt is about to try.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Known<'a> {
+    /// Nothing that is in its way.
+    Nothing,
+    /// This came of it.
+    Outcome(&'a StepOutcome),
+    /// An earlier attempt left it open: ask whether it happened.
+    LeftOpen,
+}
+
+/// The key of the step that an intent is about, and what is known of it.
+pub(super) fn known_step<'a>(
     state: &'a State,
     intent: &IntendStep,
-) -> Option<(StepKey, Option<&'a StepOutcome>)> {
+) -> Option<(StepKey, Known<'a>)> {
     let task = state.runs.get(&intent.pt.run)?.task(intent.pt.task)?;
     let key = key_of(task, intent);
-    let outcome =
-        task.steps.iter().find(|step| step.key == key).and_then(|step| match &step.standing {
-            StepStanding::Settled(outcome) => Some(outcome),
-            StepStanding::Open | StepStanding::InDoubt => None,
-        });
-    Some((key, outcome))
+    let Some(step) = task.steps.iter().find(|step| step.key == key) else {
+        return Some((key, Known::Nothing));
+    };
+    let known = match &step.standing {
+        StepStanding::Settled(_) if is_tried_again(step, intent.pt) => Known::Nothing,
+        StepStanding::Settled(outcome) => Known::Outcome(outcome),
+        StepStanding::Open if step.is_to_be_probed(intent.pt.fence) => Known::LeftOpen,
+        StepStanding::Open | StepStanding::InDoubt => Known::Nothing,
+    };
+    Some((key, known))
+}
+
+/// Whether this attempt tries a step again that failed in an earlier one.
+fn is_tried_again(step: &Step, pt: PtId) -> bool {
+    step.may_be_retried() && step.fence != pt.fence
 }
 
 pub(super) fn intend(
@@ -82,21 +102,19 @@ pub(super) fn intend(
     let Some(it) = run.task(intent.pt.task) else { return Ok(nothing(now)) };
     let key = key_of(it, &intent);
     let reserved = STEP_COST.plus(intent.reserve);
-    match it.steps.iter().find(|step| step.key == key) {
-        Some(step) => {
-            if let Some(answer) = known(step, intent.pt, now) {
-                return answer;
-            }
+    let step = it.steps.iter().find(|step| step.key == key);
+    if let Some(answer) = step.and_then(|step| known(step, intent.pt, now)) {
+        return answer;
+    }
+    // One that is open has its reservation.
+    if step.is_none_or(|step| step.standing != StepStanding::Open) {
+        if intent.number >= STEPS_MAX {
+            return Err(Rejected::new(Kind::Exhausted, "too_many_steps", "too many steps"));
         }
-        None => {
-            if intent.number >= STEPS_MAX {
-                return Err(Rejected::new(Kind::Exhausted, "too_many_steps", "too many steps"));
-            }
-            let draft = Draft::new(state, run, now);
-            draft.check_budget(reserved).map_err(|failure| {
-                Rejected::new(Kind::Exhausted, "budget_exhausted", &*failure.message)
-            })?;
-        }
+        let draft = Draft::new(state, run, now);
+        draft.check_budget(reserved).map_err(|failure| {
+            Rejected::new(Kind::Exhausted, "budget_exhausted", &*failure.message)
+        })?;
     }
     permit(state, rules, run, &intent, now)?;
     let intended = StepIntended {
@@ -115,6 +133,7 @@ pub(super) fn intend(
 /// What is known of a step already; none: it may be tried again.
 fn known(step: &Step, pt: PtId, now: Time) -> Option<Result<Change, Rejected>> {
     match step.standing {
+        StepStanding::Settled(_) if is_tried_again(step, pt) => None,
         StepStanding::Settled(_) => Some(Ok(nothing(now))),
         StepStanding::InDoubt => Some(Err(Rejected::new(
             Kind::Conflict,

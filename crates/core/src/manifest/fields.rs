@@ -139,6 +139,28 @@ impl<'v> Fields<'v> {
         count
     }
 
+    /// An amount of bytes: a whole number, or a text such as `256MiB`.
+    pub(super) fn bytes(
+        &self,
+        key: &str,
+        range: RangeInclusive<u64>,
+        report: &mut Report<'_>,
+    ) -> Option<u64> {
+        let (value, at) = self.value(key)?;
+        let Some(text) = value.as_str() else { return self.count(key, range, report) };
+        let bytes = parse_bytes(text).filter(|bytes| range.contains(bytes));
+        if bytes.is_none() {
+            let (low, high) = (range.start(), range.end());
+            report.add_hint(
+                &at,
+                code::INVALID_VALUE,
+                format!("`{key}` is an amount from {low} to {high} bytes, not `{}`", shown(text)),
+                "write it like `256MiB`, `64KiB` or `1GiB`",
+            );
+        }
+        bytes
+    }
+
     /// A duration such as `1h30m`, in milliseconds.
     pub(super) fn duration(
         &self,
@@ -167,6 +189,16 @@ impl<'v> Fields<'v> {
         }
         Some(ms)
     }
+}
+
+/// Reads `256MiB`, `64KiB`, `1GiB` or `512B`.
+fn parse_bytes(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 4] =
+        [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+    let (digits, unit) =
+        UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse::<u64>().ok().filter(|_| is_number)?.checked_mul(unit)
 }
 
 /// Whether a kind of name may be dotted: skills and workflows are, tasks are not, because a dot

@@ -215,6 +215,21 @@ impl<'a> Report<'a> {
         shape
     }
 
+    /// Makes a skill of this manifest known; whether its name was free.
+    pub(super) fn offer(&mut self, name: &str, shape: SkillShape) -> bool {
+        if self.shape(name).is_some() {
+            return false;
+        }
+        self.shapes.insert(name.to_owned(), Some(shape));
+        true
+    }
+
+    /// The skills that this manifest itself offers, or that were asked for.
+    pub(super) fn known_skills(&self) -> Vec<String> {
+        let known = self.shapes.iter().filter(|(_, shape)| shape.is_some());
+        known.map(|(name, _)| name.clone()).collect()
+    }
+
     pub(super) fn add(&mut self, at: &Pointer, code: &'static str, message: impl Into<String>) {
         self.push(Finding {
             pointer: at.as_str().to_owned(),

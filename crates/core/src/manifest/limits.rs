@@ -39,3 +39,31 @@ pub const RESOLVED_DEPTH_MAX: usize = 120;
 pub const ATTEMPTS_MAX: u64 = 11;
 /// Longest duration that can be written: ten years, so that sums of times never overflow.
 pub const DURATION_MS_MAX: u64 = 10 * 366 * 24 * 60 * 60 * 1_000;
+/// Agents of one manifest.
+pub const AGENTS_PER_MANIFEST_MAX: usize = 100;
+/// Skills of one agent.
+pub const SKILLS_PER_AGENT_MAX: usize = 100;
+/// Tasks of one skill at one time: as many as an instance can be allowed at all.
+pub const CONCURRENCY_MAX: u64 = 1_000_000;
+/// Program and arguments of a command; a longer list is a file.
+pub const ARGUMENTS_MAX: usize = 256;
+/// Bytes of one argument.
+pub const ARGUMENT_BYTES_MAX: usize = 4_096;
+/// Parts of the host that a command sees.
+pub const MOUNTS_MAX: usize = 32;
+/// Variables of a command, and headers of a call.
+pub const PAIRS_MAX: usize = 64;
+/// Bytes of a variable's or a header's value.
+pub const PAIR_BYTES_MAX: usize = 8_192;
+/// Bytes of a path.
+pub const PATH_BYTES_MAX: usize = 4_096;
+/// Bytes of an address.
+pub const URL_BYTES_MAX: usize = 2_048;
+/// Longest answer of a service: it is held in memory, and a larger one is a file.
+pub const RESPONSE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Longest call of a service or command: longer work is a task that is asked for again.
+pub const CALL_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Largest amount of memory or space of a command.
+pub const COMMAND_BYTES_MAX: u64 = 1 << 40;
+/// Statuses or exit codes in one list.
+pub const CODES_MAX: usize = 256;

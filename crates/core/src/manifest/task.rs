@@ -188,9 +188,9 @@ fn read_skill<'v>(fields: &Fields<'v>, report: &mut Report<'_>) -> (&'v str, Opt
 }
 
 fn unknown_skill(skill: &str, at: &Pointer, report: &mut Report<'_>) {
-    let skills = report.skills();
+    let (skills, own) = (report.skills(), report.known_skills());
     // Asked for only if a suggestion is made at all.
-    let names = std::iter::once_with(|| skills.names()).flatten();
+    let names = std::iter::once_with(|| skills.names()).flatten().chain(own);
     let message = format!("no agent has the skill `{}`", shown(skill));
     report.unknown(at, code::UNKNOWN_SKILL, message, skill, names);
 }

@@ -24,6 +24,7 @@ impl Scope<'_> {
                 self.settle(*task, *key, outcome.clone(), *spent);
             }
             Event::StepInDoubt { task, key } => self.doubt(*task, *key),
+            Event::StepProbed { task, key, finding } => self.probe(*task, *key, finding),
             Event::StepResolved { task, key, resolution, .. } => {
                 self.resolve(*task, *key, resolution);
             }

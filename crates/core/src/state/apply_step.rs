@@ -1,4 +1,4 @@
-//! `apply` for steps: intents, outcomes, doubts.
+//! `apply` for steps: intents, outcomes, probes, doubts.
 
 use super::apply::Scope;
 use crate::budget::Amounts;
@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::event::{Resolution, StepIntended};
 use crate::ids::TaskRef;
 use crate::run::Task;
-use crate::step::{Step, StepKey, StepOutcome, StepStanding};
+use crate::step::{Finding, Step, StepKey, StepOutcome, StepStanding};
 
 impl Scope<'_> {
     pub(super) fn intend(&mut self, intended: &StepIntended) {
@@ -20,18 +20,23 @@ impl Scope<'_> {
             reserved: intended.reserved,
             standing: StepStanding::Open,
         };
-        let again = self.with(intended.task, |it| match it.step_mut(step.key) {
+        let is_reserved = self.with(intended.task, |it| match it.step_mut(step.key) {
             Some(known) => {
+                // One that failed has given back what was reserved for it.
+                let was_open = known.standing == StepStanding::Open;
+                if !was_open {
+                    known.reserved = step.reserved;
+                }
                 known.fence = step.fence;
                 known.standing = StepStanding::Open;
-                true
+                was_open
             }
             None => {
                 it.steps.push(step);
                 false
             }
         });
-        if again == Some(false) {
+        if is_reserved == Some(false) {
             self.run.account.reserve(intended.reserved);
             self.account.reserve(intended.reserved);
         }
@@ -54,6 +59,15 @@ impl Scope<'_> {
             self.run.account.settle(reserved, spent);
             self.account.settle_below(reserved, spent);
         }
+    }
+
+    /// What a probe said: a step that happened in an earlier attempt is charged in full, because
+    /// nobody knows what it cost.
+    pub(super) fn probe(&mut self, task: TaskRef, key: StepKey, finding: &Finding) {
+        let Finding::Happened(result) = finding else { return };
+        let reserved = self.with(task, |it| it.step_mut(key).map(|step| step.reserved)).flatten();
+        let outcome = StepOutcome::Done(result.clone());
+        self.settle(task, key, outcome, reserved.unwrap_or_default());
     }
 
     pub(super) fn doubt(&mut self, task: TaskRef, key: StepKey) {

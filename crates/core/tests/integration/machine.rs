@@ -14,7 +14,7 @@ use ark_os_core::ids::{AgentIx, PtId, RunId, TaskRef};
 use ark_os_core::plan::{EffectClass, OnFailure, Retry, TaskSpec, Workflow};
 use ark_os_core::priority::Priority;
 use ark_os_core::run::{RunState, TaskState};
-use ark_os_core::step::{StepKey, StepOutcome, StepStanding};
+use ark_os_core::step::{Finding, StepKey, StepOutcome, StepStanding};
 use proptest::prelude::*;
 
 use super::world::{World, instance, json, list, map, plan, task};
@@ -151,6 +151,10 @@ enum Op {
         at: usize,
         fails: bool,
     },
+    Probe {
+        at: usize,
+        finding: u8,
+    },
     Cancel(usize),
     Pause(usize),
     Resume(usize),
@@ -202,6 +206,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (at(), 0..4u32, 0..5usize)
             .prop_map(|(at, number, class)| Op::Intend { at, number, class }),
         4 => (at(), any::<bool>()).prop_map(|(at, fails)| Op::Settle { at, fails }),
+        3 => (at(), 0..3u8).prop_map(|(at, finding)| Op::Probe { at, finding }),
         1 => at().prop_map(Op::Cancel),
         1 => at().prop_map(Op::Pause),
         2 => at().prop_map(Op::Resume),
@@ -398,6 +403,7 @@ impl Play {
         | Op::Wrong { at, .. }
         | Op::Intend { at, .. }
         | Op::Settle { at, .. }
+        | Op::Probe { at, .. }
         | Op::Renew(at)
         | Op::Report { at, .. }) = op
         else {
@@ -432,11 +438,20 @@ impl Play {
             Op::Settle { fails, .. } => {
                 let Some(key) = self.open_step(pt) else { return };
                 let outcome = match fails {
-                    true => StepOutcome::Failed(Failure::fatal("no", "no")),
+                    true => StepOutcome::Failed(Failure::new("no", "no", at % 2 == 0)),
                     false => StepOutcome::Done(json("1")),
                 };
                 let spent = Amounts { steps: 1, ..Amounts::ZERO };
                 self.world.act(Command::SettleStep { pt, key, outcome, spent }).unwrap();
+                self.world.dispatch();
+            }
+            Op::Probe { finding, .. } => {
+                let Some(key) = self.open_step(pt) else { return };
+                let finding =
+                    [Finding::Happened(json("1")), Finding::NotHappened, Finding::Unknown]
+                        [usize::from(finding)]
+                    .clone();
+                drop(self.world.act(Command::ReportProbe { pt, agent, key, finding }));
                 self.world.dispatch();
             }
             Op::Renew(_) => drop(world.act(Command::RenewLease { pt, agent }).unwrap()),

@@ -2,14 +2,14 @@
 
 use ark_os_core::Command;
 use ark_os_core::command::AttemptOutcome;
-use ark_os_core::decide::recorded_step;
+use ark_os_core::decide::{Known, known_step};
 use ark_os_core::error::Failure;
 use ark_os_core::event::{Event, ParkReason, Resolution, Standing};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, Fence, PtId, TaskRef};
 use ark_os_core::plan::{EffectClass, OnFailure};
 use ark_os_core::run::{RunState, TaskState};
-use ark_os_core::step::{StepKey, StepOutcome};
+use ark_os_core::step::{Finding, StepKey, StepOutcome, StepStanding};
 
 use super::world::{World, json, list, map, plan, task};
 
@@ -31,8 +31,8 @@ fn recorded_step_answers_the_next_attempt() {
     let again = world.pt_at(run, 0);
     assert!(again.fence > pt.fence);
     let intent = world.intent(again, 0, EffectClass::Effectful);
-    let (same, outcome) = recorded_step(&world.state, &intent).unwrap();
-    assert_eq!((same, outcome), (key, Some(&StepOutcome::Done(json("\"sent\"")))));
+    let known = known_step(&world.state, &intent).unwrap();
+    assert_eq!(known, (key, Known::Outcome(&StepOutcome::Done(json("\"sent\"")))));
     assert!(world.act(Command::IntendStep(Box::new(intent))).unwrap().events.is_empty());
     world.finish(again, "1");
     assert_eq!(world.performed.len(), 1);
@@ -71,8 +71,9 @@ fn effectful_step_left_open_by_a_crash_is_in_doubt_until_a_person_says() {
         let again = world.pt_at(run, 0);
         assert_eq!(world.open[&again].attempt, 1, "I5: the attempt in doubt is not counted");
         let intent = world.intent(again, 0, EffectClass::Effectful);
-        let (same, outcome) = recorded_step(&world.state, &intent).unwrap();
-        assert_eq!((same, outcome.is_some()), (key, resolution != Resolution::NotHappened));
+        let (same, known) = known_step(&world.state, &intent).unwrap();
+        let is_settled = matches!(known, Known::Outcome(_));
+        assert_eq!((same, is_settled), (key, resolution != Resolution::NotHappened));
         world.work();
         assert_eq!(world.standing(run), RunState::Succeeded);
     }
@@ -92,6 +93,156 @@ fn repeatable_step_left_open_by_a_crash_is_repeated_with_its_key() {
         assert_eq!(keys, [key, key]);
         world.finish(again, "1");
         assert_eq!(world.standing(run), RunState::Succeeded);
+    }
+}
+
+/// A run whose probed step a crash left open, and the token of the attempt that comes after it.
+fn left_open(attempts: u32) -> (World, ark_os_core::ids::RunId, PtId, StepKey) {
+    let mut world = World::new(20);
+    let mut a = task("a", &[]);
+    a.skill = "send".into();
+    a.retry.attempts = attempts;
+    let run = world.submit(plan(vec![a]));
+    let pt = world.pt_at(run, 0);
+    let key = world.intend(pt, 0, EffectClass::Probed);
+    world.restart();
+    let again = world.pt_at(run, 0);
+    let intent = world.intent(again, 0, EffectClass::Probed);
+    assert_eq!(known_step(&world.state, &intent).unwrap(), (key, Known::LeftOpen));
+    assert_eq!(world.intend(again, 0, EffectClass::Probed), key);
+    (world, run, again, key)
+}
+
+#[test]
+fn probed_step_that_happened_is_settled_and_not_repeated() {
+    let (mut world, run, pt, key) = left_open(1);
+    world.probe(pt, key, Finding::Happened(json("\"sent\""))).unwrap();
+    let outcome = StepOutcome::Done(json("\"sent\""));
+    assert_eq!(world.node(run, 0).steps[0].standing, StepStanding::Settled(outcome));
+    let (_, account) = world.state.accounts().next().unwrap();
+    assert_eq!(account.settled().tokens, 10, "nobody knows what it cost: charged in full");
+    let twice = world.probe(pt, key, Finding::NotHappened).unwrap_err();
+    assert_eq!(twice.code(), "step_settled");
+    world.finish(pt, "1");
+    assert_eq!(world.standing(run), RunState::Succeeded);
+}
+
+#[test]
+fn probed_step_that_did_not_happen_is_tried_under_its_key() {
+    let (mut world, run, pt, key) = left_open(1);
+    world.probe(pt, key, Finding::NotHappened).unwrap();
+    assert_eq!(world.node(run, 0).steps[0].standing, StepStanding::Open);
+    world.settle(pt, key, "1");
+    world.finish(pt, "1");
+    assert_eq!(world.standing(run), RunState::Succeeded);
+    let (_, account) = world.state.accounts().next().unwrap();
+    assert_eq!((account.reserved().is_zero(), account.settled().tokens), (true, 5));
+}
+
+#[test]
+fn probed_step_that_nobody_can_tell_about_is_in_doubt() {
+    let (mut world, run, pt, key) = left_open(1);
+    world.probe(pt, key, Finding::Unknown).unwrap();
+    assert_eq!(world.standing(run), RunState::Parked);
+    assert_eq!(world.node(run, 0).parked.as_ref().unwrap().0, ParkReason::InDoubt);
+    world.resolve(run, key, Resolution::Happened(json("1"))).unwrap();
+    let pt = world.pt_at(run, 0);
+    world.finish(pt, "1");
+    assert_eq!(world.standing(run), RunState::Succeeded);
+}
+
+#[test]
+fn probed_step_is_asked_about_again_after_every_crash() {
+    let (mut world, run, pt, key) = left_open(1);
+    world.probe(pt, key, Finding::NotHappened).unwrap();
+    world.restart();
+    let again = world.pt_at(run, 0);
+    let intent = world.intent(again, 0, EffectClass::Probed);
+    assert_eq!(known_step(&world.state, &intent).unwrap(), (key, Known::LeftOpen));
+    let early = world.probe(again, key, Finding::NotHappened).unwrap_err();
+    assert_eq!(early.code(), "step_settled", "the step is not this attempt's yet");
+}
+
+#[test]
+fn probed_step_that_is_never_reached_again_is_in_doubt_at_the_end() {
+    for fails in [false, true] {
+        let mut world = World::new(20);
+        let (run, pt) = sending(&mut world);
+        let key = world.intend(pt, 0, EffectClass::Probed);
+        world.restart();
+        let again = world.pt_at(run, 0);
+        match fails {
+            // Its only attempt is over: nobody would ask any more.
+            true => world.fail(again, Failure::retryable("no", "no")),
+            false => world.finish(again, "1"),
+        };
+        assert_eq!(world.standing(run), RunState::Parked, "failed: {fails}");
+        world.resolve(run, key, Resolution::NotHappened).unwrap();
+    }
+}
+
+#[test]
+fn attempt_that_leaves_a_probed_step_open_is_followed_by_one_that_asks() {
+    let mut world = World::new(20);
+    let mut a = task("a", &[]);
+    a.skill = "send".into();
+    let run = world.submit(plan(vec![a]));
+    let pt = world.pt_at(run, 0);
+    let key = world.intend(pt, 0, EffectClass::Probed);
+    world.fail(pt, Failure::retryable("timeout", "nobody knows"));
+    assert_eq!(world.at(run, 0), TaskState::Waiting);
+    assert!(world.tick_to_timer());
+    let again = world.pt_at(run, 0);
+    world.intend(again, 0, EffectClass::Probed);
+    world.probe(again, key, Finding::Happened(json("1"))).unwrap();
+    world.finish(again, "1");
+    assert_eq!(world.standing(run), RunState::Succeeded);
+}
+
+#[test]
+fn attempt_that_leaves_an_effectful_step_open_parks_and_says_why() {
+    let mut world = World::new(20);
+    let mut a = task("a", &[]);
+    a.skill = "send".into();
+    let run = world.submit(plan(vec![a]));
+    let pt = world.pt_at(run, 0);
+    world.intend(pt, 0, EffectClass::Effectful);
+    world.fail(pt, Failure::retryable("timeout", "no answer in time"));
+    let (reason, message) = world.node(run, 0).parked.clone().unwrap();
+    assert_eq!(reason, ParkReason::InDoubt);
+    assert!(message.ends_with("no answer in time"), "{message}");
+}
+
+#[test]
+fn step_that_failed_retryably_is_tried_again_under_its_key_by_the_next_attempt() {
+    for retryable in [true, false] {
+        let mut world = World::new(20);
+        let run = world.submit(plan(vec![task("a", &[])]));
+        let pt = world.pt_at(run, 0);
+        let key = world.intend(pt, 0, EffectClass::Effectful);
+        let outcome = StepOutcome::Failed(Failure::new("busy", "not now", retryable));
+        let spent = ark_os_core::budget::Amounts { steps: 1, ..Default::default() };
+        let settle = Command::SettleStep { pt, key, outcome: outcome.clone(), spent };
+        world.act(settle).unwrap();
+        let intent = world.intent(pt, 0, EffectClass::Effectful);
+        let known = known_step(&world.state, &intent).unwrap();
+        assert_eq!(known, (key, Known::Outcome(&outcome)), "the same attempt hears it again");
+        world.fail(pt, Failure::retryable("busy", "not now"));
+        assert!(world.tick_to_timer());
+        let next = world.pt_at(run, 0);
+        let intent = world.intent(next, 0, EffectClass::Effectful);
+        let known = known_step(&world.state, &intent).unwrap();
+        if !retryable {
+            assert_eq!(known, (key, Known::Outcome(&outcome)));
+            continue;
+        }
+        assert_eq!(known, (key, Known::Nothing));
+        assert_eq!(world.intend(next, 0, EffectClass::Effectful), key);
+        world.settle(next, key, "1");
+        world.finish(next, "1");
+        assert_eq!(world.standing(run), RunState::Succeeded);
+        let (_, account) = world.state.accounts().next().unwrap();
+        assert_eq!((account.reserved().is_zero(), account.settled().tokens), (true, 5));
     }
 }
 
@@ -188,7 +339,7 @@ fn same_call_with_the_same_result_three_times_stalls() {
         assert_eq!(world.at(run, 0), TaskState::Running);
         let mut intent = world.intent(pt, number, EffectClass::Read);
         intent.arguments = Hash::of(b"same");
-        let (key, _) = recorded_step(&world.state, &intent).unwrap();
+        let (key, _) = known_step(&world.state, &intent).unwrap();
         world.act(Command::IntendStep(Box::new(intent))).unwrap();
         world.settle(pt, key, result);
     }

@@ -24,7 +24,7 @@ use ark_os_core::plan::{EffectClass, MapSpec, OnFailure, Shape, TaskSpec, Workfl
 use ark_os_core::priority::Priority;
 use ark_os_core::rules::{BuiltinRules, Mode, Question, Rules, Verdict};
 use ark_os_core::run::{Run, RunState, RunSummary, Task, TaskState};
-use ark_os_core::step::{StepKey, StepOutcome};
+use ark_os_core::step::{Finding, StepKey, StepOutcome};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Command, Event, Rejected, State};
@@ -564,7 +564,7 @@ impl World {
 
     pub(crate) fn intend(&mut self, pt: PtId, number: u32, class: EffectClass) -> StepKey {
         let intent = self.intent(pt, number, class);
-        let (key, _) = decide::recorded_step(&self.state, &intent).unwrap();
+        let (key, _) = decide::known_step(&self.state, &intent).unwrap();
         self.act(Command::IntendStep(Box::new(intent))).unwrap();
         key
     }
@@ -573,6 +573,19 @@ impl World {
         let spent = Amounts { tokens: 5, steps: 1, ..Amounts::ZERO };
         let outcome = StepOutcome::Done(json(result));
         let change = self.act(Command::SettleStep { pt, key, outcome, spent }).unwrap();
+        self.dispatch();
+        change
+    }
+
+    /// The probe of a step that was left open answers.
+    pub(crate) fn probe(
+        &mut self,
+        pt: PtId,
+        key: StepKey,
+        finding: Finding,
+    ) -> Result<Change, Rejected> {
+        let agent = self.open[&pt].agent;
+        let change = self.act(Command::ReportProbe { pt, agent, key, finding });
         self.dispatch();
         change
     }

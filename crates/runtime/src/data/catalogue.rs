@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use ark_os_core::manifest::{SkillCatalogue, SkillShape};
-use ark_os_core::plan::EffectClass;
 use serde_json::Value;
 
 use super::Condition;
@@ -23,11 +22,11 @@ impl Catalogue {
         for skill in set.iter() {
             let spec = skill.spec();
             catalogue.insert(
-                spec.name,
+                &spec.name,
                 SkillShape {
-                    class: class(spec.class),
-                    input_schema: schema(spec.input_schema),
-                    output_schema: schema(spec.output_schema),
+                    class: spec.class,
+                    input_schema: schema(&spec.input_schema),
+                    output_schema: schema(&spec.output_schema),
                 },
             );
         }
@@ -58,15 +57,6 @@ impl SkillCatalogue for Catalogue {
     }
 }
 
-/// The core's word for a class of effects.
-fn class(class: skills::EffectClass) -> EffectClass {
-    match class {
-        skills::EffectClass::Pure => EffectClass::Pure,
-        skills::EffectClass::Read => EffectClass::Read,
-        skills::EffectClass::Idempotent => EffectClass::Idempotent,
-    }
-}
-
 /// A skill's schema; a text that is none promises nothing, and a test holds every skill to it.
 fn schema(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().filter(|schema| *schema != Value::Bool(true))
@@ -82,8 +72,8 @@ mod tests {
         let schemas = super::super::Schemas::new();
         for skill in set.iter() {
             let spec = skill.spec();
-            assert_eq!(schemas.check(spec.input_schema), Ok(()), "{}", spec.name);
-            assert_eq!(schemas.check(spec.output_schema), Ok(()), "{}", spec.name);
+            assert_eq!(schemas.check(&spec.input_schema), Ok(()), "{}", spec.name);
+            assert_eq!(schemas.check(&spec.output_schema), Ok(()), "{}", spec.name);
         }
         let catalogue = Catalogue::new(&set);
         assert_eq!(catalogue.names(), set.names().collect::<Vec<_>>());

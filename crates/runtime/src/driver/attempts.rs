@@ -173,6 +173,7 @@ impl Attempts {
             pt,
             agent: begun.agent,
             attempt: begun.attempt,
+            layer: state.fleet().plan().layer(begun.agent),
             skill: skill.clone(),
             input: input.json,
             input_hash: input.hash,
@@ -196,13 +197,16 @@ impl Attempts {
             (None, Cost::Tiny) if is_tiny(&assignment) => {
                 inputs.push(work(&self.shop, &assignment));
             }
-            (None, _) => self.hand_over(assignment, pure),
+            (None, _) => self.hand_over(assignment, pure, inputs),
         }
     }
 
-    fn hand_over(&mut self, assignment: Assignment, pure: bool) {
+    fn hand_over(&mut self, assignment: Assignment, pure: bool, inputs: &mut Vec<Input<Reply>>) {
+        if let Err(error) = self.workers.assign(assignment.clone()) {
+            let failure = Failure::retryable(error.code(), error.to_string());
+            return inputs.push(failed(&assignment, failure));
+        }
         self.internal += usize::from(pure);
-        self.workers.assign(assignment.clone());
         self.running.insert(assignment.pt, Running { assignment, phase: Phase::Works, pure });
     }
 
@@ -257,7 +261,7 @@ impl Attempts {
             Cost::Tiny if is_tiny(&running.assignment) => {
                 inputs.push(work(&self.shop, &running.assignment));
             }
-            _ => self.hand_over(running.assignment, running.pure),
+            _ => self.hand_over(running.assignment, running.pure, inputs),
         }
     }
 
@@ -287,7 +291,7 @@ impl Attempts {
         let Some(running) = self.running.remove(&pt) else { return };
         self.internal -= usize::from(running.pure);
         tracing::warn!(task_id = %pt, "an attempt does not stop; its thread is given up");
-        if let Err(error) = self.workers.abandon(&running.assignment.stop) {
+        if let Err(error) = self.workers.abandon(&running.assignment) {
             tracing::error!(error = %error, "no thread takes the place of one that hangs");
         }
     }
@@ -303,6 +307,7 @@ impl Attempts {
             }
             // Who waits for the answer hears that there is none, and ends.
             Command::IntendStep(intent) => return self.is_working(&intent.pt),
+            Command::ReportProbe { pt, .. } => return self.is_working(pt),
             Command::FinishAttempt(finish) => {
                 (finish.pt, !matches!(finish.outcome, AttemptOutcome::Failed(_)))
             }
@@ -365,14 +370,23 @@ fn renewal(assignment: &Assignment) -> Input<Reply> {
 
 /// The end of an attempt that could not even begin.
 fn finish(begun: &Begun, failure: Failure) -> Input<Reply> {
+    unbegun((begun.pt, begun.agent, begun.seq), failure)
+}
+
+/// The end of an attempt for which there is no thread.
+fn failed(assignment: &Assignment, failure: Failure) -> Input<Reply> {
+    unbegun((assignment.pt, assignment.agent, assignment.cause), failure)
+}
+
+fn unbegun((pt, agent, cause): (PtId, AgentIx, u64), failure: Failure) -> Input<Reply> {
     let finish = FinishAttempt {
-        pt: begun.pt,
-        agent: begun.agent,
+        pt,
+        agent,
         outcome: AttemptOutcome::Failed(failure),
         input: Hash::ZERO,
         spent: ark_os_core::budget::Amounts::ZERO,
         micros: 0,
     };
     let command = Command::FinishAttempt(Box::new(finish));
-    Input::Command { command, cause: begun.seq, reply: None }
+    Input::Command { command, cause, reply: None }
 }

@@ -1,5 +1,6 @@
 //! The small skills that show what the runtime does: `echo`, `sleep`, `fail` and `hash`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -24,13 +25,14 @@ pub(super) struct Echo;
 impl Skill for Echo {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "echo",
-            summary: "answers its input",
+            name: Cow::Borrowed("echo"),
+            summary: Cow::Borrowed("answers its input"),
             class: EffectClass::Pure,
             cost: Cost::Tiny,
             output_bytes_max: ECHO_BYTES_MAX,
-            input_schema: "true",
-            output_schema: "true",
+            input_schema: Cow::Borrowed("true"),
+            output_schema: Cow::Borrowed("true"),
+            concurrency_max: None,
         };
         &SPEC
     }
@@ -53,15 +55,20 @@ struct SleepInput {
 impl Skill for Sleep {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "sleep",
-            summary: "waits for `ms` milliseconds",
+            name: Cow::Borrowed("sleep"),
+            summary: Cow::Borrowed("waits for `ms` milliseconds"),
             class: EffectClass::Pure,
             cost: Cost::Tiny,
             output_bytes_max: SMALL_ANSWER_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["ms"],"additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["ms"],"additionalProperties":false,
                 "properties":{"ms":{"type":"integer","minimum":0,"maximum":86400000}}}"#,
-            output_schema: r#"{"type":"object","required":["slept_ms"],
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["slept_ms"],
                 "properties":{"slept_ms":{"type":"integer"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }
@@ -107,26 +114,35 @@ struct ChosenError {
 impl Skill for Fail {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "fail",
-            summary: "fails `times` attempts and then succeeds, or always fails with `error`",
+            name: Cow::Borrowed("fail"),
+            summary: Cow::Borrowed(
+                "fails `times` attempts and then succeeds, or always fails with `error`",
+            ),
             class: EffectClass::Pure,
             cost: Cost::Tiny,
             output_bytes_max: SMALL_ANSWER_BYTES_MAX,
-            input_schema: r#"{"type":"object","additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","additionalProperties":false,
                 "properties":{"times":{"type":"integer","minimum":0,"maximum":4294967295},
                 "error":{"type":"object","required":["code","message"],"additionalProperties":false,
                 "properties":{"code":{"type":"string","pattern":"^[a-z0-9_]+(\\.[a-z0-9_]+)*$"},
                 "message":{"type":"string"},"retryable":{"type":"boolean"}}}},
                 "oneOf":[{"required":["times"]},{"required":["error"]}]}"#,
-            output_schema: r#"{"type":"object","required":["attempt"],
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["attempt"],
                 "properties":{"attempt":{"type":"integer"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }
 
     fn run(&self, host: &dyn Host, input: &[u8]) -> Result<Vec<u8>, SkillError> {
         match wire::read::<FailInput>(input)? {
-            FailInput { times: Some(times), error: None } => fail_times(times, host.attempt()),
+            FailInput { times: Some(times), error: None } => {
+                fail_times(times, host.attempt().number)
+            }
             FailInput { times: None, error: Some(error) } => Err(chosen(error)?),
             _ => Err(SkillError::invalid_input("read the input: it needs `times` or `error`")),
         }
@@ -181,16 +197,21 @@ fn present<'de, D: serde::Deserializer<'de>>(source: D) -> Result<Option<Value>,
 impl Skill for Hash {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "hash",
-            summary: "SHA-256 of a text, or of any value with its keys in order",
+            name: Cow::Borrowed("hash"),
+            summary: Cow::Borrowed("SHA-256 of a text, or of any value with its keys in order"),
             class: EffectClass::Pure,
             cost: Cost::Blocking,
             output_bytes_max: SMALL_ANSWER_BYTES_MAX,
-            input_schema: r#"{"type":"object","additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","additionalProperties":false,
                 "properties":{"text":{"type":"string"},"value":true},
                 "oneOf":[{"required":["text"]},{"required":["value"]}]}"#,
-            output_schema: r#"{"type":"object","required":["sha256"],
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["sha256"],
                 "properties":{"sha256":{"type":"string","pattern":"^[0-9a-f]{64}$"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }

@@ -1,6 +1,7 @@
 //! `file.write`: puts results where people find them. Writing the same files twice leaves the same
 //! directory, and a reader sees either the old file or the new one, never a part.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -52,20 +53,25 @@ struct Written {
 impl Skill for FileWrite {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "file.write",
-            summary: "writes texts and blobs as files of one directory",
+            name: Cow::Borrowed("file.write"),
+            summary: Cow::Borrowed("writes texts and blobs as files of one directory"),
             class: EffectClass::Idempotent,
             cost: Cost::Blocking,
             output_bytes_max: OUTPUT_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["dir","files"],"additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["dir","files"],"additionalProperties":false,
                 "properties":{"dir":{"type":"string","minLength":1,"maxLength":4096},
                 "files":{"type":"array","maxItems":1000,"items":{"type":"object",
                 "required":["name"],"additionalProperties":false,
                 "properties":{"name":{"type":"string","minLength":1,"maxLength":255},
                 "blob":{"type":"string"},"text":{"type":"string"}},
                 "oneOf":[{"required":["blob"]},{"required":["text"]}]}}}}"#,
-            output_schema: r#"{"type":"object","required":["written"],"properties":{"written":
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["written"],"properties":{"written":
                 {"type":"array","items":{"type":"object","required":["path","bytes","sha256"]}}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }

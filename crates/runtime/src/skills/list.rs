@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
+use std::borrow::Cow;
 
 use super::wire;
 use super::{Cost, EffectClass, Host, Skill, SkillError, SkillSpec};
@@ -29,14 +30,19 @@ struct RangeInput {
 impl Skill for Range {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "list.range",
-            summary: "makes a list of `count` numbers, or of `count` copies of `value`",
+            name: Cow::Borrowed("list.range"),
+            summary: Cow::Borrowed(
+                "makes a list of `count` numbers, or of `count` copies of `value`",
+            ),
             class: EffectClass::Pure,
             cost: Cost::Blocking,
             output_bytes_max: RANGE_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["count"],"additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["count"],"additionalProperties":false,
                 "properties":{"count":{"type":"integer","minimum":0,"maximum":10000},"value":true}}"#,
-            output_schema: r#"{"type":"array","maxItems":10000}"#,
+            ),
+            output_schema: Cow::Borrowed(r#"{"type":"array","maxItems":10000}"#),
+            concurrency_max: None,
         };
         &SPEC
     }
@@ -63,14 +69,17 @@ pub(super) struct Count;
 impl Skill for Count {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "list.count",
-            summary: "counts the items of a reduce",
+            name: Cow::Borrowed("list.count"),
+            summary: Cow::Borrowed("counts the items of a reduce"),
             class: EffectClass::Pure,
             cost: Cost::Tiny,
             output_bytes_max: SMALL_ANSWER_BYTES_MAX,
-            input_schema: "true",
-            output_schema: r#"{"type":"object","required":["count"],
+            input_schema: Cow::Borrowed("true"),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["count"],
                 "properties":{"count":{"type":"integer"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }
@@ -93,15 +102,22 @@ struct SumInput {
 impl Skill for Sum {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "list.sum",
-            summary: "adds up the items of a reduce, or the number at the JSON pointer `field`",
+            name: Cow::Borrowed("list.sum"),
+            summary: Cow::Borrowed(
+                "adds up the items of a reduce, or the number at the JSON pointer `field`",
+            ),
             class: EffectClass::Pure,
             cost: Cost::Blocking,
             output_bytes_max: SMALL_ANSWER_BYTES_MAX,
-            input_schema: r#"{"type":["object","null"],"additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":["object","null"],"additionalProperties":false,
                 "properties":{"field":{"type":"string","pattern":"^(/.*)?$"}}}"#,
-            output_schema: r#"{"type":"object","required":["sum","count"],
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["sum","count"],
                 "properties":{"sum":{"type":"number"},"count":{"type":"integer"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }

@@ -1,10 +1,15 @@
-//! The contract of a native skill: what it tells about itself, what it may ask of its host,
-//! and the set in which the runtime finds it. Everything else about a skill is its own business.
+//! The contract of a skill: what it tells about itself, what it may ask of its host, and the set in
+//! which the runtime finds it. Everything else about a skill is its own business.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ark_os_core::budget::Amounts;
+use ark_os_core::layer::Layer;
+use ark_os_core::plan::EffectClass;
 
 /// How a skill's work is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,36 +18,30 @@ pub enum Cost {
     Tiny,
     /// Anything longer: runs on a worker thread.
     Blocking,
-}
-
-/// What a native skill may do to the world outside its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EffectClass {
-    /// Nothing: the answer follows from the input alone.
-    Pure,
-    /// Looks at the world and can be repeated.
-    Read,
-    /// Changes the world, and doing it twice is the same as doing it once.
-    Idempotent,
+    /// Mostly waits for somebody else: runs on a thread of its own kind, so that hundreds of such
+    /// waits hold up nobody.
+    External,
 }
 
 /// What a skill tells about itself.
 #[derive(Clone, Debug)]
 pub struct SkillSpec {
     /// Dotted name, as tasks write it.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// One line for people.
-    pub summary: &'static str,
-    /// What the skill may do outside its answer.
+    pub summary: Cow<'static, str>,
+    /// What the skill may do to the world outside its answer.
     pub class: EffectClass,
     /// Where the skill runs.
     pub cost: Cost,
     /// The longest answer, in bytes of JSON; a longer one is refused.
     pub output_bytes_max: usize,
     /// JSON Schema (text) of the input.
-    pub input_schema: &'static str,
+    pub input_schema: Cow<'static, str>,
     /// JSON Schema (text) of the answer.
-    pub output_schema: &'static str,
+    pub output_schema: Cow<'static, str>,
+    /// Attempts at one time; none: no limit of its own.
+    pub concurrency_max: Option<u32>,
 }
 
 /// An external effect that an attempt is about to have.
@@ -53,7 +52,68 @@ pub struct StepCall<'a> {
     /// Canonical arguments; their digest is part of the step's key.
     pub arguments: &'a [u8],
     /// What recovery may do when the outcome is not known.
-    pub class: ark_os_core::plan::EffectClass,
+    pub class: EffectClass,
+    /// The most it may cost, besides the step itself.
+    pub reserve: Amounts,
+}
+
+impl<'a> StepCall<'a> {
+    /// A call that costs nothing but the step itself.
+    pub fn new(tool: &'a str, arguments: &'a [u8], class: EffectClass) -> Self {
+        StepCall { tool, arguments, class, reserve: Amounts::ZERO }
+    }
+}
+
+/// What is done to the world in a step. A closure is one that cannot be probed.
+pub trait Effect {
+    /// Does it under this key. An error of [`SkillError::unknown`] means that nobody knows whether it
+    /// happened; any other says that it did not.
+    fn perform(&mut self, key: &str) -> Result<Vec<u8>, SkillError>;
+    /// Asks whether it happened under this key, when an earlier attempt left that open. A retryable
+    /// error leaves it open still: the next attempt asks again.
+    fn probe(&mut self, key: &str) -> Result<ProbeAnswer, SkillError> {
+        let _ = key;
+        Ok(ProbeAnswer::Unknown)
+    }
+    /// How long an effect whose attempt is gone may still be under way outside this process: nobody
+    /// is asked before.
+    fn settle_after(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// What it has cost, besides the step itself.
+    fn spent(&self) -> Amounts {
+        Amounts::ZERO
+    }
+}
+
+impl<F: FnMut(&str) -> Result<Vec<u8>, SkillError>> Effect for F {
+    fn perform(&mut self, key: &str) -> Result<Vec<u8>, SkillError> {
+        self(key)
+    }
+}
+
+/// What a probe answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeAnswer {
+    /// It happened, with this result.
+    Happened(Vec<u8>),
+    /// It did not, and will not any more.
+    NotHappened,
+    /// Whoever was asked cannot tell.
+    Unknown,
+}
+
+/// What an attempt knows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptInfo {
+    /// From 1, over all retries of the task.
+    pub number: u32,
+    /// Id of the run.
+    pub run: String,
+    /// Id of the task.
+    pub task: String,
+    /// The layer of the agent that works, whose resource row is a ceiling.
+    pub layer: Layer,
 }
 
 /// What an attempt may ask of its host while it works.
@@ -79,22 +139,19 @@ pub trait Host {
     fn item_count(&self) -> usize;
     /// For a reduce: the JSON bytes of one item, loaded for this call only.
     fn item(&self, index: usize) -> Result<Vec<u8>, SkillError>;
-    /// The number of this attempt, from 1, over all retries of the task.
-    fn attempt(&self) -> u32;
-    /// Has an external effect, recorded: its intent is durable before `effect` is called with the
+    /// Which attempt this is.
+    fn attempt(&self) -> AttemptInfo;
+    /// Has an external effect, recorded: its intent is durable before `effect` is performed under the
     /// step's key, its outcome before this returns. A step that an earlier attempt settled answers
-    /// what was recorded, and `effect` is not called.
-    fn step(
-        &self,
-        call: &StepCall<'_>,
-        effect: &mut dyn FnMut(&str) -> Result<Vec<u8>, SkillError>,
-    ) -> Result<Vec<u8>, SkillError> {
+    /// what was recorded, and nothing is done. One that an earlier attempt left open is done again
+    /// under its key if it is repeatable, and probed first if it is `probed`.
+    fn step(&self, call: &StepCall<'_>, effect: &mut dyn Effect) -> Result<Vec<u8>, SkillError> {
         let (_, _) = (call, effect);
         Err(SkillError::permanent("skill.no_steps", "have an effect: this host records none"))
     }
 }
 
-/// One native skill. It keeps no state between runs: the same value serves every agent.
+/// One skill. It keeps no state between runs: the same value serves every agent.
 pub trait Skill: Send + Sync {
     /// What the skill tells about itself.
     fn spec(&self) -> &SkillSpec;
@@ -123,6 +180,7 @@ pub struct SkillError {
     message: String,
     hint: Option<String>,
     retryable: bool,
+    is_unknown: bool,
 }
 
 impl SkillError {
@@ -137,12 +195,20 @@ impl SkillError {
 
     /// A failure that the same input would meet again.
     pub fn permanent(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), hint: None, retryable: false }
+        let (code, message) = (code.into(), message.into());
+        Self { code, message, hint: None, retryable: false, is_unknown: false }
     }
 
     /// A failure that may go away when tried again.
     pub fn retryable(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), hint: None, retryable: true }
+        Self { retryable: true, ..Self::permanent(code, message) }
+    }
+
+    /// Nobody knows whether an effect happened: its step is left open. What may be repeated is tried
+    /// again under the same key, what can be asked about is asked about, and anything else is in
+    /// doubt.
+    pub fn unknown(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { is_unknown: true, ..Self::retryable(code, message) }
     }
 
     /// An input that the skill cannot work with.
@@ -187,6 +253,11 @@ impl SkillError {
         self.hint.as_deref()
     }
 
+    /// Whether nobody knows what came of the effect that failed.
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.is_unknown
+    }
+
     /// Whether another attempt may succeed.
     pub fn is_retryable(&self) -> bool {
         self.retryable
@@ -199,7 +270,7 @@ pub type OpenJail = fn() -> Result<ark_os_sandbox::Jail, ark_os_sandbox::Sandbox
 /// The skills that a runtime knows, by name.
 #[derive(Clone, Debug, Default)]
 pub struct SkillSet {
-    by_name: BTreeMap<&'static str, Arc<dyn Skill>>,
+    by_name: BTreeMap<Cow<'static, str>, Arc<dyn Skill>>,
 }
 
 impl SkillSet {
@@ -225,7 +296,7 @@ impl SkillSet {
 
     /// Adds a skill; answers the one that had its name before.
     pub fn insert(&mut self, skill: Arc<dyn Skill>) -> Option<Arc<dyn Skill>> {
-        self.by_name.insert(skill.spec().name, skill)
+        self.by_name.insert(skill.spec().name.clone(), skill)
     }
 
     /// The skill called `name`.
@@ -234,8 +305,8 @@ impl SkillSet {
     }
 
     /// All names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.by_name.keys().copied()
+    pub fn names(&self) -> impl Iterator<Item = &str> + '_ {
+        self.by_name.keys().map(|name| &**name)
     }
 
     /// All skills, in the order of their names.

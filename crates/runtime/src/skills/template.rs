@@ -1,5 +1,6 @@
 //! `text.template`: renders a text from a template and values, within a fixed amount of fuel.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use minijinja::value::Serde;
@@ -35,16 +36,21 @@ struct Input {
 impl Skill for TextTemplate {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "text.template",
-            summary: "renders a text from a Jinja template and values",
+            name: Cow::Borrowed("text.template"),
+            summary: Cow::Borrowed("renders a text from a Jinja template and values"),
             class: EffectClass::Pure,
             cost: Cost::Blocking,
             output_bytes_max: OUTPUT_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["template"],"additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["template"],"additionalProperties":false,
                 "properties":{"template":{"type":"string","maxLength":262144},
                 "values":{"type":"object"}}}"#,
-            output_schema: r#"{"type":"object","required":["text"],
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["text"],
                 "properties":{"text":{"type":"string"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 use super::wire;
 use super::{Cost, EffectClass, Host, Skill, SkillError, SkillSpec};
@@ -31,14 +32,19 @@ struct Input {
 impl Skill for Transform {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "json.transform",
-            summary: "builds a value from a template with references into another value",
+            name: Cow::Borrowed("json.transform"),
+            summary: Cow::Borrowed(
+                "builds a value from a template with references into another value",
+            ),
             class: EffectClass::Pure,
             cost: Cost::Blocking,
             output_bytes_max: OUTPUT_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["template"],"additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["template"],"additionalProperties":false,
                 "properties":{"value":true,"template":true}}"#,
-            output_schema: "true",
+            ),
+            output_schema: Cow::Borrowed("true"),
+            concurrency_max: None,
         };
         &SPEC
     }

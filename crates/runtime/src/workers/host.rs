@@ -1,4 +1,4 @@
-//! What a native attempt may ask of its host while it works.
+//! What an attempt may ask of its host while it works.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
@@ -11,14 +11,16 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::command::IntendStep;
 use ark_os_core::error::Failure;
 use ark_os_core::hash::Hash;
-use ark_os_core::step::{StepKey, StepOutcome};
+use ark_os_core::ids::{PtId, TaskId};
+use ark_os_core::payload::Payload;
+use ark_os_core::step::{Finding, StepKey, StepOutcome};
 use ark_os_core::text::Text;
 
 use super::{Assignment, Shop};
 use crate::handle::Message;
 use crate::kernel::{Answer, Input};
 use crate::reply::Reply;
-use crate::skills::{Cost, Host, SkillError, StepCall};
+use crate::skills::{AttemptInfo, Cost, Effect, Host, ProbeAnswer, SkillError, StepCall};
 
 /// Tag of a blob's name.
 const BLOB_TAG: &str = "sha256:";
@@ -57,31 +59,67 @@ impl<'a> AttemptHost<'a> {
         rx.recv().map_err(|_| gone(()))
     }
 
-    fn perform(
-        &self,
-        key: StepKey,
-        effect: &mut dyn FnMut(&str) -> Result<Vec<u8>, SkillError>,
-    ) -> Result<Vec<u8>, SkillError> {
-        let result = effect(&key.0.to_string());
+    /// Has the effect, if the attempt was not stopped meanwhile, and records what came of it.
+    fn perform(&self, key: StepKey, effect: &mut dyn Effect) -> Result<Vec<u8>, SkillError> {
+        let entered = self.shop.in_flight.enter(key);
+        if self.is_cancelled() {
+            return Err(SkillError::cancelled());
+        }
+        let result = effect.perform(&key.0.to_string());
+        drop(entered);
         let outcome = match &result {
-            Ok(bytes) => StepOutcome::Done(
-                self.shop
-                    .payloads
-                    .save(bytes.clone())
-                    .map_err(|error| SkillError::retryable("blob_not_stored", error.to_string()))?,
-            ),
+            // The step stays open: whoever comes next finds it so.
+            Err(error) if error.is_outcome_unknown() => return result,
+            Ok(bytes) => StepOutcome::Done(self.payload(bytes)?),
             Err(error) => StepOutcome::Failed(Failure::new(
                 error.code(),
                 error.message(),
                 error.is_retryable(),
             )),
         };
-        let spent = Amounts { steps: 1, ..Amounts::ZERO };
+        let spent = effect.spent().plus(Amounts { steps: 1, ..Amounts::ZERO });
         let settle = Command::SettleStep { pt: self.assignment.pt, key, outcome, spent };
         match self.ask(settle)? {
             Answer::Rejected(rejected) => Err(refused(&rejected)),
             _ => result,
         }
+    }
+
+    /// Asks whether an effect happened that an earlier attempt left open, and goes on from there.
+    fn probe(&self, key: StepKey, effect: &mut dyn Effect) -> Result<Vec<u8>, SkillError> {
+        let due = self.shop.clock.instant() + effect.settle_after();
+        let is_quiet = self.shop.in_flight.wait(key, || {
+            self.progress(0, 0);
+            (!self.is_cancelled()).then(|| self.shop.clock.instant() >= due)
+        });
+        if !is_quiet {
+            return Err(SkillError::cancelled());
+        }
+        let answer = match effect.probe(&key.0.to_string()) {
+            Err(error) if error.is_retryable() => return Err(error),
+            answer => answer.unwrap_or(ProbeAnswer::Unknown),
+        };
+        let finding = match &answer {
+            ProbeAnswer::Happened(bytes) => Finding::Happened(self.payload(bytes)?),
+            ProbeAnswer::NotHappened => Finding::NotHappened,
+            ProbeAnswer::Unknown => Finding::Unknown,
+        };
+        let (pt, agent) = (self.assignment.pt, self.assignment.agent);
+        match (self.ask(Command::ReportProbe { pt, agent, key, finding })?, answer) {
+            (Answer::Rejected(rejected), _) => Err(refused(&rejected)),
+            (Answer::Intended(key), _) => self.perform(key, effect),
+            (_, ProbeAnswer::Happened(bytes)) => Ok(bytes),
+            _ => {
+                let message = "go on: nobody can tell whether its effect happened";
+                Err(SkillError::permanent("step_in_doubt", message))
+            }
+        }
+    }
+
+    fn payload(&self, bytes: &[u8]) -> Result<Payload, SkillError> {
+        let stored = self.shop.payloads.save(bytes.to_vec());
+        // The effect has happened and cannot be recorded: to the next attempt its step is open.
+        stored.map_err(|error| SkillError::unknown("blob_not_stored", error.to_string()))
     }
 
     fn recorded(&self, outcome: &StepOutcome) -> Result<Vec<u8>, SkillError> {
@@ -176,15 +214,17 @@ impl Host for AttemptHost<'_> {
             .map_err(|error| SkillError::retryable("blob_unreadable", error.to_string()))
     }
 
-    fn attempt(&self) -> u32 {
-        self.assignment.attempt
+    fn attempt(&self) -> AttemptInfo {
+        let PtId { run, task, .. } = self.assignment.pt;
+        AttemptInfo {
+            number: self.assignment.attempt,
+            run: run.to_string(),
+            task: TaskId { run, task }.to_string(),
+            layer: self.assignment.layer,
+        }
     }
 
-    fn step(
-        &self,
-        call: &StepCall<'_>,
-        effect: &mut dyn FnMut(&str) -> Result<Vec<u8>, SkillError>,
-    ) -> Result<Vec<u8>, SkillError> {
+    fn step(&self, call: &StepCall<'_>, effect: &mut dyn Effect) -> Result<Vec<u8>, SkillError> {
         let number = self.steps.replace_with(|steps| steps.saturating_add(1));
         let intent = IntendStep {
             pt: self.assignment.pt,
@@ -193,10 +233,11 @@ impl Host for AttemptHost<'_> {
             tool: Text::from(call.tool),
             arguments: Hash::of(call.arguments),
             class: call.class,
-            reserve: Amounts::ZERO,
+            reserve: call.reserve,
         };
         match self.ask(Command::IntendStep(Box::new(intent)))? {
             Answer::Intended(key) => self.perform(key, effect),
+            Answer::Probe(key) => self.probe(key, effect),
             Answer::Recorded(_, outcome) => self.recorded(&outcome),
             Answer::Rejected(rejected) => Err(refused(&rejected)),
             _ => Err(SkillError::permanent("internal", "read the loop's answer to a step")),

@@ -79,8 +79,8 @@ impl Held {
     fn skill(self, class: EffectClass) -> Scripted {
         let work = move |host: &dyn skills::Host, _: &[u8]| {
             let is_first = self.first.swap(false, Ordering::SeqCst);
-            let call = StepCall { tool: "sink.put", arguments: b"{}", class };
-            let answer = host.step(&call, &mut |key| {
+            let call = StepCall::new("sink.put", b"{}", class);
+            let answer = host.step(&call, &mut |key: &str| {
                 self.sink.take(key);
                 self.up(Hold::AfterEffect, is_first);
                 Ok(format!("{{\"key\":\"{key}\"}}").into_bytes())
@@ -93,7 +93,7 @@ impl Held {
                 }
             })
         };
-        skill(work).of_class(skills::EffectClass::Idempotent)
+        skill(work).of_class(EffectClass::Idempotent)
     }
 }
 
@@ -216,15 +216,15 @@ async fn an_effect_is_not_begun_for_an_attempt_that_was_cancelled() {
     let world = World::new([skill(move |host, _| {
         at_work.ring();
         held.pass();
-        let call = StepCall { tool: "sink.put", arguments: b"{}", class: EffectClass::Idempotent };
-        let answer = host.step(&call, &mut |key| {
+        let call = StepCall::new("sink.put", b"{}", EffectClass::Idempotent);
+        let answer = host.step(&call, &mut |key: &str| {
             taken.take(key);
             Ok(b"{}".to_vec())
         });
         at_work.ring();
         answer.map_err(|error| SkillError::permanent(error.code(), "put"))
     })
-    .of_class(skills::EffectClass::Idempotent)]);
+    .of_class(EffectClass::Idempotent)]);
     let instance = world.start();
     let handle = instance.handle();
     let submitted = handle.submit(request()).await.unwrap();

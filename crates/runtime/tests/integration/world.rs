@@ -1,5 +1,6 @@
 //! An instance with skills made for a test, and what the tests ask of it.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -41,13 +42,14 @@ pub(crate) fn skill(
     work: impl Fn(&dyn Host, &[u8]) -> Result<Vec<u8>, SkillError> + Send + Sync + 'static,
 ) -> Scripted {
     let spec = SkillSpec {
-        name: "test",
-        summary: "does what the test says",
+        name: Cow::Borrowed("test"),
+        summary: Cow::Borrowed("does what the test says"),
         class: EffectClass::Pure,
         cost: Cost::Blocking,
         output_bytes_max: 1_000,
-        input_schema: "true",
-        output_schema: r#"{"type":"object"}"#,
+        input_schema: Cow::Borrowed("true"),
+        output_schema: Cow::Borrowed(r#"{"type":"object"}"#),
+        concurrency_max: None,
     };
     Scripted { spec, work: Box::new(work) }
 }
@@ -59,7 +61,7 @@ impl Scripted {
     }
 
     pub(crate) fn named(mut self, name: &'static str) -> Self {
-        self.spec.name = name;
+        self.spec.name = Cow::Borrowed(name);
         self
     }
 

@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use ark_os_runtime::skills::{Host, SkillError, SkillSet};
+use ark_os_core::layer::Layer;
+use ark_os_runtime::skills::{AttemptInfo, Host, SkillError, SkillSet};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -60,8 +61,9 @@ impl Host for FakeHost {
         Ok(self.items[index].clone())
     }
 
-    fn attempt(&self) -> u32 {
-        self.attempt
+    fn attempt(&self) -> AttemptInfo {
+        let (run, task) = (String::new(), String::new());
+        AttemptInfo { number: self.attempt, run, task, layer: Layer::Micro }
     }
 }
 

@@ -40,7 +40,7 @@ fn the_set_names_its_skills_in_order_and_their_schemas_are_json() {
     assert_eq!(names, expected);
     for skill in set.iter() {
         let spec = skill.spec();
-        for schema in [spec.input_schema, spec.output_schema] {
+        for schema in [&spec.input_schema, &spec.output_schema] {
             let schema: Value = serde_json::from_str(schema).unwrap();
             jsonschema::meta::validate(&schema).unwrap_or_else(|e| panic!("{}: {e}", spec.name));
         }
@@ -256,7 +256,7 @@ fn a_file_that_cannot_be_written_may_be_tried_again() {
 fn inputs_that_are_no_json_or_have_unknown_fields_are_refused() {
     let set = SkillSet::builtin();
     let host = FakeHost { attempt: 1, ..FakeHost::default() };
-    for skill in set.iter().filter(|s| !matches!(s.spec().name, "echo" | "list.count")) {
+    for skill in set.iter().filter(|s| !matches!(&*s.spec().name, "echo" | "list.count")) {
         for input in [&b"\xff{"[..], b"", b"{\"nope\":1}", b"[[[[", b"7"] {
             let error = skill.run(&host, input).unwrap_err();
             assert_eq!(error.code(), SkillError::INVALID_INPUT, "{}", skill.spec().name);

@@ -61,6 +61,10 @@ pub(super) struct RunModel {
 pub(super) struct Intent {
     pub(super) fence: Fence,
     pub(super) seq: u64,
+    /// Whether nothing is known of it yet.
+    pub(super) is_open: bool,
+    /// Whether its sink has to be asked first: an earlier attempt left it open.
+    pub(super) is_unasked: bool,
 }
 
 /// Everything that the journal said.

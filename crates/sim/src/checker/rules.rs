@@ -6,7 +6,8 @@ use ark_os_core::event::{
 };
 use ark_os_core::ids::{Fence, RunId, TaskRef};
 use ark_os_core::limits::LOST_ATTEMPTS_MAX;
-use ark_os_core::plan::OnFailure;
+use ark_os_core::plan::{EffectClass, OnFailure};
+use ark_os_core::step::{Finding, StepKey};
 use ark_os_runtime::kernel::record::Appended;
 
 use super::model::{End, Intent, Model, RunModel, TaskModel, Token};
@@ -81,6 +82,8 @@ impl Model {
             Event::RunRetried { nodes, .. } => run.begin_again(nodes),
             Event::RunEnded(ended) => return self.end(id, seq, ended),
             Event::StepIntended(intended) => return self.intend(id, seq, intended),
+            Event::StepProbed { key, finding, .. } => self.probe(seq, *key, finding),
+            Event::StepSettled { key, .. } | Event::StepResolved { key, .. } => self.close(*key),
             Event::AttemptStarted(started) => return self.start(id, seq, started),
             _ => return self.observe_task(id, event),
         }
@@ -143,8 +146,28 @@ impl Model {
     /// INVARIANT I4, I10: an intent is under the token in use.
     fn intend(&mut self, id: RunId, seq: u64, intended: &StepIntended) -> Check {
         self.holds_token(id, intended.task, intended.fence, "an intent")?;
-        self.intents.insert(intended.key, Intent { fence: intended.fence, seq });
+        let before = self.intents.get(&intended.key);
+        let is_left = before.is_some_and(|before| before.is_open);
+        let is_unasked = is_left && intended.class == EffectClass::Probed;
+        let intent = Intent { fence: intended.fence, seq, is_open: true, is_unasked };
+        self.intents.insert(intended.key, intent);
         Ok(())
+    }
+
+    /// The sink was asked: what did not happen may be done, once that is durable.
+    fn probe(&mut self, seq: u64, key: StepKey, finding: &Finding) {
+        let Some(intent) = self.intents.get_mut(&key) else { return };
+        intent.is_open = !matches!(finding, Finding::Happened(_));
+        if *finding == Finding::NotHappened {
+            intent.is_unasked = false;
+            intent.seq = seq;
+        }
+    }
+
+    fn close(&mut self, key: StepKey) {
+        if let Some(intent) = self.intents.get_mut(&key) {
+            intent.is_open = false;
+        }
     }
 
     fn start(&mut self, id: RunId, seq: u64, started: &AttemptStarted) -> Check {

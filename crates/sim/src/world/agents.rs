@@ -92,6 +92,8 @@ pub(crate) enum Move {
     GoOn,
     /// The effect of a step.
     Perform(StepKey),
+    /// The question whether a step happened that an earlier attempt left open.
+    Probe(StepKey),
     /// The outcome of a step.
     Settle(StepKey, StepOutcome),
     /// The lease.
@@ -118,6 +120,8 @@ pub(crate) struct Attempt {
     pub(super) steps: u32,
     /// What its task's budget lets it use besides the call.
     pub(super) tokens: u64,
+    /// The effect that is on its way.
+    pub(super) on_its_way: Option<StepKey>,
     pub(super) is_stopped: bool,
     /// Whether it works on a thread of the process, so that a batch waits for it.
     on_thread: bool,
@@ -200,6 +204,7 @@ impl World {
             step: 0,
             steps,
             tokens,
+            on_its_way: None,
             is_stopped: false,
             on_thread: false,
         }
@@ -263,6 +268,10 @@ impl World {
         match step {
             Move::GoOn => self.go_on_with(&attempt),
             Move::Perform(key) => self.perform(&attempt, key),
+            Move::Probe(key) => {
+                self.probe(&attempt, key);
+                Ok(())
+            }
             Move::Settle(key, outcome) => {
                 self.settle_step(&attempt, key, outcome);
                 Ok(())
@@ -401,6 +410,7 @@ impl World {
     pub(super) fn leave_ghosts(&mut self) {
         let attempts: BTreeMap<PtId, Attempt> = std::mem::take(&mut self.attempts);
         for (pt, attempt) in attempts {
+            self.leave_on_its_way(&attempt);
             if attempt.class == EffectClass::Pure || !self.rng.per_mille(150) {
                 continue;
             }

@@ -7,18 +7,21 @@ use ark_os_core::error::Failure;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::PtId;
 use ark_os_core::payload::Payload;
-use ark_os_core::step::{StepKey, StepName, StepOutcome};
+use ark_os_core::plan::EffectClass;
+use ark_os_core::step::{Finding, StepKey, StepName, StepOutcome};
 use ark_os_core::text::Text;
 use ark_os_runtime::kernel::Answer;
 
-use super::World;
 use super::agents::{Attempt, Manner, Move};
 use super::clients::Reply;
+use super::{Due, World};
 use crate::bug::Bug;
 use crate::violation::Check;
 
 /// What a step may cost, in millionths.
 const STEP_COST_MICROS: u64 = 10;
+/// How long an effect may be on its way outside after its process has died, in microseconds.
+const SETTLE_AFTER: u64 = 2_000_000;
 /// What agents call.
 const TOOL: &str = "sink.put";
 
@@ -68,6 +71,11 @@ impl World {
 
     /// An agent is answered about its step.
     pub(super) fn step_answered(&mut self, pt: PtId, answer: Answer) -> Check {
+        // The planted bug: nobody asks.
+        let answer = match answer {
+            Answer::Probe(key) if self.has(Bug::ProbeSkipped) => Answer::Intended(key),
+            answer => answer,
+        };
         if let Answer::Intended(key) = &answer {
             self.checker.goes_ahead(pt, *key)?;
         }
@@ -75,8 +83,14 @@ impl World {
         match answer {
             Answer::Intended(_) if self.bug == Some(Bug::IntentForgotten) => {}
             Answer::Intended(key) => {
+                attempt.on_its_way = Some(key);
                 let wait = self.rng.range(5, 60_000);
                 self.agent_after(wait, pt, Move::Perform(key));
+            }
+            Answer::Probe(key) => {
+                let settle = if self.has(Bug::ProbeTooEarly) { 0 } else { SETTLE_AFTER };
+                let wait = settle + self.rng.range(5, 60_000);
+                self.agent_after(wait, pt, Move::Probe(key));
             }
             Answer::Recorded(..) | Answer::Done => {
                 attempt.step += 1;
@@ -112,12 +126,50 @@ impl World {
         self.send(Command::FinishAttempt(Box::new(finish)), attempt.cause, None);
     }
 
+    /// The world outside is asked whether an effect happened. Now and then it cannot be reached, and
+    /// the next attempt asks again; now and then it cannot tell.
+    pub(super) fn probe(&mut self, attempt: &Attempt, key: StepKey) {
+        let (pt, agent) = (attempt.pt, attempt.agent);
+        if attempt.is_stopped {
+            return;
+        }
+        let mood = if self.is_calm { 1_000 } else { self.rng.below(1_000) };
+        let finding = match mood {
+            0..100 => {
+                self.note(|| format!("`{pt}` cannot reach the sink of {}", key.0));
+                return self.give_up(pt, Failure::retryable("sink_unreachable", "not now"));
+            }
+            100..130 => Finding::Unknown,
+            _ if self.sink.has_done(key) => {
+                Finding::Happened(Payload::inline(&b"{\"done\":true}"[..]))
+            }
+            _ => Finding::NotHappened,
+        };
+        self.counts.probes += 1;
+        self.note(|| format!("`{pt}` asks about {}: {finding:?}", key.0));
+        let command = Command::ReportProbe { pt, agent, key, finding };
+        self.send(command, attempt.cause, Some(Reply::Step(pt)));
+    }
+
+    /// The process is dead; what it sent may still arrive for a while.
+    pub(super) fn leave_on_its_way(&mut self, attempt: &Attempt) {
+        let Some(key) = attempt.on_its_way.filter(|_| !attempt.is_stopped) else { return };
+        // What nobody can be asked about is looked into by people, who are slower than any network.
+        if attempt.class != EffectClass::Effectful && self.rng.per_mille(500) {
+            let late = self.rng.range(1, SETTLE_AFTER);
+            self.after(late, Due::Arrival { key, class: attempt.class });
+        }
+    }
+
     /// The effect happens, unless the host has stopped the attempt: it stands between the agent
     /// and the world. Some agents hang or die right after.
     pub(super) fn perform(&mut self, attempt: &Attempt, key: StepKey) -> Check {
         let pt = attempt.pt;
         if attempt.is_stopped {
             return Ok(());
+        }
+        if let Some(attempt) = self.attempts.get_mut(&pt) {
+            attempt.on_its_way = None;
         }
         let refuses = !self.is_calm && self.rng.per_mille(40);
         let outcome = if refuses {

@@ -1,6 +1,7 @@
 //! `audit.chunk`: reads every file of one chunk and records what it finds. Nothing a file holds
 //! can fail the chunk: what cannot be read or understood becomes a problem in the record.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -54,19 +55,26 @@ struct Input {
 impl Skill for ChunkSkill {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "audit.chunk",
-            summary: "reads the files of one chunk: lines, licences, dependencies, marks, secrets",
+            name: Cow::Borrowed("audit.chunk"),
+            summary: Cow::Borrowed(
+                "reads the files of one chunk: lines, licences, dependencies, marks, secrets",
+            ),
             class: EffectClass::Read,
             cost: Cost::Blocking,
             output_bytes_max: OUTPUT_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["root","chunk"],
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["root","chunk"],
                 "additionalProperties":false,"properties":{"root":{"type":"string"},
                 "chunk":{"type":"object","required":["blob","files","bytes"]},
                 "dependency_sources":{"type":"array","maxItems":16,
                 "items":{"type":"string","minLength":1,"maxLength":4096}}}}"#,
-            output_schema: r#"{"type":"object","required":["totals","languages","detail"],
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["totals","languages","detail"],
                 "properties":{"totals":{"type":"object"},"languages":{"type":"object"},
                 "detail":{"type":"string"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }

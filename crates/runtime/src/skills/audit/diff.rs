@@ -1,5 +1,6 @@
 //! `audit.diff`: reads the JSON reports of two audits and tells what changed between them.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::Read;
 
@@ -59,19 +60,24 @@ struct Summary {
 impl Skill for DiffSkill {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "audit.diff",
-            summary: "compares the JSON reports of two audits",
+            name: Cow::Borrowed("audit.diff"),
+            summary: Cow::Borrowed("compares the JSON reports of two audits"),
             class: EffectClass::Read,
             cost: Cost::Blocking,
             output_bytes_max: OUTPUT_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["before","after"],
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["before","after"],
                 "additionalProperties":false,"properties":{
                 "before":{"type":"string","minLength":1,"maxLength":4096},
                 "after":{"type":"string","minLength":1,"maxLength":4096}}}"#,
-            output_schema: r#"{"type":"object","required":["summary","diff_blob","markdown_blob",
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["summary","diff_blob","markdown_blob",
                 "html_blob"],"properties":{"summary":{"type":"object"},
                 "diff_blob":{"type":"string"},"markdown_blob":{"type":"string"},
                 "html_blob":{"type":"string"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }

@@ -3,6 +3,7 @@
 //! data, counted by `churn`. Where there is no repository, no git or no jail, the answer says so and
 //! the audit goes on.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,17 +60,24 @@ impl HistorySkill {
 impl Skill for HistorySkill {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "audit.history",
-            summary: "counts who changed which files of a git repository, by git in the jail",
+            name: Cow::Borrowed("audit.history"),
+            summary: Cow::Borrowed(
+                "counts who changed which files of a git repository, by git in the jail",
+            ),
             class: EffectClass::Read,
             cost: Cost::Blocking,
             output_bytes_max: OUTPUT_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["root"],"additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["root"],"additionalProperties":false,
                 "properties":{"root":{"type":"string","minLength":1},
                 "days":{"type":"integer","minimum":1,"maximum":36500}}}"#,
-            output_schema: r#"{"type":"object","required":["commits","authors"],"properties":{
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["commits","authors"],"properties":{
                 "why_none":{"type":["string","null"]},"commits":{"type":"integer"},
                 "authors":{"type":"integer"},"detail":{"type":["string","null"]}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }

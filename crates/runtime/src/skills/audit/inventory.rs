@@ -1,6 +1,7 @@
 //! `audit.inventory`: walks a tree and cuts it into chunks of files. The lists go to blobs while
 //! the walk goes on, so its memory does not grow with the tree.
 
+use std::borrow::Cow;
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
@@ -66,21 +67,26 @@ struct Input {
 impl Skill for InventorySkill {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "audit.inventory",
-            summary: "walks a directory tree and lists its files in chunks",
+            name: Cow::Borrowed("audit.inventory"),
+            summary: Cow::Borrowed("walks a directory tree and lists its files in chunks"),
             class: EffectClass::Read,
             cost: Cost::Blocking,
             output_bytes_max: OUTPUT_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["path"],"additionalProperties":false,
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["path"],"additionalProperties":false,
                 "properties":{"path":{"type":"string","minLength":1},
                 "exclude":{"type":"array","maxItems":256,"items":{"type":"string","maxLength":1024}},
                 "exclude_paths":{"type":"array","maxItems":256,"items":{"type":"string"}},
                 "include_all":{"type":"boolean"},
                 "chunk_files":{"type":"integer","minimum":1,"maximum":10000}}}"#,
-            output_schema: r#"{"type":"object","required":["root","files","bytes","chunks"],
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["root","files","bytes","chunks"],
                 "properties":{"root":{"type":"string"},"files":{"type":"integer"},
                 "bytes":{"type":"integer"},"chunks":{"type":"array","maxItems":6000,
                 "items":{"type":"object","required":["blob","files","bytes"]}}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }

@@ -1,6 +1,7 @@
 //! `audit.report`: gathers what the chunks found into one report, as JSON, Markdown and HTML. Chunks
 //! are loaded one at a time, and every list has an end, so memory does not follow the tree.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -144,18 +145,25 @@ struct Output {
 impl Skill for ReportSkill {
     fn spec(&self) -> &SkillSpec {
         static SPEC: SkillSpec = SkillSpec {
-            name: "audit.report",
-            summary: "gathers the findings of all chunks into a report in JSON, Markdown and HTML",
+            name: Cow::Borrowed("audit.report"),
+            summary: Cow::Borrowed(
+                "gathers the findings of all chunks into a report in JSON, Markdown and HTML",
+            ),
             class: EffectClass::Pure,
             cost: Cost::Blocking,
             output_bytes_max: OUTPUT_BYTES_MAX,
-            input_schema: r#"{"type":"object","required":["inventory"],
+            input_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["inventory"],
                 "additionalProperties":false,"properties":{"inventory":{"type":"object"},
                 "history":{"type":["object","null"]}}}"#,
-            output_schema: r#"{"type":"object","required":["summary","report_blob","markdown_blob",
+            ),
+            output_schema: Cow::Borrowed(
+                r#"{"type":"object","required":["summary","report_blob","markdown_blob",
                 "html_blob"],"properties":{"summary":{"type":"object"},
                 "report_blob":{"type":"string"},"markdown_blob":{"type":"string"},
                 "html_blob":{"type":"string"}}}"#,
+            ),
+            concurrency_max: None,
         };
         &SPEC
     }

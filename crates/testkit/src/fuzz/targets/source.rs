@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use ark_os_core::hash::Hash;
-use ark_os_runtime::skills::{Host, SkillError, SkillSet};
+use ark_os_core::layer::Layer;
+use ark_os_runtime::skills::{AttemptInfo, Host, SkillError, SkillSet};
 use serde_json::{Value, json};
 
 /// Names longer than this are cut: the file system refuses them.
@@ -45,8 +46,9 @@ impl Host for Memory {
         found.ok_or_else(|| SkillError::permanent("memory.no_item", format!("read item {index}")))
     }
 
-    fn attempt(&self) -> u32 {
-        1
+    fn attempt(&self) -> AttemptInfo {
+        let (run, task) = (String::new(), String::new());
+        AttemptInfo { number: 1, run, task, layer: Layer::Micro }
     }
 }
 

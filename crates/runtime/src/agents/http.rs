@@ -1,0 +1,253 @@
+//! Services: the input is posted with the step key in `Idempotency-Key`, and a 2xx with JSON is the
+//! output.
+//!
+//! What is not certain is said so. A call that ends before a byte of the request was sent did not
+//! happen; one that ends after that, without an answer, may have; and so may one that a server or
+//! gateway answers with a 5xx that is not declared to mean the contrary.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use ark_os_core::agent::{HttpProbe, HttpSpec, SecretRef};
+use ark_os_core::budget::Amounts;
+use ark_os_core::plan::EffectClass;
+use ureq::http::{HeaderName, HeaderValue};
+
+use super::Behave;
+use super::secret::{Secret, Secrets};
+use crate::skills::{Effect, Host, ProbeAnswer, SkillError};
+
+mod call;
+mod egress;
+mod tls;
+
+use call::{Answer, Broken, Caller, Stage, Wanted};
+
+/// Characters of a refusal's body that an error repeats.
+const EXCERPT_CHARS_MAX: usize = 500;
+/// Bytes of headers that a call may move besides its body: reserved, so that none is over.
+const HEADER_BYTES_MAX: u64 = 64 * 1024;
+
+/// A service that is posted to.
+pub(super) struct Service {
+    url: String,
+    class: EffectClass,
+    timeout: Duration,
+    retry_statuses: BTreeSet<u16>,
+    response_bytes_max: u64,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    secrets: Secrets,
+    caller: Caller,
+    probe: Option<HttpProbe>,
+}
+
+impl Service {
+    /// Sets a service up: its secrets are read, its authorities loaded.
+    pub(super) fn open(
+        spec: &HttpSpec,
+        base: &Path,
+        secret: &dyn Fn(&SecretRef) -> Result<Secret, String>,
+    ) -> Result<Self, String> {
+        let mut headers = Vec::new();
+        let mut secrets = Vec::new();
+        for (name, value) in &spec.headers {
+            headers.push((header_name(name)?, header_value(name, value)?));
+        }
+        for (name, place) in &spec.secret_headers {
+            let found = secret(place)?;
+            let mut value = header_value(name, found.reveal())?;
+            value.set_sensitive(true);
+            headers.push((header_name(name)?, value));
+            secrets.push(found);
+        }
+        let urls = [Some(&spec.url), spec.probe.as_ref().map(|probe| &probe.url)];
+        let is_secure = urls.into_iter().flatten().any(|url| url.starts_with("https://"));
+        let tls = match is_secure {
+            true => Some(tls::open(spec.ca_file.as_deref().map(|file| base.join(file)))?),
+            false => None,
+        };
+        let connect_timeout = Duration::from_millis(spec.connect_timeout_ms);
+        Ok(Service {
+            url: spec.url.clone(),
+            class: spec.effect,
+            timeout: Duration::from_millis(spec.timeout_ms),
+            retry_statuses: spec.retry_statuses.clone(),
+            response_bytes_max: spec.response_bytes_max,
+            headers,
+            secrets: Secrets::new(&secrets),
+            caller: Caller { tls, connect_timeout, allows_private: spec.allows_private },
+            probe: spec.probe.clone(),
+        })
+    }
+
+    fn wanted(&self, url: &str, timeout: Duration) -> Wanted {
+        Wanted {
+            url: url.to_owned(),
+            headers: self.headers.clone(),
+            body: None,
+            timeout,
+            bytes_max: self.response_bytes_max,
+        }
+    }
+
+    /// What a call came to, in the words of an effect.
+    fn outcome(&self, answer: Answer) -> Result<Vec<u8>, SkillError> {
+        let status = answer.status;
+        if (200..300).contains(&status) {
+            return self.output(answer);
+        }
+        let message = self.told(&answer);
+        if self.retry_statuses.contains(&status) {
+            return Err(SkillError::retryable("http.busy", message));
+        }
+        if status >= 500 && !self.class.is_repeatable() {
+            return Err(SkillError::unknown("http.server_failed", message));
+        }
+        Err(SkillError::permanent("http.status", message))
+    }
+
+    fn output(&self, answer: Answer) -> Result<Vec<u8>, SkillError> {
+        let at = place(&self.url);
+        if answer.is_cut {
+            let max = self.response_bytes_max;
+            let message = format!("read the answer of {at}: more than {max} bytes");
+            return Err(SkillError::permanent("http.output_too_large", message));
+        }
+        // 204 and the like: done, and nothing to say about it.
+        if answer.body.is_empty() {
+            return Ok(b"null".to_vec());
+        }
+        let body = self.secrets.hide(answer.body);
+        if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+            let message = format!("read the answer of {at}: it is not JSON");
+            return Err(SkillError::permanent("http.output_invalid", message));
+        }
+        Ok(body)
+    }
+
+    /// A refusal for people: where, which status, and the beginning of what was said.
+    fn told(&self, answer: &Answer) -> String {
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        // Hidden before it is cut: half a secret is one too.
+        let body = self.secrets.hide_text(body);
+        let excerpt: String = body
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(EXCERPT_CHARS_MAX)
+            .collect();
+        format!("call {}: status {}: {}", place(&self.url), answer.status, excerpt.trim())
+    }
+
+    /// What a call without an answer means to its effect.
+    fn broken(&self, url: &str, broken: &Broken) -> SkillError {
+        let message = self.secrets.hide_text(format!("call {}: {}", place(url), broken.message));
+        match broken.stage {
+            Stage::Cancelled => SkillError::cancelled(),
+            Stage::Refused => SkillError::permanent("http.egress_denied", message)
+                .with_hint("only public addresses are called, unless `allow_private` says more"),
+            Stage::Untrusted => SkillError::permanent("http.tls", message),
+            Stage::NotSent => SkillError::retryable("http.unreachable", message),
+            Stage::Sent => SkillError::unknown("http.no_answer", message),
+        }
+    }
+}
+
+impl Behave for Service {
+    fn class(&self) -> EffectClass {
+        self.class
+    }
+
+    fn output_bytes_max(&self) -> usize {
+        // Hiding a short secret may make an answer longer, never by more than its half.
+        usize::try_from(self.response_bytes_max.saturating_mul(2)).unwrap_or(usize::MAX)
+    }
+
+    fn reserve(&self, input_bytes: u64) -> Amounts {
+        let bytes = input_bytes + self.response_bytes_max + HEADER_BYTES_MAX;
+        Amounts { calls: 1, bytes, ..Amounts::ZERO }
+    }
+
+    fn effect<'a>(&'a self, host: &'a dyn Host, input: &'a [u8]) -> Box<dyn Effect + 'a> {
+        Box::new(Post { service: self, host, input, moved: 0 })
+    }
+}
+
+/// One call of a service.
+struct Post<'a> {
+    service: &'a Service,
+    host: &'a dyn Host,
+    input: &'a [u8],
+    /// Bytes of bodies, in and out.
+    moved: u64,
+}
+
+impl Effect for Post<'_> {
+    fn perform(&mut self, key: &str) -> Result<Vec<u8>, SkillError> {
+        let service = self.service;
+        let mut wanted = service.wanted(&service.url, service.timeout);
+        let key = HeaderValue::try_from(key)
+            .map_err(|_| SkillError::permanent("internal", "name the step in a header"))?;
+        wanted.headers.push((HeaderName::from_static("idempotency-key"), key));
+        wanted.body = Some(self.input.to_vec());
+        self.moved = self.input.len() as u64;
+        match service.caller.call(wanted, self.host) {
+            Ok(answer) => {
+                self.moved += answer.body.len() as u64;
+                service.outcome(answer)
+            }
+            Err(broken) => Err(service.broken(&service.url, &broken)),
+        }
+    }
+
+    fn probe(&mut self, key: &str) -> Result<ProbeAnswer, SkillError> {
+        let Some(probe) = &self.service.probe else { return Ok(ProbeAnswer::Unknown) };
+        let url = probe.url.replace("{key}", key);
+        let wanted = self.service.wanted(&url, Duration::from_millis(probe.timeout_ms));
+        match self.service.caller.call(wanted, self.host) {
+            Ok(answer) if answer.status == 404 => Ok(ProbeAnswer::NotHappened),
+            Ok(answer) if answer.status == 200 => {
+                self.service.output(answer).map(ProbeAnswer::Happened)
+            }
+            // Who is busy or down may be able to tell later.
+            Ok(answer) if answer.status == 429 || answer.status >= 500 => {
+                Err(SkillError::retryable("http.probe_unanswered", self.service.told(&answer)))
+            }
+            Ok(_) => Ok(ProbeAnswer::Unknown),
+            Err(broken) => {
+                let error = self.service.broken(&url, &broken);
+                let message = error.message().to_owned();
+                match broken.stage {
+                    // A question changes nothing: it is asked again.
+                    Stage::NotSent | Stage::Sent => {
+                        Err(SkillError::retryable("http.probe_unanswered", message))
+                    }
+                    Stage::Cancelled => Err(SkillError::retryable("skill.cancelled", message)),
+                    Stage::Refused | Stage::Untrusted => Ok(ProbeAnswer::Unknown),
+                }
+            }
+        }
+    }
+
+    fn settle_after(&self) -> Duration {
+        let probe = self.service.probe.as_ref();
+        Duration::from_millis(probe.map_or(0, |probe| probe.settle_after_ms))
+    }
+
+    fn spent(&self) -> Amounts {
+        Amounts { calls: 1, bytes: self.moved, ..Amounts::ZERO }
+    }
+}
+
+/// An address without its query, which may say more than everybody should read.
+fn place(url: &str) -> &str {
+    url.split('?').next().unwrap_or(url)
+}
+
+fn header_name(name: &str) -> Result<HeaderName, String> {
+    HeaderName::try_from(name).map_err(|_| format!("`{name}` is not the name of a header"))
+}
+
+fn header_value(name: &str, value: &str) -> Result<HeaderValue, String> {
+    HeaderValue::try_from(value).map_err(|_| format!("the value of the header `{name}` is not one"))
+}
