@@ -37,6 +37,9 @@ pub(crate) struct Config {
     pub(crate) agents_max: u32,
     pub(crate) data_dir: PathBuf,
     pub(crate) drain_timeout: Duration,
+    pub(crate) manifests: Vec<PathBuf>,
+    /// Scopes of whoever holds the instance's token; none: those that it is built with.
+    pub(crate) operator_scopes: Vec<String>,
     pub(crate) listen: SocketAddr,
     pub(crate) hosts: Vec<String>,
     pub(crate) log_level: String,
@@ -48,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) agent_concurrency: u32,
     pub(crate) skill_concurrency: BTreeMap<String, u32>,
     pub(crate) workers: usize,
+    pub(crate) external_concurrency: usize,
     pub(crate) segment_bytes: u64,
     pub(crate) batch_records_max: u32,
     pub(crate) namespace_budget: Amounts,
@@ -62,6 +66,8 @@ impl Config {
             agents_max: AGENTS_MAX,
             data_dir: settings.data_dir,
             drain_timeout: Duration::from_secs(30),
+            manifests: Vec::new(),
+            operator_scopes: Vec::new(),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
             hosts: Vec::new(),
             log_level: "info".to_owned(),
@@ -73,6 +79,7 @@ impl Config {
             agent_concurrency: settings.agent_concurrency,
             skill_concurrency: settings.skill_concurrency,
             workers: settings.workers,
+            external_concurrency: settings.external_concurrency,
             segment_bytes: settings.segment_bytes,
             batch_records_max: settings.batch_records_max,
             namespace_budget: settings.namespace_budget,
@@ -93,6 +100,7 @@ impl Config {
             batch_records_max: self.batch_records_max,
             namespace_budget: self.namespace_budget,
             workers: self.workers,
+            external_concurrency: self.external_concurrency,
             ..Settings::new(self.data_dir.clone())
         }
     }

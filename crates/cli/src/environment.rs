@@ -15,6 +15,12 @@ pub(crate) fn arguments() -> Vec<OsString> {
     std::env::args_os().collect()
 }
 
+/// A variable by its name, such as one that a manifest names for a secret; none: not set, or no text.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// The variables that matter here, and where the user keeps things.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {

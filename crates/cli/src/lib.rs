@@ -4,6 +4,7 @@
 //! [`main_with`] parses the command line and carries out one command; each command is a file in
 //! `commands/`, whose doc comment is its help.
 
+mod agents;
 mod bench;
 mod client;
 mod commands;

@@ -9,6 +9,7 @@ mod yaml;
 use std::io::Read;
 use std::path::Path;
 
+use ark_os_core::manifest::Findings;
 use serde_json::Value;
 
 use crate::failure::{Failure, Finding};
@@ -110,6 +111,29 @@ impl ManifestFile {
     /// The name, for messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What is wrong with it, as somebody goes through the file with an editor.
+    pub(crate) fn findings(&self, findings: &Findings) -> Failure {
+        let mut found: Vec<_> = findings.as_slice().iter().collect();
+        found.sort_by_key(|finding| self.line_column(&finding.pointer));
+        let mut list: Vec<Finding> = found
+            .iter()
+            .map(|finding| Finding {
+                place: Some(self.place(&finding.pointer)),
+                pointer: Some(finding.pointer.clone()),
+                message: finding.message.clone(),
+                hint: finding.hint.clone(),
+            })
+            .collect();
+        if findings.more() > 0 {
+            let message = format!("and {} more", findings.more());
+            list.push(Finding { message, ..Finding::default() });
+        }
+        let count = found.len() + findings.more();
+        let errors = if count == 1 { "error" } else { "errors" };
+        let message = format!("the manifest `{}` has {count} {errors}", self.name());
+        Failure::new("manifest_invalid", message).with_findings(list)
     }
 }
 

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use ark_os_api::{Budget, Json, RunAccepted, RunSubmission, TaskSpec};
 use ark_os_core::manifest::{self, Findings, SkillCatalogue, SkillShape, parse_duration_ms};
 use ark_os_core::plan::{EffectClass, Workflow};
+use ark_os_runtime::agents::Declared;
 use ark_os_runtime::data::Catalogue;
 use ark_os_runtime::skills::SkillSet;
 use serde_json::{Value, json};
 
+use crate::agents::base_of;
 use crate::client::Client;
-use crate::failure::{Failure, Finding};
+use crate::failure::Failure;
 use crate::manifest_file::ManifestFile;
 use crate::output::{field, field_text};
 
@@ -67,11 +69,18 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 struct Source {
     file: ManifestFile,
+    /// The file's own agents.
+    agents: Vec<Declared>,
     /// Which of its workflows was taken.
     index: usize,
 }
 
 impl Submission {
+    /// The file that is to be run.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// Reads what has to be read and checks it. What only the skills of another instance could
     /// tell is left to that instance, unless `is_ours`.
     ///
@@ -125,13 +134,18 @@ impl Submission {
         catalogue: &Catalogue,
         is_ours: bool,
     ) -> Result<Source, Failure> {
-        if let Err(findings) = manifest::parse(&file.value, catalogue)
-            && (is_ours || !are_only_unknown_skills(&findings))
-        {
-            return Err(findings_failure(&file, &findings));
-        }
+        let agents = match manifest::parse(&file.value, catalogue) {
+            Ok(manifest) => manifest.agents,
+            Err(findings) if is_ours || !are_only_unknown_skills(&findings) => {
+                return Err(file.findings(&findings));
+            }
+            Err(_) => Vec::new(),
+        };
+        let base = self.file.as_deref().map(base_of).unwrap_or_default();
+        let declared = agents.into_iter().map(|agent| Declared { agent, base: base.clone() });
+        let agents = declared.collect();
         let index = chosen(&file, self.workflow.as_deref())?;
-        Ok(Source { file, index })
+        Ok(Source { file, agents, index })
     }
 }
 
@@ -168,7 +182,7 @@ pub(crate) fn plan_of_file(
     let file = ManifestFile::read(path)?;
     let catalogue = AnySkill(Catalogue::new(skills));
     let parsed = manifest::parse(&file.value, &catalogue);
-    let parsed = parsed.map_err(|findings| findings_failure(&file, &findings))?;
+    let parsed = parsed.map_err(|findings| file.findings(&findings))?;
     let index = chosen(&file, workflow)?;
     parsed.workflows.get(index).cloned().ok_or_else(|| Failure::usage("the file has no workflow"))
 }
@@ -216,9 +230,20 @@ impl Source {
 impl Prepared {
     /// Submits it.
     pub(crate) fn submit(&self, client: &Client) -> Result<RunAccepted, Failure> {
-        client
-            .post("/runs", &self.body, self.key.as_deref())
-            .map_err(|failure| failure.with_places(|pointer| self.source.as_ref()?.place(pointer)))
+        client.post("/runs", &self.body, self.key.as_deref()).map_err(|failure| {
+            let failure = failure.with_places(|pointer| self.source.as_ref()?.place(pointer));
+            if failure.code() != "manifest_invalid" || self.agents().is_empty() {
+                return failure;
+            }
+            failure.with_hint(
+                "an instance has the agents that it was started with: `ark-os start --manifest FILE`",
+            )
+        })
+    }
+
+    /// The agents that the file itself declares.
+    pub(crate) fn agents(&self) -> &[Declared] {
+        self.source.as_ref().map_or(&[], |source| &source.agents)
     }
 
     /// The texts of the input that name something here, by a path relative to this directory.
@@ -239,34 +264,11 @@ fn raw(value: &Value) -> Result<Json, Failure> {
 }
 
 fn schema_of(skills: &SkillSet, skill: &str) -> Option<Value> {
-    serde_json::from_str(skills.find(skill)?.spec().input_schema).ok()
+    serde_json::from_str(&skills.find(skill)?.spec().input_schema).ok()
 }
 
 fn are_only_unknown_skills(findings: &Findings) -> bool {
     findings.more() == 0 && findings.as_slice().iter().all(|it| it.code == "unknown_skill")
-}
-
-fn findings_failure(file: &ManifestFile, findings: &Findings) -> Failure {
-    // As somebody goes through the file with an editor.
-    let mut found: Vec<_> = findings.as_slice().iter().collect();
-    found.sort_by_key(|finding| file.line_column(&finding.pointer));
-    let mut list: Vec<Finding> = found
-        .iter()
-        .map(|finding| Finding {
-            place: Some(file.place(&finding.pointer)),
-            pointer: Some(finding.pointer.clone()),
-            message: finding.message.clone(),
-            hint: finding.hint.clone(),
-        })
-        .collect();
-    if findings.more() > 0 {
-        let message = format!("and {} more", findings.more());
-        list.push(Finding { message, ..Finding::default() });
-    }
-    let count = found.len() + findings.more();
-    let errors = if count == 1 { "error" } else { "errors" };
-    let message = format!("the manifest `{}` has {count} {errors}", file.name());
-    Failure::new("manifest_invalid", message).with_findings(list)
 }
 
 /// `0.50usd`, or `calls=100,cpu=30s`.

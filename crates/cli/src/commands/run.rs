@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use ark_os_api::{Exit, RunView};
+use ark_os_runtime::Components;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use crate::agents;
 use crate::client::{Client, InstanceRecord, segment};
 use crate::config::{Config, Given, Origin, load};
 use crate::failure::{Failure, exit_of_run};
@@ -27,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Submit a run and follow it to its end
 ///
 /// Uses the instance that runs on the data directory; where none does, starts one in this process
-/// and stops it afterwards. Prints the run's id first. Ctrl-C detaches: the run goes on where its
+/// and stops it afterwards: that one has the agents that FILE declares, too. Prints the run's id first. Ctrl-C detaches: the run goes on where its
 /// instance runs on, and with the next start where `run` had started it itself (what runs comes to
 /// its end first; Ctrl-C again stops at once). The exit code is the run's outcome: 0, 1, or 7 where
 /// it is parked or not over.
@@ -43,6 +45,9 @@ pub(crate) struct Run {
     /// Agents of an instance that is started here [default: 100]
     #[arg(long, value_name = "N")]
     agents: Option<String>,
+    /// Manifest file with agents of an instance that is started here; may be repeated
+    #[arg(long, value_name = "FILE")]
+    manifest: Vec<String>,
     /// Log level of an instance that is started here [default: warn]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -61,27 +66,27 @@ impl Run {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
         if session.reach.is_by_address(&session.environment) {
             let client = session.client()?;
-            let target = self.target(session, false)?;
+            let target = self.target(&session.components, false)?;
             return attached(session, &client, &target);
         }
         let config = self.config(session)?;
-        let mut target = None;
+        let mut ready = None;
         for _ in 0..LOOKS_MAX {
             if let Some(client) = running(session, &config.data_dir)? {
-                let target = self.target(session, false)?;
+                let target = self.target(&session.components, false)?;
                 return attached(session, &client, &target);
             }
             // Checked before anything is started: a typing error makes no data directory.
-            let ready = match target.take() {
-                Some(target) => target,
-                None => self.target(session, true)?,
+            let (target, components) = match ready.take() {
+                Some(ready) => ready,
+                None => self.ours(session, &config)?,
             };
-            match embedded(session, &config, &ready) {
+            match embedded(session, &config, &components, &target) {
                 // Another process is faster by a moment: it will tell its address.
                 Err(failure) if failure.code() == "data_directory_in_use" => pause(LOOK),
                 done => return done,
             }
-            target = Some(ready);
+            ready = Some((target, components));
         }
         let message = format!(
             "another process holds the data directory `{}` and serves nobody",
@@ -91,11 +96,25 @@ impl Run {
             .with_hint("wait for it, or use another directory with --data-dir"))
     }
 
-    fn target(&self, session: &Session, is_ours: bool) -> Result<Target, Failure> {
+    /// What is to be followed, and what an instance is made of that has the agents of the manifests
+    /// and of the file itself.
+    fn ours(&self, session: &Session, config: &Config) -> Result<(Target, Components), Failure> {
+        let besides = self.submission.file();
+        let mut components = agents::components(&session.components, config, besides)?;
+        let target = self.target(&components, true)?;
+        if let Target::New(prepared) = &target {
+            for declared in prepared.agents() {
+                agents::install(&mut components, declared)?;
+            }
+        }
+        Ok((target, components))
+    }
+
+    fn target(&self, components: &Components, is_ours: bool) -> Result<Target, Failure> {
         match &self.attach {
             Some(run) => Ok(Target::Old(run.clone())),
             None => {
-                let prepared = self.submission.prepare(&session.components.skills, is_ours)?;
+                let prepared = self.submission.prepare(&components.skills, is_ours)?;
                 Ok(Target::New(Box::new(prepared)))
             }
         }
@@ -105,6 +124,7 @@ impl Run {
         let data_dir = session.reach.data_dir.as_ref().map(|dir| dir.display().to_string());
         let options = [
             ("system.initial_agent_count", "--agents", self.agents.clone()),
+            ("system.manifests", "--manifest", listed(&self.manifest)),
             ("monitoring.log_level", "--log-level", self.log_level.clone()),
             ("system.data_dir", "--data-dir", data_dir),
         ];
@@ -128,6 +148,11 @@ impl Run {
         }
         Ok(config)
     }
+}
+
+/// As the configuration reads a list.
+pub(super) fn listed(values: &[String]) -> Option<String> {
+    (!values.is_empty()).then(|| values.join(","))
 }
 
 /// The instance that runs on a data directory, if one does.
@@ -179,9 +204,14 @@ fn attached(session: &Session, client: &Client, target: &Target) -> Result<Exit,
 }
 
 /// Runs it on an instance of our own.
-fn embedded(session: &Session, config: &Config, target: &Target) -> Result<Exit, Failure> {
+fn embedded(
+    session: &Session,
+    config: &Config,
+    components: &Components,
+    target: &Target,
+) -> Result<Exit, Failure> {
     tokio_tasks::run(async {
-        let mut node = Node::start(config, session.components.clone()).await?;
+        let mut node = Node::start(config, components.clone()).await?;
         logs::start(config, session.output.terminal())?;
         let client = Client::new(node.address().clone());
         let ended = followed(session, config, &mut node, &client, target).await;

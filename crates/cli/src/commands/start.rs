@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use ark_os_api::Exit;
 use serde_json::json;
 
+use crate::agents;
+use crate::commands::run::listed;
 use crate::config::{Given, load};
 use crate::failure::Failure;
 use crate::logs;
@@ -25,6 +27,9 @@ pub(crate) struct Start {
     /// Agents of the fleet [default: 100]
     #[arg(long, value_name = "N")]
     agents: Option<String>,
+    /// Manifest file with agents; may be repeated
+    #[arg(long, value_name = "FILE")]
+    manifest: Vec<String>,
     /// Address of the API; port 0 takes a free one [default: 127.0.0.1:7341]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -42,12 +47,12 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
         let data_dir = session.reach.data_dir.as_ref().map(|dir| dir.display().to_string());
-        let hosts = (!self.host.is_empty()).then(|| self.host.join(","));
         let options = [
             ("system.mode", "--mode", self.mode),
             ("system.initial_agent_count", "--agents", self.agents),
             ("server.listen", "--listen", self.listen),
-            ("server.hosts", "--host", hosts),
+            ("server.hosts", "--host", listed(&self.host)),
+            ("system.manifests", "--manifest", listed(&self.manifest)),
             ("monitoring.log_level", "--log-level", self.log_level),
             ("system.data_dir", "--data-dir", data_dir),
         ];
@@ -57,9 +62,11 @@ impl Start {
             .collect();
         let mut config = load(&session.environment, self.config.as_deref(), &given)?.config;
         config.data_dir = absolute(&config.data_dir);
+        // Checked before anything is started: a typing error makes no data directory.
+        let components = agents::components(&session.components, &config, None)?;
         logs::start(&config, session.output.terminal())?;
         tokio_tasks::run(async {
-            let mut node = Node::start(&config, session.components.clone()).await?;
+            let mut node = Node::start(&config, components).await?;
             let address = node.address();
             let ready = json!({
                 "endpoint": address.endpoint, "pid": address.pid, "data_dir": address.data_dir,

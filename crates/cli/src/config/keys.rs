@@ -22,6 +22,8 @@ const CONCURRENT_TASKS_MAX: u32 = 1_000_000;
 const RUNS_RESIDENT: u32 = 1_000_000;
 /// Worker threads: beyond it the system only switches between them.
 const WORKERS_MAX: usize = 1_024;
+/// Waits at one time: each has a thread, and a call of a service two.
+const EXTERNAL_MAX: usize = 8_192;
 /// Space reserved for a journal segment: one batch must fit, and a disk should hold many.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
 /// Records of one batch: one sync must not take for ever.
@@ -97,6 +99,22 @@ pub(super) const KEYS: &[Key] = &[
         about: "how long a stop waits for what runs",
         set: |config, text| put(&mut config.drain_timeout, duration(text)),
         show: |config| shown(config.drain_timeout),
+    },
+    Key {
+        name: "system.manifests",
+        variable: "ARK_OS_MANIFESTS",
+        form: Form::List,
+        about: "manifest files whose agents the fleet has, besides the built-in skills",
+        set: |config, text| put(&mut config.manifests, values::paths(text)),
+        show: |config| values::shown_paths(&config.manifests),
+    },
+    Key {
+        name: "security.operator_scopes",
+        variable: "ARK_OS_OPERATOR_SCOPES",
+        form: Form::List,
+        about: "scopes of whoever holds the instance's token; none: `*`, without `effect:effectful`",
+        set: |config, text| put(&mut config.operator_scopes, values::scopes(text)),
+        show: |config| config.operator_scopes.join(","),
     },
     Key {
         name: "server.listen",
@@ -200,6 +218,14 @@ pub(super) const KEYS: &[Key] = &[
         about: "threads that native agents work on; 0: one a processor, at least two",
         set: |config, text| put(&mut config.workers, whole(text, 0..=WORKERS_MAX)),
         show: |config| config.workers.to_string(),
+    },
+    Key {
+        name: "performance.external_concurrency",
+        variable: "ARK_OS_EXTERNAL_CONCURRENCY",
+        form: Form::Number,
+        about: "attempts at one time that wait for a command or a service",
+        set: |config, text| put(&mut config.external_concurrency, whole(text, 1..=EXTERNAL_MAX)),
+        show: |config| config.external_concurrency.to_string(),
     },
     Key {
         name: "store.segment_bytes",

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use ark_os_core::authority::Scopes;
 use ark_os_core::budget::Amounts;
 use ark_os_core::manifest::{parse_cost_micros, parse_duration_ms};
 
 use super::keys::{shown, whole};
 
+/// Manifests of one instance.
+const MANIFESTS_MAX: usize = 100;
 /// Names of one instance: each is compared with every request's.
 const HOSTS_MAX: usize = 64;
 /// Bytes of a name in the DNS.
@@ -38,6 +42,29 @@ fn host(text: &str) -> Option<String> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let is_host = !text.is_empty() && text.len() <= HOST_BYTES_MAX && text.bytes().all(is_name);
     is_host.then(|| text.to_ascii_lowercase())
+}
+
+/// Reads paths of files.
+pub(super) fn paths(text: &str) -> Result<Vec<PathBuf>, String> {
+    let paths: Vec<PathBuf> = parts(text).map(PathBuf::from).collect();
+    let fits =
+        paths.len() <= MANIFESTS_MAX && paths.iter().all(|path| !path.as_os_str().is_empty());
+    let rule = || format!("name up to {MANIFESTS_MAX} files, with commas between");
+    fits.then_some(paths).ok_or_else(rule)
+}
+
+pub(super) fn shown_paths(paths: &[PathBuf]) -> String {
+    let parts: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    parts.join(",")
+}
+
+/// Reads scopes: `*,effect:effectful`.
+pub(super) fn scopes(text: &str) -> Result<Vec<String>, String> {
+    let scopes: Vec<String> = parts(text).map(str::to_owned).collect();
+    match Scopes::parse(scopes.iter().map(String::as_str)) {
+        Ok(_) => Ok(scopes),
+        Err(error) => Err(format!("write them like `*,effect:effectful`: {error}")),
+    }
 }
 
 /// Reads `audit.chunk=8,echo=2`.

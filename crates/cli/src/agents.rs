@@ -1,0 +1,90 @@
+//! Manifests of agents: read and checked before anything is started, then made part of what the
+//! instance is made of.
+
+use std::path::{Path, PathBuf};
+
+use ark_os_core::agent::SecretRef;
+use ark_os_core::authority::Scopes;
+use ark_os_core::manifest;
+use ark_os_runtime::Components;
+use ark_os_runtime::agents::{Declared, Means, Secret};
+use ark_os_runtime::data::Catalogue;
+
+use crate::config::Config;
+use crate::environment::variable;
+use crate::failure::Failure;
+use crate::manifest_file::ManifestFile;
+
+/// A secret is a token or a key; a longer file is another one.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// What an instance is made of by its configuration: with the agents of its manifests, but for those
+/// of `besides`, which come later.
+///
+/// # Errors
+/// A manifest is wrong, with every place; or an agent cannot be set up.
+pub(crate) fn components(
+    components: &Components,
+    config: &Config,
+    besides: Option<&Path>,
+) -> Result<Components, Failure> {
+    let mut components = components.clone();
+    if !config.operator_scopes.is_empty() {
+        let scopes = config.operator_scopes.iter().map(String::as_str);
+        components.operator =
+            Scopes::parse(scopes).map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    let is_besides = |path: &Path| besides.is_some_and(|other| is_same(path, other));
+    for path in config.manifests.iter().filter(|path| !is_besides(path)) {
+        let file = ManifestFile::read(path)?;
+        let catalogue = Catalogue::new(&components.skills);
+        let manifest = manifest::parse(&file.value, &catalogue)
+            .map_err(|findings| file.findings(&findings))?;
+        for agent in manifest.agents {
+            let declared = Declared { agent, base: base_of(path) };
+            install(&mut components, &declared)?;
+        }
+    }
+    Ok(components)
+}
+
+/// Adds an agent.
+///
+/// # Errors
+/// It cannot be set up.
+pub(crate) fn install(components: &mut Components, declared: &Declared) -> Result<(), Failure> {
+    let secret = |place: &SecretRef| secret(place, &declared.base);
+    let means = Means { secret: &secret };
+    components.skills.install(declared, &means).map_err(Failure::from)
+}
+
+/// Where the relative paths of a manifest begin: at its own directory, wherever it is read from.
+pub(crate) fn base_of(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|_| path != Path::new("-"));
+    let parent = parent.filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    crate::node::absolute(parent)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(one).is_some_and(|path| real(other) == Some(path))
+}
+
+fn secret(place: &SecretRef, base: &Path) -> Result<Secret, String> {
+    let text = match place {
+        SecretRef::Env(name) => {
+            variable(name).ok_or_else(|| format!("the variable `{name}` is not set"))?
+        }
+        SecretRef::File(path) => read(&base.join(path))
+            .map_err(|error| format!("cannot read the secret `{path}`: {error}"))?,
+    };
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() { Err("a secret is empty".to_owned()) } else { Ok(Secret::new(text)) }
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(path)?.len() > SECRET_BYTES_MAX {
+        return Err(std::io::Error::other(format!("more than {SECRET_BYTES_MAX} bytes")));
+    }
+    std::fs::read_to_string(path)
+}
