@@ -95,6 +95,7 @@ const FAILED: Row = of(Kind::Failed, 500, Exit::Failed);
 pub const TABLE: &[Row] = &[
     Row { code: "agent_not_found", title: "No such agent", ..NOT_FOUND },
     Row { code: "agent_panicked", title: "The agent panicked", ..FAILED },
+    Row { code: "agent_unusable", title: "An agent cannot be set up", ..INVALID },
     Row { code: "agents_out_of_range", title: "Fleet size out of range", ..INVALID },
     Row { code: "approval_unavailable", title: "Needs an approval that cannot be asked for", ..DENIED },
     Row { code: "authority_denied", title: "Not covered by the authority", ..DENIED },

@@ -8,6 +8,8 @@
     reason = "helpers of tests may fail loudly, and start what they test"
 )]
 
+#[path = "integration/agents.rs"]
+mod agents;
 #[path = "integration/audit.rs"]
 mod audit;
 #[path = "integration/config.rs"]

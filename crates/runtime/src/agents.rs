@@ -13,15 +13,18 @@ use ark_os_core::Kind;
 use ark_os_core::agent::{AgentSpec, Behaviour, SecretRef, SkillOffer};
 use ark_os_core::budget::Amounts;
 use ark_os_core::plan::EffectClass;
+use ark_os_sandbox::{Jail, SandboxError};
 
 use crate::RuntimeError;
 use crate::skills::{Cost, Effect, Host, Skill, SkillError, SkillSet, SkillSpec, StepCall};
 
+mod command;
 mod http;
 mod secret;
 
 pub use secret::Secret;
 
+use command::Program;
 use http::Service;
 
 /// An agent of a manifest, and where the manifest lies.
@@ -37,6 +40,8 @@ pub struct Declared {
 pub struct Means<'a> {
     /// Finds a secret, or says why it cannot.
     pub secret: &'a dyn Fn(&SecretRef) -> Result<Secret, String>,
+    /// Opens the jail, or says why this machine has none; asked only where an agent is a command.
+    pub jail: &'a dyn Fn() -> Result<Jail, SandboxError>,
 }
 
 impl fmt::Debug for Means<'_> {
@@ -62,7 +67,10 @@ impl SkillSet {
                 let service = Service::open(spec, &declared.base, means.secret);
                 Arc::new(service.map_err(|why| unusable(agent, &why))?)
             }
-            Behaviour::Command(_) => return Err(unusable(agent, "commands need the jail")),
+            Behaviour::Command(spec) => {
+                let program = Program::open(spec, &declared.base, (means.jail)());
+                Arc::new(program.map_err(|why| unusable(agent, &why))?)
+            }
         };
         for offer in &agent.skills {
             let skill = Offered {

@@ -1,0 +1,262 @@
+//! Agents of manifests: commands in the jail, from the file to the resolved doubt.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Home, await_that};
+
+/// Counts words, and says which attempt it is.
+const COUNT: &str = r#"
+import json, os, sys
+text = json.load(sys.stdin)["text"]
+print(json.dumps({"words": len(text.split()), "attempt": int(os.environ["ARK_OS_ATTEMPT"]),
+                  "key": len(os.environ["ARK_OS_STEP_KEY"]), "home": os.environ.get("HOME")}))
+"#;
+
+const WORDCOUNT: &str = r#"
+agents:
+  - name: wordcount
+    concurrency: 8
+    skills:
+      - name: text.wordcount
+        input: { type: object, required: [text], properties: { text: { type: string } } }
+        output: { type: object, required: [words] }
+    behaviour:
+      command:
+        argv: [/usr/bin/python3, /work/count.py]
+        limits: { memory: 128MiB, wall_time: 20s }
+        mounts: [{ source: ., target: /work, access: read }]
+        env: { LANG: C }
+workflows:
+  - name: count
+    tasks:
+      - { name: count, skill: text.wordcount, input: { text: "${input.text}" } }
+"#;
+
+/// An agent of a shell script, with more of its command.
+fn script(script: &str, more: &str) -> String {
+    let script = serde_json::to_string(script).unwrap();
+    format!(
+        "agents:\n  - name: shell\n    skills: [run.script]\n    behaviour:\n      command:\n        \
+         argv: [/bin/sh, -c, {script}]\n{more}workflows:\n  - name: w\n    tasks:\n      - name: t\n        \
+         skill: run.script\n        retry: {{ attempts: 3, backoff: 1ms, max: 1ms }}\n"
+    )
+}
+
+fn out_of(home: &Home, file: &str, text: &str, args: &[&str], code: i32) -> Value {
+    let file = home.file(file, text);
+    let mut all = vec!["--json", "run", file.to_str().unwrap()];
+    all.extend(args);
+    home.call(&all).expect(code).json_lines()[1].clone()
+}
+
+#[test]
+fn a_command_reads_its_input_and_its_answer_is_the_output() {
+    let home = Home::new();
+    home.file("count.py", COUNT);
+    let view = out_of(&home, "w.yaml", WORDCOUNT, &["--input", "text=a b  c"], 0);
+    // Nothing of the instance's own environment is there.
+    let want = json!({"words": 3, "attempt": 1, "key": 64, "home": null});
+    assert_eq!(view["output"], want);
+    let wrong = home.call(&["run", "w.yaml", "--input", "txt=a"]).expect(1);
+    assert!(wrong.out.contains("failed"), "{}", wrong.out);
+}
+
+#[test]
+fn an_exit_code_says_whether_another_attempt_may_do() {
+    let home = Home::new();
+    let again = script(
+        "cat >/dev/null; [ $ARK_OS_ATTEMPT = 2 ] && echo '{}' || { echo 'not yet' >&2; exit 75; }",
+        "        exit: { retryable: [75] }\n",
+    );
+    let view = out_of(&home, "again.yaml", &again, &[], 0);
+    assert_eq!(view["state"], "succeeded");
+    let fails = script("cat >/dev/null; printf 'no \\033[31mway\\n' >&2; exit 4", "");
+    let view = out_of(&home, "fails.yaml", &fails, &[], 1);
+    let failure = &view["failure"];
+    assert_eq!(failure["code"], "command.failed");
+    let message = failure["message"].as_str().unwrap();
+    assert!(message.ends_with("run `/bin/sh`: exit code 4: no  [31mway"), "{message}");
+    assert_eq!(failure["causes"].as_array().map(Vec::len), None, "it was tried once");
+    let chatty = script("cat >/dev/null; echo hello", "");
+    let view = out_of(&home, "chatty.yaml", &chatty, &[], 1);
+    assert_eq!(view["failure"]["code"], "command.output_invalid");
+}
+
+#[test]
+fn a_command_that_is_killed_or_not_there_is_told_so() {
+    let home = Home::new();
+    let slow = script("cat >/dev/null; sleep 60", "        limits: { wall_time: 300ms }\n");
+    let view = out_of(&home, "slow.yaml", &slow, &[], 1);
+    assert_eq!(view["failure"]["code"], "command.killed");
+    let missing = script("true", "").replace("/bin/sh", "/no/such/program");
+    let view = out_of(&home, "missing.yaml", &missing, &[], 1);
+    assert_eq!(view["failure"]["code"], "program_not_found");
+}
+
+#[test]
+fn what_is_wrong_with_a_manifest_is_told_with_its_place_before_anything_starts() {
+    let home = Home::new();
+    let bad = WORDCOUNT.replace("argv: [/usr/bin/python3", "argv: [python3").replace("8\n", "0\n");
+    home.file("bad.yaml", &bad);
+    let start = ["start", "--manifest", "bad.yaml", "--listen", "127.0.0.1:0"];
+    for args in [&["run", "bad.yaml"][..], &start] {
+        let done = home.call(args).expect(2);
+        assert!(done.err.contains("bad.yaml:4:18: "), "{}", done.err);
+        assert!(done.err.contains("bad.yaml:11:16: "), "{}", done.err);
+    }
+    home.file("taken.yaml", &WORDCOUNT.replace("text.wordcount", "echo"));
+    let done = home.call(&["run", "taken.yaml"]).expect(2);
+    assert!(done.err.contains("built-in skills cannot be replaced"), "{}", done.err);
+    let secret = "agents:\n  - name: a\n    skills: [a.b]\n    behaviour:\n      http:\n        url: \
+                  https://example.org/x\n        secret_headers: { Authorization: env:NOT_SET }\n";
+    home.file("secret.yaml", secret);
+    let done = home.call(&["start", "--manifest", "secret.yaml"]).expect(2);
+    assert!(done.err.contains("`NOT_SET` is not set"), "{}", done.err);
+    home.file("loose.yaml", &script("true", "        limits: { memory: 100GiB }\n"));
+    let done = home.call(&["start", "--manifest", "loose.yaml"]).expect(2);
+    assert!(done.err.contains("`memory` is more than its profile gives"), "{}", done.err);
+    assert!(!home.data().exists(), "nothing was started");
+}
+
+#[test]
+fn an_instance_has_the_agents_that_it_was_started_with() {
+    let home = Home::new();
+    home.file("count.py", COUNT);
+    home.file("w.yaml", WORDCOUNT);
+    let node = home.start(&["--agents", "12"]);
+    let run = ["run", "w.yaml", "--input", "text=a b"];
+    let done = home.call(&run).expect(2);
+    assert!(done.err.contains("start --manifest"), "{}", done.err);
+    node.signal(Signal::TERM);
+    node.wait();
+    let _node = home.start(&["--agents", "12", "--manifest", "w.yaml"]);
+    let done = home.call(&run).expect(0);
+    assert!(done.out.contains("words: 2"), "{}", done.out);
+    let task = ["--json", "run", "--task", "text.wordcount", "-i", "text=x"];
+    assert_eq!(home.call(&task).expect(0).json_lines()[1]["output"]["words"], 1);
+    let shown = home.call(&["config", "show", "--json"]).expect(0).json();
+    assert!(shown["values"].to_string().contains("system.manifests"), "{shown}");
+}
+
+const WRITES: &str = "        mounts: [{ source: out, target: /out, access: write }]\n";
+/// Says that it is at work, takes effect once, and waits for somebody to go on.
+const APPENDS: &str = "cat >/dev/null; echo $ARK_OS_STEP_KEY >>/out/sink; \
+                       while [ ! -e /out/go ]; do sleep 0.05; done; echo '{\"by\":\"command\"}'";
+
+/// A home with a directory that a command may write to.
+fn with_sink() -> Home {
+    let home = Home::new();
+    std::fs::create_dir(home.path().join("out")).unwrap();
+    home
+}
+
+fn sink(home: &Home) -> Vec<String> {
+    let text = std::fs::read_to_string(home.path().join("out/sink")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+const SCOPES: (&str, &str) = ("ARK_OS_OPERATOR_SCOPES", "*,effect:effectful");
+
+/// Starts an instance whose operator may have effects that cannot be repeated.
+fn config(home: &Home, manifest: &str) -> String {
+    let text = format!(
+        "[system]\nmanifests = [\"{manifest}\"]\n[security]\noperator_scopes = [\"*\", \
+         \"effect:effectful\"]\n"
+    );
+    home.file("ark.toml", &text).display().to_string()
+}
+
+#[test]
+fn a_command_that_can_write_is_effectful_and_needs_a_scope() {
+    let home = with_sink();
+    std::fs::write(home.path().join("out/go"), "").unwrap();
+    let file = home.file("w.yaml", &script(APPENDS, WRITES));
+    let args = ["--json", "run", file.to_str().unwrap()];
+    let denied = home.call(&args).expect(4).problem();
+    assert_eq!(denied["code"], "approval_unavailable");
+    assert_eq!(sink(&home).len(), 0);
+    let mut command = home.command(&args);
+    let done = crate::support::done(command.env(SCOPES.0, SCOPES.1).output().unwrap()).expect(0);
+    assert_eq!(done.json_lines()[1]["output"], json!({"by": "command"}));
+    assert_eq!(sink(&home).len(), 1);
+}
+
+#[test]
+fn an_effect_that_a_kill_cut_off_is_in_doubt_until_it_is_resolved() {
+    let home = with_sink();
+    home.file("w.yaml", &script(APPENDS, WRITES));
+    let config = config(&home, "w.yaml");
+    let start = ["--agents", "12", "--config", &config];
+    let node = home.start(&start);
+    let run = home.call(&["submit", "w.yaml"]).expect(0).out.trim().to_owned();
+    await_that("the command has taken effect", || sink(&home).len() == 1);
+    node.signal(Signal::KILL);
+    node.wait();
+    let _node = home.start(&start);
+    home.call(&["run", "--attach", &run]).expect(7);
+    assert_eq!(sink(&home).len(), 1, "nothing is repeated by guessing");
+    let key = sink(&home)[0].clone();
+    let resolve =
+        ["resolve", &key[..12], "--happened", "{\"by\":\"person\"}", "--reason", "looked"];
+    home.call(&resolve).expect(0);
+    let done = home.call(&["--json", "run", "--attach", &run]).expect(0);
+    assert_eq!(done.json_lines()[1]["output"], json!({"by": "person"}));
+    assert_eq!(sink(&home).len(), 1);
+}
+
+#[test]
+fn an_effect_that_a_kill_cut_off_is_asked_about_where_it_can_be() {
+    for happened in [true, false] {
+        let home = with_sink();
+        let probe = match happened {
+            true => {
+                "grep -q $ARK_OS_STEP_KEY /out/sink && echo '{\\\"by\\\":\\\"probe\\\"}' || exit 3"
+            }
+            false => "exit 3",
+        };
+        let more = format!(
+            "{WRITES}        effect: probed\n        probe: {{ argv: [/bin/sh, -c, \"{probe}\"], settle_after: \
+             0s }}\n"
+        );
+        home.file("w.yaml", &script(APPENDS, &more));
+        let config = config(&home, "w.yaml");
+        let start = ["--agents", "12", "--config", &config];
+        let node = home.start(&start);
+        let run = home.call(&["submit", "w.yaml"]).expect(0).out.trim().to_owned();
+        await_that("the command has taken effect", || sink(&home).len() == 1);
+        node.signal(Signal::KILL);
+        node.wait();
+        std::fs::write(home.path().join("out/go"), "").unwrap();
+        let _node = home.start(&start);
+        let done = home.call(&["--json", "run", "--attach", &run]).expect(0);
+        let by = if happened { "probe" } else { "command" };
+        assert_eq!(done.json_lines()[1]["output"], json!({ "by": by }));
+        let keys = sink(&home);
+        assert_eq!(keys.len(), if happened { 1 } else { 2 });
+        assert!(keys.iter().all(|key| *key == keys[0]), "one key");
+        let events = home.call(&["logs", &run]).expect(0).out;
+        assert!(events.contains("was asked about"), "{events}");
+    }
+}
+
+#[test]
+fn the_examples_work_as_they_are_written() {
+    let home = Home::new();
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/agents");
+    for name in ["count.py", "wordcount.yaml", "deliver.sh", "deliver.yaml"] {
+        std::fs::copy(examples.join(name), home.path().join(name)).unwrap();
+    }
+    std::fs::create_dir(home.path().join("outbox")).unwrap();
+    let words = ["--json", "run", "wordcount.yaml", "--input", "text=to be or not to be"];
+    let output = home.call(&words).expect(0).json_lines()[1]["output"].clone();
+    assert_eq!(output, json!({"words": 6, "longest": "not"}));
+    // Nobody waits here for the slow way back.
+    let quick = std::fs::read_to_string(home.path().join("deliver.sh")).unwrap();
+    home.file("deliver.sh", &quick.replace(":-10", ":-0"));
+    let mut command = home.command(&["--json", "run", "deliver.yaml", "--input", "to=Ada"]);
+    let done = crate::support::done(command.env(SCOPES.0, SCOPES.1).output().unwrap()).expect(0);
+    assert_eq!(done.json_lines()[1]["output"], json!({"delivered": true}));
+    let delivered = std::fs::read_to_string(home.path().join("outbox/delivered")).unwrap();
+    assert!(delivered.trim_end().ends_with("{\"to\":\"Ada\"}"), "{delivered}");
+}

@@ -1,0 +1,303 @@
+//! Commands: a program in the jail, with the input on its standard input and one JSON value on its
+//! standard output. Nothing ever runs outside the jail: where it cannot hold the profile, the task
+//! fails with `sandbox_unavailable`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ark_os_core::agent::{CommandLimits, CommandProbe, CommandSpec};
+use ark_os_core::budget::Amounts;
+use ark_os_core::fleet::profile::Resources;
+use ark_os_core::layer::Layer;
+use ark_os_core::plan::EffectClass;
+use ark_os_sandbox::{
+    Access, Exit, Finished, Jail, Job, Kind, Limits, Mount, Profile, SandboxError,
+};
+use serde::de::IgnoredAny;
+
+use super::Behave;
+use crate::skills::{Effect, Host, ProbeAnswer, SkillError};
+
+/// Characters of the end of standard error that a failure repeats.
+const STDERR_CHARS_MAX: usize = 1_000;
+/// The probe's word for: it did not happen.
+const EXIT_NOT_HAPPENED: i32 = 3;
+/// Where programs are looked for by what a command itself starts.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// In which the rows of the layers are written.
+const MEGABYTE: u64 = 1_000_000;
+/// Processor time between the limit and its enforcement: reserved, so that no job is over.
+const CPU_MARGIN: Duration = Duration::from_secs(2);
+
+/// A program in the jail.
+pub(super) struct Program {
+    jail: Result<Jail, SandboxError>,
+    profile: Profile,
+    argv: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    mounts: Vec<Mount>,
+    workdir: PathBuf,
+    class: EffectClass,
+    retryable_exits: BTreeSet<i32>,
+    probe: Option<CommandProbe>,
+}
+
+impl Program {
+    /// Sets a command up. A machine without a jail is told of when it runs: others may do meanwhile.
+    pub(super) fn open(
+        spec: &CommandSpec,
+        base: &Path,
+        jail: Result<Jail, SandboxError>,
+    ) -> Result<Self, String> {
+        let named = Profile::named(&spec.profile).ok_or_else(|| {
+            let names = Profile::NAMES.join("`, `");
+            format!("there is no profile `{}`, only `{names}`", spec.profile)
+        })?;
+        let profile = narrowed(&named, &spec.limits)?;
+        let mut mounts = Vec::new();
+        for mount in &spec.mounts {
+            let path = base.join(&mount.source);
+            let source = std::fs::canonicalize(&path)
+                .map_err(|error| format!("cannot mount `{}`: {error}", path.display()))?;
+            let access = if mount.is_writable { Access::Write } else { Access::Read };
+            mounts.push(Mount { source, target: PathBuf::from(&mount.target), access });
+        }
+        let first = mounts.first().filter(|mount| mount.source.is_dir());
+        let workdir = match (&spec.workdir, first) {
+            (Some(workdir), _) => PathBuf::from(workdir),
+            (None, Some(mount)) => mount.target.clone(),
+            (None, None) => PathBuf::from("/tmp"),
+        };
+        let mut env = spec.env.clone();
+        env.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
+        Ok(Program {
+            jail,
+            profile,
+            argv: spec.argv.iter().map(OsString::from).collect(),
+            env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            mounts,
+            workdir,
+            class: spec.effect,
+            retryable_exits: spec.retryable_exits.clone(),
+            probe: spec.probe.clone(),
+        })
+    }
+
+    /// The stricter of the profile and the row of who works holds.
+    fn job(&self, argv: &[OsString], key: &str, host: &dyn Host) -> Job {
+        let attempt = host.attempt();
+        let own = [
+            ("ARK_OS_STEP_KEY", key.to_owned()),
+            ("ARK_OS_RUN", attempt.run),
+            ("ARK_OS_TASK", attempt.task),
+            ("ARK_OS_ATTEMPT", attempt.number.to_string()),
+        ];
+        let own = own.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Job {
+            env: self.env.iter().cloned().chain(own).collect(),
+            workdir: self.workdir.clone(),
+            mounts: self.mounts.clone(),
+            ..Job::new(self.profile.stricter(&row(attempt.layer)), argv.iter().cloned())
+        }
+    }
+
+    fn run(&self, job: &Job, host: &dyn Host) -> Result<Finished, SandboxError> {
+        let jail = self.jail.as_ref().map_err(Clone::clone)?;
+        jail.run(job, &|| {
+            host.progress(0, 0);
+            host.is_cancelled()
+        })
+    }
+
+    /// How a job that came to an end means to its effect.
+    fn outcome(&self, finished: &Finished) -> Result<Vec<u8>, SkillError> {
+        let how = match finished.exit {
+            Exit::Code(0) => return self.output(finished),
+            Exit::Code(code) => {
+                let message = self.told(&format!("exit code {code}"), finished);
+                return Err(match self.retryable_exits.contains(&code) {
+                    true => SkillError::retryable("command.failed", message),
+                    false => SkillError::permanent("command.failed", message),
+                });
+            }
+            Exit::Stopped if self.class.is_repeatable() => return Err(SkillError::cancelled()),
+            Exit::Stopped => "the attempt was cancelled",
+            Exit::Signal(_) => "a signal ended it",
+            Exit::WallTime => "it took longer than its profile allows",
+            Exit::CpuTime => "it used more processor time than its profile allows",
+            Exit::Memory => "it needed more memory than its profile allows",
+            Exit::Output => "it wrote more than its profile allows",
+            Exit::Files => "it stored more than its profile allows",
+        };
+        let message = self.told(how, finished);
+        // Whoever is killed may have done something before.
+        match (self.class.is_repeatable(), finished.exit) {
+            (false, _) => Err(SkillError::unknown("command.killed", message)),
+            (true, Exit::Signal(_) | Exit::WallTime) => {
+                Err(SkillError::retryable("command.killed", message))
+            }
+            (true, _) => Err(SkillError::permanent("command.killed", message)),
+        }
+    }
+
+    fn output(&self, finished: &Finished) -> Result<Vec<u8>, SkillError> {
+        let output = finished.stdout.trim_ascii();
+        if serde_json::from_slice::<IgnoredAny>(output).is_ok() {
+            return Ok(output.to_vec());
+        }
+        let message = self.told("its output is not one JSON value", finished);
+        Err(SkillError::permanent("command.output_invalid", message))
+    }
+
+    /// What happened, and the end of what the program said about it.
+    fn told(&self, how: &str, finished: &Finished) -> String {
+        let program = self.argv.first().map(|it| it.to_string_lossy()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&finished.stderr);
+        let text: String =
+            text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let cut = text.chars().count().saturating_sub(STDERR_CHARS_MAX);
+        let tail: String = text.chars().skip(cut).collect();
+        let gap = if tail.is_empty() { "" } else { ": " };
+        format!("run `{program}`: {how}{gap}{tail}")
+    }
+
+    /// Why a job was not run, or not to its end.
+    fn refused(&self, error: &SandboxError) -> SkillError {
+        let message = format!("run the command: {error}");
+        let told = match error.kind() {
+            Kind::Internal if self.class.is_repeatable() => {
+                SkillError::retryable(error.code(), message)
+            }
+            Kind::Internal => SkillError::unknown(error.code(), message),
+            _ => SkillError::permanent(error.code(), message),
+        };
+        match error.hint() {
+            Some(hint) => told.with_hint(hint),
+            None => told,
+        }
+    }
+}
+
+impl Behave for Program {
+    fn class(&self) -> EffectClass {
+        self.class
+    }
+
+    fn output_bytes_max(&self) -> usize {
+        usize::try_from(self.profile.stdout_bytes).unwrap_or(usize::MAX)
+    }
+
+    fn reserve(&self, input_bytes: u64) -> Amounts {
+        let bytes = input_bytes + self.profile.stdout_bytes + self.profile.stderr_bytes;
+        let cpu_ms = millis(self.profile.cpu_time + CPU_MARGIN);
+        Amounts { calls: 1, bytes, cpu_ms, ..Amounts::ZERO }
+    }
+
+    fn effect<'a>(&'a self, host: &'a dyn Host, input: &'a [u8]) -> Box<dyn Effect + 'a> {
+        Box::new(Call { program: self, host, input, spent: Amounts::ZERO })
+    }
+}
+
+/// One run of a program.
+struct Call<'a> {
+    program: &'a Program,
+    host: &'a dyn Host,
+    input: &'a [u8],
+    spent: Amounts,
+}
+
+impl Effect for Call<'_> {
+    fn perform(&mut self, key: &str) -> Result<Vec<u8>, SkillError> {
+        let mut job = self.program.job(&self.program.argv, key, self.host);
+        job.stdin = self.input.to_vec();
+        let finished =
+            self.program.run(&job, self.host).map_err(|error| self.program.refused(&error))?;
+        let moved = job.stdin.len() + finished.stdout.len() + finished.stderr.len();
+        self.spent = Amounts {
+            calls: 1,
+            bytes: moved as u64,
+            cpu_ms: millis(finished.usage.cpu),
+            ..Amounts::ZERO
+        };
+        self.program.outcome(&finished)
+    }
+
+    fn probe(&mut self, key: &str) -> Result<ProbeAnswer, SkillError> {
+        let Some(probe) = &self.program.probe else { return Ok(ProbeAnswer::Unknown) };
+        let argv: Vec<OsString> = probe.argv.iter().map(OsString::from).collect();
+        let mut job = self.program.job(&argv, key, self.host);
+        job.stdin = self.input.to_vec();
+        // Who only asks changes nothing.
+        job.mounts.iter_mut().for_each(|mount| mount.access = Access::Read);
+        let finished = match self.program.run(&job, self.host) {
+            Ok(finished) => finished,
+            Err(error) if error.kind() == Kind::Internal => {
+                return Err(SkillError::retryable(error.code(), error.to_string()));
+            }
+            Err(_) => return Ok(ProbeAnswer::Unknown),
+        };
+        match finished.exit {
+            Exit::Code(0) => self.program.output(&finished).map(ProbeAnswer::Happened),
+            Exit::Code(EXIT_NOT_HAPPENED) => Ok(ProbeAnswer::NotHappened),
+            Exit::Stopped => Err(SkillError::retryable("skill.cancelled", "ask: it was cancelled")),
+            _ => Ok(ProbeAnswer::Unknown),
+        }
+    }
+
+    fn settle_after(&self) -> Duration {
+        let probe = self.program.probe.as_ref();
+        Duration::from_millis(probe.map_or(0, |probe| probe.settle_after_ms))
+    }
+
+    fn spent(&self) -> Amounts {
+        self.spent
+    }
+}
+
+/// What a manifest asks for may only be less than its profile gives: what is silently cut would fail
+/// in the middle of the work.
+fn narrowed(profile: &Profile, limits: &CommandLimits) -> Result<Profile, String> {
+    let small = |value: Option<u64>| value.map(|value| u32::try_from(value).unwrap_or(u32::MAX));
+    let time = |value: Option<u64>| value.map(Duration::from_millis);
+    let asked = Limits {
+        memory_bytes: limits.memory,
+        cpu_milli: small(limits.cpu_milli),
+        processes: small(limits.processes),
+        cpu_time: time(limits.cpu_time_ms),
+        wall_time: time(limits.wall_time_ms),
+        stdout_bytes: limits.stdout,
+        tmp_bytes: limits.tmp,
+        ..Limits::default()
+    };
+    let narrowed = profile.stricter(&asked);
+    let held = [
+        ("memory", asked.memory_bytes.is_none_or(|it| it == narrowed.memory_bytes)),
+        ("cpu_milli", asked.cpu_milli.is_none_or(|it| it == narrowed.cpu_milli)),
+        ("processes", asked.processes.is_none_or(|it| it == narrowed.processes)),
+        ("cpu_time", asked.cpu_time.is_none_or(|it| it == narrowed.cpu_time)),
+        ("wall_time", asked.wall_time.is_none_or(|it| it == narrowed.wall_time)),
+        ("stdout", asked.stdout_bytes.is_none_or(|it| it == narrowed.stdout_bytes)),
+        ("tmp", asked.tmp_bytes.is_none_or(|it| it == narrowed.tmp_bytes)),
+    ];
+    match held.iter().find(|(_, holds)| !holds) {
+        None => Ok(narrowed),
+        Some((name, _)) => Err(format!("the limit `{name}` is more than its profile gives")),
+    }
+}
+
+/// The resource row of a layer, which is a ceiling for whoever works in it.
+fn row(layer: Layer) -> Limits {
+    let row = Resources::of(layer);
+    Limits {
+        memory_bytes: Some(u64::from(row.memory_mb) * MEGABYTE),
+        cpu_milli: Some(row.cpu_millicores),
+        tmp_bytes: Some(u64::from(row.disk_mb) * MEGABYTE),
+        ..Limits::default()
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
