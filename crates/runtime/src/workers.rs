@@ -145,7 +145,7 @@ impl Workers {
         });
         match hired {
             Ok(_) => Ok(()),
-            Err(error) => self.lane.give_back_thread().map_or(Err(error), Ok),
+            Err(error) => self.lane.give_back_thread().ok_or(error),
         }
     }
 

@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::needless_pass_by_value,
     reason = "tests"
 )]
 

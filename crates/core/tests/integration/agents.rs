@@ -1,4 +1,5 @@
 //! The `agents` of a manifest: what is accepted, and every finding with its place.
+#![allow(clippy::needless_pass_by_value, reason = "documents are written where they are read")]
 
 use ark_os_core::agent::{AgentSpec, Behaviour, CommandSpec, HttpSpec, SecretRef};
 use ark_os_core::manifest::{Manifest, parse};

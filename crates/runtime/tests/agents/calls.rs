@@ -19,7 +19,7 @@ fn ok(text: &str) -> Act {
 }
 
 /// An agent that calls this server.
-fn agent(server: &Server, more: Value) -> Value {
+fn agent(server: &Server, more: &Value) -> Value {
     let mut http = json!({"url": server.url("/it?q=1"), "allow_private": true});
     http.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     http
@@ -31,7 +31,7 @@ fn keys(server: &Server) -> BTreeSet<String> {
 
 /// How a single task of this agent ends.
 async fn ends(server: &Server, more: Value, attempts: u32) -> (RunState, String, String) {
-    let world = World::new(&agent(server, more));
+    let world = World::new(&agent(server, &more));
     let instance = world.start();
     let (_, outcome) = run(&instance.handle(), attempts).await;
     let failure = outcome.failure.map(|it| (it.code.to_string(), it.message.to_string()));
@@ -45,7 +45,7 @@ async fn a_call_has_the_key_of_its_step_and_its_answer_is_the_output() {
     let server = Server::start(|_| ok("{\"told\":[1]}"));
     let more = json!({"effect": "idempotent", "headers": {"X-Plain": "yes"},
                       "secret_headers": {"Authorization": "env:ANY"}});
-    let world = World::new(&agent(&server, more));
+    let world = World::new(&agent(&server, &more));
     let instance = world.start();
     let (_, outcome) = run(&instance.handle(), 1).await;
     assert_eq!(output(&instance.handle(), &outcome), json!({"told": [1]}));
@@ -149,7 +149,7 @@ async fn an_effect_without_an_answer_is_in_doubt_until_somebody_says() {
             0 => first.clone(),
             _ => ok("{\"by\":\"call\"}"),
         });
-        let world = World::new(&agent(&server, json!({"effect": "effectful"})));
+        let world = World::new(&agent(&server, &json!({"effect": "effectful"})));
         let instance = world.start();
         let handle = instance.handle();
         let (run, outcome) = run(&handle, 5).await;
@@ -206,7 +206,7 @@ async fn a_cancelled_call_ends_at_once() {
     let gate = Gate::default();
     let held = gate.clone();
     let server = Server::start(move |_| Act::Hang(held.clone()));
-    let world = World::new(&agent(&server, json!({"effect": "read", "timeout": "1m"})));
+    let world = World::new(&agent(&server, &json!({"effect": "read", "timeout": "1m"})));
     let instance = world.start();
     let handle = instance.handle();
     let run = handle.submit(request(1)).await.unwrap().run;
@@ -225,7 +225,7 @@ async fn two_hundred_calls_wait_at_once_and_hold_up_no_other_work() {
     let gate = Gate::default();
     let held = gate.clone();
     let server = Server::start(move |_| Act::Hang(held.clone()));
-    let mut world = World::new(&agent(&server, json!({"effect": "read", "timeout": "1m"})));
+    let mut world = World::new(&agent(&server, &json!({"effect": "read", "timeout": "1m"})));
     world.settings.workers = 1;
     let instance = world.start();
     let handle = instance.handle();
@@ -259,7 +259,7 @@ async fn a_planted_secret_is_in_no_journal_blob_view_or_failure() {
     for (status, body) in bodies {
         let server = Server::start(move |_| Act::Answer(status, body.clone()));
         let more = json!({"effect": "idempotent", "secret_headers": {"Authorization": "env:ANY"}});
-        let world = World::new(&agent(&server, more));
+        let world = World::new(&agent(&server, &more));
         let instance = world.start();
         let (_, outcome) = run(&instance.handle(), 2).await;
         assert!(!format!("{outcome:?}").contains(SECRET), "{status}");

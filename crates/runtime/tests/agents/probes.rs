@@ -45,7 +45,7 @@ async fn crash(world: &World, server: &Server) -> (Instance, RunId) {
 }
 
 fn calls(server: &Server) -> Vec<(String, String)> {
-    server.seen().into_iter().map(|it| (it.method.clone(), it.path.clone())).collect()
+    server.seen().into_iter().map(|it| (it.method, it.path)).collect()
 }
 
 /// What was recorded of questions about a run.

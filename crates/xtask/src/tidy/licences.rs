@@ -1,7 +1,7 @@
 //! Others' code: licences, bans and sources of the whole graph, by the rules of deny.toml. The
 //! gate is here too because cargo-deny is not installed everywhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -17,15 +17,70 @@ const RULES: &str = "deny.toml";
 #[derive(Debug, Deserialize)]
 struct Graph {
     packages: Vec<Package>,
+    #[serde(default)]
+    resolve: Resolve,
 }
 
 #[derive(Debug, Deserialize)]
 struct Package {
+    #[serde(default)]
+    id: String,
     name: String,
     version: String,
     license: Option<String>,
     /// None for a package of the workspace.
     source: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<Dependency>,
+    #[serde(default)]
+    features: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    optional: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Node {
+    id: String,
+    dependencies: Vec<String>,
+    features: BTreeSet<String>,
+}
+
+impl Graph {
+    /// Whether anybody builds it. Cargo also lists what only a weak feature (`name?/feature`) speaks
+    /// of, which is never built.
+    fn is_built(&self, package: &Package) -> bool {
+        let needs = |node: &Node| {
+            let by = self.packages.iter().find(|by| by.id == node.id);
+            by.is_none_or(|by| by.needs(&package.name, &node.features))
+        };
+        let nodes = self.resolve.nodes.iter();
+        let mut above = nodes.filter(|node| node.dependencies.contains(&package.id));
+        let is_known = self.resolve.nodes.iter().any(|node| node.id == package.id);
+        !is_known || above.any(needs)
+    }
+}
+
+impl Package {
+    fn needs(&self, name: &str, enabled: &BTreeSet<String>) -> bool {
+        let mut entries = self.dependencies.iter().filter(|dependency| dependency.name == name);
+        let enables = |text: &str| {
+            let text = text.strip_prefix("dep:").unwrap_or(text);
+            text.split('/').next() == Some(name)
+        };
+        let mut on = self.features.iter().filter(|(feature, _)| enabled.contains(*feature));
+        entries.any(|dependency| !dependency.optional)
+            || enabled.contains(name)
+            || on.any(|(_, list)| list.iter().any(|text| enables(text)))
+    }
 }
 
 /// Reads the rules, then asks for the graph; without rules nothing is asked.
@@ -57,7 +112,7 @@ fn judge(text: &str, rules: &Table, graph: &Graph) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |what: String, hint| findings.push(Finding::new("Cargo.lock", 1, what, hint));
     for package in &graph.packages {
-        let Package { name, version, license, source } = package;
+        let Package { name, version, license, source, .. } = package;
         let expression = license.as_deref().and_then(Expression::read);
         let met = expression.is_some_and(|expression| {
             expression.met(&|name| allowed.contains(name), &mut |name| {
@@ -71,7 +126,7 @@ fn judge(text: &str, rules: &Table, graph: &Graph) -> Vec<Finding> {
                 "permissive licences only, listed in deny.toml",
             );
         }
-        if banned.contains(name.as_str()) {
+        if banned.contains(name.as_str()) && graph.is_built(package) {
             find(
                 format!("`{name}` {version} is banned"),
                 "turn off the feature that brings it (`cargo tree -i`)",
@@ -136,6 +191,23 @@ mod tests {
         assert_eq!(plant(package("a", "null", "null")), 1);
         assert_eq!(plant(package("ring", r#""MIT""#, "null")), 1);
         assert_eq!(plant(package("a", r#""MIT""#, r#""git+x""#)), 1);
+    }
+
+    #[test]
+    fn a_banned_package_that_only_a_weak_feature_speaks_of_is_not_built() {
+        let graph = |feature: &str| {
+            format!(
+                r#"{{"packages":[{{"id":"a","name":"a","version":"1.0.0","license":"MIT","source":null,
+                "dependencies":[{{"name":"ring","optional":true}}],"features":{{"std":["{feature}"]}}}},
+                {{"id":"r","name":"ring","version":"1.0.0","license":"MIT","source":null}}],
+                "resolve":{{"nodes":[{{"id":"a","dependencies":["r"],"features":["std"]}},
+                {{"id":"r","dependencies":[],"features":[]}}]}}}}"#
+            )
+        };
+        let tree = Tree::planted(&[(RULES, RULES_TEXT)]);
+        for (feature, count) in [("ring?/std", 0), ("ring/std", 1), ("dep:ring", 1)] {
+            assert_eq!(check(&tree, || Ok(graph(feature))).len(), count, "{feature}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Reading `behaviour.http`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use serde_json::Value;
 
@@ -122,10 +121,7 @@ fn host_of(authority: &str) -> &str {
 fn check_secrecy(spec: &HttpSpec, fields: &Fields<'_>, report: &mut Report<'_>) {
     let in_the_clear = |url: &str| {
         let host = url.strip_prefix("http://").map(|rest| host_of(authority(rest)));
-        host.is_some_and(|host| {
-            let is_loopback = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-            !is_loopback && host != "localhost"
-        })
+        host.is_some_and(|host| !matches!(host, "localhost" | "::1") && !is_loopback_v4(host))
     };
     let urls = [Some(&spec.url), spec.probe.as_ref().map(|probe| &probe.url)];
     let is_open = urls.into_iter().flatten().any(|url| in_the_clear(url));
@@ -134,6 +130,12 @@ fn check_secrecy(spec: &HttpSpec, fields: &Fields<'_>, report: &mut Report<'_>) 
         let at = fields.at().key("secret_headers");
         report.add_hint(&at, code::CONFLICTING_FIELDS, message, "use an `https://` address");
     }
+}
+
+/// `127.0.0.1` and the like, written as people write them.
+fn is_loopback_v4(host: &str) -> bool {
+    let parts: Option<Vec<u8>> = host.split('.').map(|part| part.parse().ok()).collect();
+    parts.is_some_and(|parts| parts.len() == 4 && parts.first() == Some(&127))
 }
 
 fn read_statuses(
