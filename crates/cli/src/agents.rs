@@ -2,7 +2,6 @@
 //! instance is made of.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use ark_os_core::agent::SecretRef;
 use ark_os_core::authority::Scopes;
@@ -10,7 +9,6 @@ use ark_os_core::manifest;
 use ark_os_runtime::Components;
 use ark_os_runtime::agents::{Declared, Means, Secret};
 use ark_os_runtime::data::Catalogue;
-use ark_os_sandbox::{Jail, SandboxError};
 
 use crate::config::Config;
 use crate::environment::variable;
@@ -56,24 +54,8 @@ pub(crate) fn components(
 /// It cannot be set up.
 pub(crate) fn install(components: &mut Components, declared: &Declared) -> Result<(), Failure> {
     let secret = |place: &SecretRef| secret(place, &declared.base);
-    let means = Means { secret: &secret, jail: &jail };
+    let means = Means { secret: &secret };
     components.skills.install(declared, &means).map_err(Failure::from)
-}
-
-/// The jail of this process, opened once; what a crashed instance left behind is removed first.
-fn jail() -> Result<Jail, SandboxError> {
-    static JAIL: OnceLock<Result<Jail, SandboxError>> = OnceLock::new();
-    let open = || {
-        let jail = Jail::open(ark_os_sandbox::Settings::default())?;
-        let reaped = jail.reap();
-        tracing::debug!(
-            groups = reaped.groups,
-            processes = reaped.processes,
-            "left-overs are gone"
-        );
-        Ok(jail)
-    };
-    JAIL.get_or_init(open).clone()
 }
 
 /// Where the relative paths of a manifest begin: at its own directory, wherever it is read from.

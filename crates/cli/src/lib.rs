@@ -11,7 +11,6 @@ mod commands;
 mod config;
 mod environment;
 mod failure;
-mod jail;
 mod logs;
 mod manifest_file;
 mod node;
@@ -28,7 +27,6 @@ mod waterfall;
 use std::process::ExitCode;
 
 use ark_os_runtime::Components;
-pub use jail::jail;
 
 /// Runs the command line of the process; an instance that it starts is made of these components.
 ///

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use ark_os_runtime::Components;
-use ark_os_runtime::skills::SkillSet;
+use ark_os_runtime::skills::{JailSource, SkillSet};
+use ark_os_sandbox::Settings;
 
 // Attempts allocate on many threads at once; this allocator is built for that.
 #[global_allocator]
@@ -13,6 +14,8 @@ fn main() -> ExitCode {
     ark_os::main_with(components)
 }
 
+/// The launcher of the jail is this program itself: `main_with` looks first whether it is asked to be.
 fn components() -> Components {
-    Components { skills: SkillSet::builtin_with(Some(ark_os::jail)), ..Components::builtin() }
+    let jail = JailSource::with(Settings::default());
+    Components { skills: SkillSet::builtin_with(&jail), ..Components::builtin() }
 }

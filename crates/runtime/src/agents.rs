@@ -13,7 +13,6 @@ use ark_os_core::Kind;
 use ark_os_core::agent::{AgentSpec, Behaviour, SecretRef, SkillOffer};
 use ark_os_core::budget::Amounts;
 use ark_os_core::plan::EffectClass;
-use ark_os_sandbox::{Jail, SandboxError};
 
 use crate::RuntimeError;
 use crate::skills::{Cost, Effect, Host, Skill, SkillError, SkillSet, SkillSpec, StepCall};
@@ -40,8 +39,6 @@ pub struct Declared {
 pub struct Means<'a> {
     /// Finds a secret, or says why it cannot.
     pub secret: &'a dyn Fn(&SecretRef) -> Result<Secret, String>,
-    /// Opens the jail, or says why this machine has none; asked only where an agent is a command.
-    pub jail: &'a dyn Fn() -> Result<Jail, SandboxError>,
 }
 
 impl fmt::Debug for Means<'_> {
@@ -68,7 +65,7 @@ impl SkillSet {
                 Arc::new(service.map_err(|why| unusable(agent, &why))?)
             }
             Behaviour::Command(spec) => {
-                let program = Program::open(spec, &declared.base, (means.jail)());
+                let program = Program::open(spec, &declared.base, self.jail().clone());
                 Arc::new(program.map_err(|why| unusable(agent, &why))?)
             }
         };

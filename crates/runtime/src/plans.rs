@@ -60,6 +60,7 @@ impl Plans {
                 manifest::single_task(&task.skill, &options, &self.catalogue).map_err(invalid)
             }
             PlanRequest::Workflow(value) => {
+                refuse_agents(value)?;
                 let document = match value.get("workflows") {
                     Some(_) => value.clone(),
                     None => json!({ "workflows": [value] }),
@@ -78,6 +79,20 @@ impl Plans {
             }
         }
     }
+}
+
+/// Agents are part of an instance from its start: a run brings none.
+fn refuse_agents(value: &Value) -> Result<(), RuntimeError> {
+    if value.get("agents").is_none() {
+        return Ok(());
+    }
+    let place = Place {
+        pointer: "/agents".to_owned(),
+        message: "a run brings no agents".to_owned(),
+        hint: Some("start the instance with them: `ark-os start --manifest FILE`".to_owned()),
+    };
+    let message = "accept the plan: it declares agents";
+    Err(RuntimeError::new(Kind::Invalid, "manifest_invalid", message).with_places(vec![place]))
 }
 
 fn name_of(request: &PlanRequest) -> Hash {

@@ -1,9 +1,10 @@
-//! Native skills: work that the fleet's own agents can do without a model or a tool.
+//! Native skills: work that the fleet's own agents can do without a model, a tool or a sandbox.
 //! This file lists them; each lives in a file of its own below.
 
 mod audit;
 mod basic;
 mod files;
+mod jail;
 mod list;
 mod skill;
 mod template;
@@ -14,17 +15,17 @@ use std::sync::Arc;
 
 pub use ark_os_core::plan::EffectClass;
 pub use audit::history_of_log;
+pub use jail::JailSource;
 pub use skill::{
-    AttemptInfo, Cost, Effect, Host, OpenJail, ProbeAnswer, Skill, SkillError, SkillSet, SkillSpec,
-    StepCall,
+    AttemptInfo, Cost, Effect, Host, ProbeAnswer, Skill, SkillError, SkillSet, SkillSpec, StepCall,
 };
 
 /// Every skill that comes with the product.
-fn builtin_skills(jail: Option<OpenJail>) -> Vec<Arc<dyn Skill>> {
+fn builtin_skills(jail: &JailSource) -> Vec<Arc<dyn Skill>> {
     vec![
         Arc::new(audit::ChunkSkill),
         Arc::new(audit::DiffSkill),
-        Arc::new(audit::HistorySkill::new(jail)),
+        Arc::new(audit::HistorySkill::new(jail.clone())),
         Arc::new(audit::InventorySkill),
         Arc::new(audit::ReportSkill),
         Arc::new(basic::Echo),

@@ -12,13 +12,11 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::fleet::profile::Resources;
 use ark_os_core::layer::Layer;
 use ark_os_core::plan::EffectClass;
-use ark_os_sandbox::{
-    Access, Exit, Finished, Jail, Job, Kind, Limits, Mount, Profile, SandboxError,
-};
+use ark_os_sandbox::{Access, Exit, Finished, Job, Kind, Limits, Mount, Profile, SandboxError};
 use serde::de::IgnoredAny;
 
 use super::Behave;
-use crate::skills::{Effect, Host, ProbeAnswer, SkillError};
+use crate::skills::{Effect, Host, JailSource, ProbeAnswer, SkillError};
 
 /// Characters of the end of standard error that a failure repeats.
 const STDERR_CHARS_MAX: usize = 1_000;
@@ -33,7 +31,7 @@ const CPU_MARGIN: Duration = Duration::from_secs(2);
 
 /// A program in the jail.
 pub(super) struct Program {
-    jail: Result<Jail, SandboxError>,
+    jail: JailSource,
     profile: Profile,
     argv: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -46,11 +44,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Sets a command up. A machine without a jail is told of when it runs: others may do meanwhile.
-    pub(super) fn open(
-        spec: &CommandSpec,
-        base: &Path,
-        jail: Result<Jail, SandboxError>,
-    ) -> Result<Self, String> {
+    pub(super) fn open(spec: &CommandSpec, base: &Path, jail: JailSource) -> Result<Self, String> {
         let named = Profile::named(&spec.profile).ok_or_else(|| {
             let names = Profile::NAMES.join("`, `");
             format!("there is no profile `{}`, only `{names}`", spec.profile)
@@ -103,12 +97,12 @@ impl Program {
         }
     }
 
-    fn run(&self, job: &Job, host: &dyn Host) -> Result<Finished, SandboxError> {
-        let jail = self.jail.as_ref().map_err(Clone::clone)?;
-        jail.run(job, &|| {
+    fn run(&self, job: &Job, host: &dyn Host) -> Result<Finished, SkillError> {
+        let finished = self.jail.demand()?.run(job, &|| {
             host.progress(0, 0);
             host.is_cancelled()
-        })
+        });
+        finished.map_err(|error| self.refused(&error))
     }
 
     /// How a job that came to an end means to its effect.
@@ -212,8 +206,7 @@ impl Effect for Call<'_> {
     fn perform(&mut self, key: &str) -> Result<Vec<u8>, SkillError> {
         let mut job = self.program.job(&self.program.argv, key, self.host);
         job.stdin = self.input.to_vec();
-        let finished =
-            self.program.run(&job, self.host).map_err(|error| self.program.refused(&error))?;
+        let finished = self.program.run(&job, self.host)?;
         let moved = job.stdin.len() + finished.stdout.len() + finished.stderr.len();
         self.spent = Amounts {
             calls: 1,
@@ -233,8 +226,9 @@ impl Effect for Call<'_> {
         job.mounts.iter_mut().for_each(|mount| mount.access = Access::Read);
         let finished = match self.program.run(&job, self.host) {
             Ok(finished) => finished,
-            Err(error) if error.kind() == Kind::Internal => {
-                return Err(SkillError::retryable(error.code(), error.to_string()));
+            // A question changes nothing: where it could not be put, it is put again.
+            Err(error) if error.is_retryable() => {
+                return Err(SkillError::retryable(error.code(), error.message()));
             }
             Err(_) => return Ok(ProbeAnswer::Unknown),
         };

@@ -264,13 +264,12 @@ impl SkillError {
     }
 }
 
-/// Gives skills the jail, or says why there is none; asked when the first of them needs it.
-pub type OpenJail = fn() -> Result<ark_os_sandbox::Jail, ark_os_sandbox::SandboxError>;
-
 /// The skills that a runtime knows, by name.
 #[derive(Clone, Debug, Default)]
 pub struct SkillSet {
     by_name: BTreeMap<Cow<'static, str>, Arc<dyn Skill>>,
+    /// For those that run programs.
+    jail: super::JailSource,
 }
 
 impl SkillSet {
@@ -282,16 +281,21 @@ impl SkillSet {
     /// Every skill that comes with the product, without a jail: those that need one do without it
     /// and say so.
     pub fn builtin() -> Self {
-        Self::builtin_with(None)
+        Self::builtin_with(&super::JailSource::none())
     }
 
     /// Every skill that comes with the product.
-    pub fn builtin_with(jail: Option<OpenJail>) -> Self {
-        let mut set = Self::empty();
+    pub fn builtin_with(jail: &super::JailSource) -> Self {
+        let mut set = Self { jail: jail.clone(), ..Self::default() };
         for skill in super::builtin_skills(jail) {
             set.insert(skill);
         }
         set
+    }
+
+    /// Where its skills find the jail.
+    pub(crate) fn jail(&self) -> &super::JailSource {
+        &self.jail
     }
 
     /// Adds a skill; answers the one that had its name before.

@@ -7,8 +7,8 @@ use ark_os_core::Command;
 use ark_os_core::event::{ParkReason, Resolution};
 use ark_os_core::payload::Payload;
 use ark_os_core::run::RunState;
-use ark_os_runtime::RunRequest;
 use ark_os_runtime::skills::SkillSet;
+use ark_os_runtime::{PlanRequest, RunRequest};
 use serde_json::{Value, json};
 
 use crate::server::{Act, Gate, Server};
@@ -297,4 +297,19 @@ fn what_an_agent_names_and_is_not_there_is_told_before_anything_starts() {
     let key = json!({"url": "https://example.org/x", "ca_file": "server-key.pem"});
     assert!(install(&mut skills, &key).unwrap_err().to_string().contains("certificates"));
     assert!(skills.find("call.it").is_none());
+}
+
+#[tokio::test]
+async fn a_run_brings_no_agents() {
+    let server = Server::start(|_| ok("{}"));
+    let world = World::new(&agent(&server, &json!({"effect": "read"})));
+    let instance = world.start();
+    let agents = json!([{"name": "mine", "skills": ["my.own"],
+                         "behaviour": {"http": {"url": "https://example.org/x"}}}]);
+    let tasks = json!([{"name": "t", "skill": "my.own"}]);
+    let plan = json!({"agents": agents, "workflows": [{"name": "w", "tasks": tasks}]});
+    let request = RunRequest::new(PlanRequest::Workflow(plan), b"{}".to_vec());
+    let error = instance.handle().submit(request).await.unwrap_err();
+    assert_eq!((error.code(), error.places()[0].pointer.as_str()), ("manifest_invalid", "/agents"));
+    instance.stop().unwrap();
 }

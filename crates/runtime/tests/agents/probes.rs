@@ -8,7 +8,7 @@ use ark_os_core::event::ParkReason;
 use ark_os_core::ids::RunId;
 use ark_os_core::run::RunState;
 use ark_os_core::step::Finding;
-use ark_os_runtime::handle::EVENTS_PAGE_MAX;
+use ark_os_runtime::history::EVENTS_PAGE_MAX;
 use ark_os_runtime::{Handle, Instance};
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ async fn findings(handle: &Handle, run: RunId) -> Vec<Finding> {
     let mut viewed = handle.viewed();
     let seen = viewed.wait_for(|position| *position >= newest);
     tokio::time::timeout(PATIENCE, seen).await.unwrap().unwrap();
-    let history = handle.history(run, 0, EVENTS_PAGE_MAX).unwrap();
+    let history = handle.history(run, 0, EVENTS_PAGE_MAX).unwrap().records;
     let events = history.into_iter().flat_map(|record| record.change.events);
     let findings = events.filter_map(|event| match event {
         Event::StepProbed { finding, .. } => Some(finding),

@@ -34,8 +34,7 @@ pub(crate) fn install(skills: &mut SkillSet, http: &Value) -> Result<(), Runtime
     let agent = manifest.unwrap_or_else(|found| panic!("{found}")).agents.remove(0);
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents/tls");
     let secret = |_: &_| Ok(Secret::new(format!("Bearer {SECRET}")));
-    let jail = || panic!("no agent here is a command");
-    skills.install(&Declared { agent, base }, &Means { secret: &secret, jail: &jail })
+    skills.install(&Declared { agent, base }, &Means { secret: &secret })
 }
 
 impl World {

@@ -173,7 +173,7 @@ fn why_there_is_no_history_is_told_in_words_and_fails_nothing() {
     let cases = [
         ("plain", "the tree is not the top of a git repository"),
         ("pointer", "`.git` only points to a repository elsewhere"),
-        ("real", "this instance has no sandbox"),
+        ("real", "there is no sandbox: this instance has none"),
     ];
     for (name, why) in cases {
         let input = json!({"root": dir.path().join(name)});

@@ -4,6 +4,7 @@
 /// Manifests.
 pub(super) const MANIFESTS: &[&[u8]] = &[
     include_bytes!("../../corpus/manifest/graph.json"),
+    include_bytes!("../../corpus/manifest/agents.json"),
     include_bytes!("../../corpus/manifest/audit.json"),
     include_bytes!("../../corpus/manifest/schemas.json"),
 ];

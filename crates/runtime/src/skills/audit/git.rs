@@ -16,7 +16,7 @@ use super::churn;
 use super::paths;
 use super::records::{HistoryDetail, HistorySummary};
 use crate::skills::wire;
-use crate::skills::{Cost, EffectClass, Host, OpenJail, Skill, SkillError, SkillSpec};
+use crate::skills::{Cost, EffectClass, Host, JailSource, Skill, SkillError, SkillSpec};
 
 /// What is looked at when nothing else is asked for.
 const DAYS: u64 = 365;
@@ -38,7 +38,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Asks git, in the jail.
 #[derive(Debug)]
 pub(in crate::skills) struct HistorySkill {
-    jail: Option<OpenJail>,
+    jail: JailSource,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +52,7 @@ struct Input {
 struct NoHistory(String);
 
 impl HistorySkill {
-    pub(in crate::skills) fn new(jail: Option<OpenJail>) -> Self {
+    pub(in crate::skills) fn new(jail: JailSource) -> Self {
         Self { jail }
     }
 }
@@ -93,7 +93,7 @@ impl Skill for HistorySkill {
             SkillError::invalid_input("read `root`: it is not the text of a path")
         })?;
         let log = repository(&root).and_then(|place| {
-            let git = Git { host, jail: self.jail, place };
+            let git = Git { host, jail: &self.jail, place };
             git.log(days)
         });
         // A stop is no reason: the attempt ends as cancelled.
@@ -132,7 +132,7 @@ fn repository(root: &Path) -> Result<PathBuf, NoHistory> {
 
 struct Git<'a> {
     host: &'a dyn Host,
-    jail: Option<OpenJail>,
+    jail: &'a JailSource,
     place: PathBuf,
 }
 
@@ -153,8 +153,8 @@ impl Git<'_> {
 
     /// Ends well, or was cut by a limit; anything else is a reason for none.
     fn run(&self, arguments: &[&str]) -> Result<Finished, NoHistory> {
-        let open = self.jail.ok_or_else(|| NoHistory("this instance has no sandbox".to_owned()))?;
-        let jail = open().map_err(|error| NoHistory(format!("failed to {error}")))?;
+        let jail =
+            self.jail.open().map_err(|why| NoHistory(format!("there is no sandbox: {why}")))?;
         let finished = jail.run(&job(&self.place, arguments), &|| {
             self.host.progress(0, 0);
             self.host.is_cancelled()
