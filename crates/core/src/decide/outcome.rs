@@ -84,8 +84,12 @@ impl Draft<'_> {
         let is_asked =
             retry_at.is_some() && !it.is_in_doubt() && !it.has_open(EffectClass::Effectful);
         if !is_asked && self.doubt_open_steps(task, it) {
-            let why = &failure.message;
-            let message = format!("an effect may or may not have happened: {why}");
+            let open = "an effect may or may not have happened";
+            let message = match end {
+                // Everybody knows why.
+                AttemptEnd::Interrupted => open.to_owned(),
+                _ => format!("{open}: {}", failure.message),
+            };
             return self.park(task, ParkReason::InDoubt, &message);
         }
         self.settle_attempt(task, spent);
