@@ -24,5 +24,7 @@ mod instance;
 mod ledger;
 #[path = "integration/runs.rs"]
 mod runs;
+#[path = "integration/sandbox.rs"]
+mod sandbox;
 #[path = "integration/support.rs"]
 mod support;

@@ -122,12 +122,7 @@ fn planes() -> [Check; 3] {
             Health::Good,
             "progress tokens and proofs of progress on every task, fenced and journaled",
         ),
-        Check::new(
-            "sandbox plane",
-            Health::Less,
-            "none: only native agents run, inside this process; commands, modules and \
-             tri-sandbox trials are refused, nothing falls back to the bare host",
-        ),
+        machine::sandbox_plane(),
     ]
 }
 

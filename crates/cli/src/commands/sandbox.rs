@@ -56,6 +56,8 @@ struct ProbeMachine {}
 impl Sandbox {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
         let jail = Jail::open(Settings::default())?;
+        // Nobody else may come by for a long time to clear up after a call that was killed.
+        jail.reap();
         match self.action {
             Action::Run(run) => run.carry_out(session, &jail),
             Action::Probe(ProbeMachine {}) => {

@@ -1,39 +1,39 @@
-//! The machine: what the kernel offers. Nothing here is needed by native agents; it says what a
-//! sandbox would find.
+//! The machine: what it is, and what it has to confine programs with.
+
+use ark_os_sandbox::{Jail, Mechanism, Settings};
 
 use super::{Check, Health};
 
-/// Everything about the machine.
+/// What the machine is.
 pub(super) fn checks() -> Vec<Check> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let kernel = read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned());
-    vec![
-        Check::new("machine", Health::Note, format!("{processors} processors, kernel {kernel}")),
-        features(),
-    ]
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+    let kernel = kernel.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned());
+    vec![Check::new("machine", Health::Note, format!("{processors} processors, kernel {kernel}"))]
 }
 
-/// What confines processes.
-fn features() -> Check {
-    let modules = read("/sys/kernel/security/lsm").unwrap_or_default();
-    let has_module = |name: &str| modules.split(',').any(|module| module == name);
-    let namespaces = read("/proc/sys/user/max_user_namespaces");
-    let features = [
-        ("Landlock", has_module("landlock")),
-        ("AppArmor", has_module("apparmor")),
-        ("seccomp", read("/proc/sys/kernel/seccomp/actions_avail").is_some()),
-        ("user namespaces", namespaces.is_some_and(|max| max != "0")),
-        ("cgroup v2", read("/sys/fs/cgroup/cgroup.controllers").is_some()),
-    ];
-    let named = |there: bool| {
-        let names: Vec<_> =
-            features.iter().filter(|(_, is)| *is == there).map(|(name, _)| *name).collect();
-        if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+/// The sandbox plane, found out by making a jail.
+pub(super) fn sandbox_plane() -> Check {
+    const NAME: &str = "sandbox plane";
+    let jail = match Jail::open(Settings::default()) {
+        Ok(jail) => jail,
+        Err(error) => return Check::new(NAME, Health::Less, format!("cannot be tried: {error}")),
     };
-    let found = format!("has {}; lacks {}", named(true), named(false));
-    Check::new("kernel features", Health::Note, found)
-}
-
-fn read(path: &str) -> Option<String> {
-    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    let probe = jail.probe();
+    if !probe.available {
+        let missing = probe.missing().join("; ");
+        let found = format!("programs cannot be jailed and are refused; missing: {missing}");
+        return Check::new(NAME, Health::Less, found).hint("`ark-os sandbox probe` tells more");
+    }
+    // A profile of AppArmor would be one more wall; none is asked for.
+    let absent: Vec<&Mechanism> =
+        probe.mechanisms.iter().filter(|it| !it.present && it.name != "AppArmor").collect();
+    let found = "programs run in a jail; nothing falls back to the bare host";
+    if absent.is_empty() {
+        return Check::new(NAME, Health::Good, found);
+    }
+    let names: Vec<&str> = absent.iter().map(|it| it.name.as_str()).collect();
+    let found = format!("{found}; without {}", names.join(", "));
+    Check::new(NAME, Health::Less, found)
+        .hint("without control groups limits hold for each process, not for a tree of them")
 }
