@@ -36,8 +36,9 @@ impl Jail {
     ///
     /// # Errors
     ///
-    /// Always `sandbox_unavailable`.
-    pub fn check(&self, _profile: &Profile) -> Result<Held, SandboxError> {
+    /// Always: `sandbox_invalid` for a profile that nothing could hold, else `sandbox_unavailable`.
+    pub fn check(&self, profile: &Profile) -> Result<Held, SandboxError> {
+        profile.validate()?;
         Err(SandboxError::unavailable("confine a process: jails need Linux"))
     }
 
@@ -45,10 +46,11 @@ impl Jail {
     ///
     /// # Errors
     ///
-    /// Always `sandbox_unavailable`.
+    /// Always: `sandbox_invalid` for a job that nothing could run, else `sandbox_unavailable`.
     pub fn run(&self, job: &Job, _is_stopped: &dyn Fn() -> bool) -> Result<Finished, SandboxError> {
-        self.check(&job.profile)
-            .and_then(|_| Err(SandboxError::unavailable("confine a process: jails need Linux")))
+        job.validate()?;
+        let held = self.check(&job.profile)?;
+        Err(SandboxError::internal(format!("confine a process with {held:?}")))
     }
 
     /// Nothing was left behind.

@@ -31,7 +31,6 @@ pub(super) struct Cgroups {
     /// Why there is no place for a controller.
     reasons: Vec<(Controller, String)>,
     maker: String,
-    next: AtomicU64,
     /// Groups that could not be removed when their job was over.
     stuck: Mutex<Vec<PathBuf>>,
 }
@@ -60,8 +59,7 @@ impl Cgroups {
                 }
             }
         }
-        let (next, stuck) = (AtomicU64::new(0), Mutex::default());
-        Cgroups { places, reasons, maker, next, stuck }
+        Cgroups { places, reasons, maker, stuck: Mutex::default() }
     }
 
     fn place(&self, controller: Controller) -> Option<&Place> {
@@ -109,15 +107,19 @@ impl Cgroups {
     /// Makes the groups of one job, with its limits.
     pub(super) fn make(&self, profile: &Profile) -> Result<Group, SandboxError> {
         self.retry_stuck();
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        // One count for the process, which may have opened more than one jail.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}", self.maker);
         let mut group = Group { places: Vec::new() };
         for place in &self.places {
             let place = Place { dir: place.dir.join(&name), ..place.clone() };
-            let made = fs::create_dir(&place.dir);
-            // What exists is removed again, whatever goes wrong later.
-            group.places.push(place.clone());
-            if let Err(error) = made.and_then(|()| limit(&place, profile)) {
+            let made = fs::create_dir(&place.dir).and_then(|()| {
+                // What was made is removed again, whatever goes wrong later.
+                group.places.push(place.clone());
+                limit(&place, profile)
+            });
+            if let Err(error) = made {
                 self.remove(group);
                 return Err(SandboxError::internal(format!(
                     "make the control group `{}`: {error}",
@@ -229,7 +231,9 @@ fn usable(place: &Place, maker: &str) -> Result<Place, String> {
         Version::One => place.clone(),
         Version::Two => delegated(place)?,
     };
-    let trial = place.dir.join(format!("{PREFIX}{maker}-trial"));
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let trial = place.dir.join(format!("{PREFIX}{maker}-trial{number}"));
     fs::create_dir(&trial).map_err(|error| format!("cannot be divided: {error}"))?;
     let has_files = limit(&Place { dir: trial.clone(), ..place.clone() }, &Profile::default());
     let _ = fs::remove_dir(&trial);
@@ -341,4 +345,59 @@ fn number(text: &str) -> Option<u64> {
 /// The number after a name, in a file of one such pair a line.
 fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| number(line.strip_prefix(name)?.strip_prefix(' ')?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v2(dir: &Path) -> Place {
+        let all = vec![Controller::Memory, Controller::Pids, Controller::Cpu];
+        Place { version: Version::Two, dir: dir.to_owned(), controllers: all }
+    }
+
+    #[test]
+    fn version_two_is_limited_and_read_in_its_own_files() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("memory.swap.max"), "max").unwrap();
+        limit(&v2(dir.path()), &Profile::default()).unwrap();
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!(read("memory.max"), "536870912");
+        assert_eq!((read("memory.oom.group"), read("memory.swap.max")), ("1".into(), "0".into()));
+        assert_eq!((read("pids.max"), read("cpu.max")), ("66".into(), "25000 50000".into()));
+        let controllers = Controller::ALL.to_vec();
+        let group = Group { places: vec![Place { controllers, ..v2(dir.path()) }] };
+        fs::write(dir.path().join("memory.events"), "oom 1\noom_kill 0\n").unwrap();
+        assert!(!group.is_out_of_memory());
+        fs::write(dir.path().join("memory.events"), "oom 1\noom_kill 2\n").unwrap();
+        fs::write(dir.path().join("cpu.stat"), "usage_usec 1500\nuser_usec 1\n").unwrap();
+        assert!(group.is_out_of_memory());
+        assert_eq!(group.cpu_time(), Some(Duration::from_micros(1500)));
+    }
+
+    #[test]
+    fn a_group_that_has_processes_is_left_for_the_one_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("leaf");
+        fs::create_dir_all(own.join("cgroup.subtree_control")).unwrap();
+        for group in [dir.path(), &own] {
+            fs::write(group.join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
+        }
+        let place = delegated(&v2(&own)).unwrap();
+        assert_eq!(place.dir, dir.path());
+        assert_eq!(place.controllers.len(), 4);
+        let asked = fs::read_to_string(dir.path().join("cgroup.subtree_control")).unwrap();
+        assert_eq!(asked, "+memory +pids +cpu");
+    }
+
+    #[test]
+    fn only_groups_of_the_dead_are_left_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let me = maker(std::process::id()).unwrap();
+        let dead = format!("{}-1", std::process::id());
+        for name in [format!("{PREFIX}{me}-0"), format!("{PREFIX}{dead}-7"), "other".to_owned()] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        assert_eq!(left_over(dir.path()), [dir.path().join(format!("{PREFIX}{dead}-7"))]);
+    }
 }

@@ -38,7 +38,7 @@ pub(super) fn of_job(job: &Job, inner: &Inner, group: &Group) -> Result<Order, S
         bounds: Bounds {
             memory_bytes: (!counts_memory).then_some(profile.memory_bytes),
             processes: profile.processes.into(),
-            cpu_seconds: whole_seconds(profile.cpu_time),
+            cpu_seconds: cpu_seconds(profile.cpu_time, inner.cgroups.counts_cpu()),
             file_bytes: profile.file_bytes,
             open_files: profile.open_files.into(),
             tmp_bytes: profile.tmp_bytes,
@@ -67,9 +67,11 @@ fn variable((name, value): &(OsString, OsString)) -> ByteVec {
     [name.as_bytes(), b"=", value.as_bytes()].concat().into()
 }
 
-/// The kernel counts whole seconds; the caller's watch counts what is between.
-fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
+/// What one process may use. The kernel counts whole seconds, and by looking at every tick who runs,
+/// which may be off by a quarter; where a group counts exactly, this is only the second net.
+fn cpu_seconds(time: Duration, is_counted: bool) -> u64 {
+    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+    if is_counted { seconds.saturating_mul(2) } else { seconds }
 }
 
 /// The processors that a job with this share stays on; another set at each turn.
@@ -101,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_part_of_a_second_is_a_second_to_the_kernel() {
-        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
-        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
+        assert_eq!(cpu_seconds(Duration::from_millis(1), false), 1);
+        assert_eq!(cpu_seconds(Duration::from_secs(2), false), 2);
+        assert_eq!(cpu_seconds(Duration::from_secs(2), true), 4);
     }
 }

@@ -1,12 +1,13 @@
 //! Watching a job: its output, its time, its memory and its caller's patience.
 
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::cgroups::Group;
 use super::spawn::Launched;
@@ -21,12 +22,6 @@ use crate::plan::{self, Message};
 const TICK: Duration = Duration::from_millis(80);
 /// Bytes read at a time: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
-
-/// The first process of the job, a child of this one.
-struct First {
-    pid: Pid,
-    handle: OwnedFd,
-}
 
 /// One stream of output, as far as it is kept.
 struct Stream<R> {
@@ -75,7 +70,9 @@ struct Watched<'a> {
     stdout: Stream<std::process::ChildStdout>,
     stderr: Stream<std::process::ChildStderr>,
     told: Vec<u8>,
-    first: Option<First>,
+    /// The first process, a child of this one that nobody else waits for: as long as it has not been
+    /// waited for, the number is its own.
+    first: Option<Pid>,
     /// What the first process said about the program's end.
     ended: Option<Exit>,
     refused: Option<SandboxError>,
@@ -109,37 +106,29 @@ pub(super) fn to_the_end(
         looked: Duration::ZERO,
     };
     let mut control = Some(control);
-    let mut is_dead = false;
-    while !is_dead && (control.is_some() || watched.first.is_some()) {
-        is_dead = watched.wait(&mut control)?;
+    // Only the launcher and the first process hold the other end: it closes when both have ended.
+    while control.is_some() {
+        watched.wait(&mut control)?;
         watched.look(is_stopped);
         if watched.killed.is_some() && watched.first.is_none() {
             // It may hang at a mount of a file server; what it has made ends with it.
             let _ = launcher.kill();
         }
     }
-    // The launcher has ended or is about to: it has nothing left to do.
     let waited = launcher.wait();
-    let used = match &watched.first {
-        Some(first) => kernel::wait_for(first.pid).unwrap_or_default(),
-        None => Used::default(),
-    };
-    if let Some(control) = &mut control {
-        watched.hear_all(control);
-    }
+    // The first process can be waited for when the kernel has ended all others of its namespace.
+    let used = watched.first.map_or(Ok(Used::default()), kernel::wait_for);
     watched.stdout.drain();
     watched.stderr.drain();
     waited.map_err(|error| SandboxError::internal(format!("wait for the launcher: {error}")))?;
+    let used =
+        used.map_err(|error| SandboxError::internal(format!("wait for the job: {error}")))?;
     watched.finished(used)
 }
 
 impl Watched<'_> {
-    /// Waits for something to happen, at most until the next look is due; says whether the first
-    /// process has ended, and with it all others.
-    fn wait(
-        &mut self,
-        control: &mut Option<std::os::unix::net::UnixStream>,
-    ) -> Result<bool, SandboxError> {
+    /// Waits for something to happen, at most until the next look is due.
+    fn wait(&mut self, control: &mut Option<UnixStream>) -> Result<(), SandboxError> {
         let left = self.job.profile.wall_time.saturating_sub(self.since.so_far());
         // A job that was ended may take a moment to die; it is not asked for its time again.
         let pause = if self.killed.is_some() { TICK } else { left.min(TICK) };
@@ -147,7 +136,6 @@ impl Watched<'_> {
             control.as_ref().map(AsFd::as_fd),
             self.stdout.from.as_ref().map(AsFd::as_fd),
             self.stderr.from.as_ref().map(AsFd::as_fd),
-            self.first.as_ref().map(|first| first.handle.as_fd()),
         ];
         let mut fds: Vec<PollFd<'_>> = sources
             .iter()
@@ -169,7 +157,7 @@ impl Watched<'_> {
         let mut is_ready = |is_there: bool| is_there && events.next().unwrap_or(false);
         let ready = sources.map(|source| is_ready(source.is_some()));
         drop(fds);
-        let [is_told, has_out, has_err, is_dead] = ready;
+        let [is_told, has_out, has_err] = ready;
         if has_out {
             self.stdout.read();
         }
@@ -179,11 +167,11 @@ impl Watched<'_> {
         if is_told {
             self.hear(control);
         }
-        Ok(is_dead)
+        Ok(())
     }
 
     /// Reads what there is on the control socket.
-    fn hear(&mut self, control: &mut Option<std::os::unix::net::UnixStream>) {
+    fn hear(&mut self, control: &mut Option<UnixStream>) {
         let Some(socket) = control else { return };
         let mut chunk = [0; 4096];
         match socket.read(&mut chunk) {
@@ -192,12 +180,6 @@ impl Watched<'_> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => *control = None,
         }
-        self.understand();
-    }
-
-    /// Reads to the end of the control socket; every other holder of it has ended.
-    fn hear_all(&mut self, control: &mut std::os::unix::net::UnixStream) {
-        let _ = control.read_to_end(&mut self.told);
         self.understand();
     }
 
@@ -220,17 +202,10 @@ impl Watched<'_> {
     }
 
     fn made(&mut self, pid: i32) {
-        // It is a child of this process that nobody else waits for, so the number stays its own.
-        let opened = Pid::from_raw(pid).ok_or(Errno::SRCH).and_then(|pid| {
-            let handle = pidfd_open(pid, PidfdFlags::empty())?;
-            Ok(First { pid, handle })
-        });
-        match opened {
-            Ok(first) => self.first = Some(first),
-            Err(error) => {
-                let what = format!("watch the first process: {error}");
-                self.refused = Some(SandboxError::internal(what));
-            }
+        self.first = Pid::from_raw(pid);
+        // It may be told of after it was decided that it has to end.
+        if let Some(exit) = self.killed {
+            self.kill(exit);
         }
     }
 
@@ -266,9 +241,9 @@ impl Watched<'_> {
     /// Ends the first process; the kernel ends all others of its namespace with it.
     fn kill(&mut self, exit: Exit) {
         self.killed = Some(exit);
-        if let Some(first) = &self.first {
+        if let Some(first) = self.first {
             // It may have ended already; then there is nothing to end.
-            let _ = pidfd_send_signal(&first.handle, Signal::KILL);
+            let _ = kill_process(first, Signal::KILL);
         }
     }
 

@@ -85,9 +85,8 @@ impl Writes {
             return false;
         }
         let mut changed = Changed::default();
-        let dirs = self.places.iter();
-        let is_over =
-            dirs.map(|place| self.search(place.dir.as_fd(), &mut changed, 0)).any(|it| it);
+        let mut dirs = self.places.iter();
+        let is_over = dirs.any(|place| self.search(place.dir.as_fd(), &mut changed, 0));
         if !is_over {
             // Somebody else filled the disk: the next suspicion counts from here.
             for place in &mut self.places {

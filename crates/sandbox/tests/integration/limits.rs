@@ -26,7 +26,9 @@ fn a_job_that_computes_too_long_is_ended() {
     let profile = Profile { cpu_time: Duration::from_secs(1), ..Profile::default() };
     let finished = sh_with(profile, "while :; do :; done");
     assert_eq!(finished.exit, Exit::CpuTime);
-    assert!(finished.usage.cpu >= Duration::from_millis(900), "{:?}", finished.usage);
+    // Without a group the kernel guesses by its ticks.
+    let least = Duration::from_millis(if is_root() { 1000 } else { 500 });
+    assert!(finished.usage.cpu >= least, "{:?}", finished.usage);
     also_as_ordinary_user("limits::a_job_that_computes_too_long_is_ended");
 }
 
