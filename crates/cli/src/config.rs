@@ -54,6 +54,11 @@ pub(crate) struct Config {
     pub(crate) external_concurrency: usize,
     pub(crate) segment_bytes: u64,
     pub(crate) batch_records_max: u32,
+    pub(crate) snapshot_records: u64,
+    pub(crate) archive_dir: Option<PathBuf>,
+    /// 0: no limit.
+    pub(crate) live_bytes_max: u64,
+    pub(crate) audit_retention: Duration,
     pub(crate) namespace_budget: Amounts,
 }
 
@@ -82,6 +87,10 @@ impl Config {
             external_concurrency: settings.external_concurrency,
             segment_bytes: settings.segment_bytes,
             batch_records_max: settings.batch_records_max,
+            snapshot_records: settings.snapshot_records,
+            archive_dir: settings.archive_dir,
+            live_bytes_max: 0,
+            audit_retention: settings.audit_retention,
             namespace_budget: settings.namespace_budget,
         }
     }
@@ -98,6 +107,13 @@ impl Config {
             task_timeout: self.task_timeout,
             segment_bytes: self.segment_bytes,
             batch_records_max: self.batch_records_max,
+            snapshot_records: self.snapshot_records,
+            archive_dir: self.archive_dir.clone(),
+            live_bytes_max: match self.live_bytes_max {
+                0 => u64::MAX,
+                bytes => bytes,
+            },
+            audit_retention: self.audit_retention,
             namespace_budget: self.namespace_budget,
             workers: self.workers,
             external_concurrency: self.external_concurrency,
@@ -362,7 +378,7 @@ mod tests {
     fn every_fault_is_told_with_its_place() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ark.toml");
-        let text = "[system]\nmood = 1\nmode = \"idle\"\n[security]\naudit_retention = \"30d\"\n\
+        let text = "[system]\nmood = 1\nmode = \"idle\"\n[security]\ntoken_duration = \"24h\"\n\
                     [performance]\ntask_timeout = 5\n[colour]\nx = 1\n";
         std::fs::write(&path, text).unwrap();
         let environment =

@@ -93,7 +93,7 @@ impl Doctor {
         let config = load(&session.environment, self.config.as_deref(), &given)?.config;
         let data_dir = absolute(&config.data_dir);
         let mut checks = vec![Check::new("version", Health::Note, env!("CARGO_PKG_VERSION"))];
-        checks.extend(directory::checks(&data_dir, config.listen));
+        checks.extend(directory::checks(&data_dir, config.archive_dir.as_deref(), config.listen));
         checks.extend(machine::checks());
         checks.extend(planes());
         let bad = checks.iter().any(|check| check.health == Health::Bad);

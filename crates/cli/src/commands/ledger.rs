@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ark_os_api::{CheckpointView, Exit};
-use ark_os_store::verify::{Report, Trust, UNSEEN, verify};
+use ark_os_store::journal::Lookup;
+use ark_os_store::verify::{Report, Trust, UNSEEN, verify, verify_in};
 use ark_os_store::{DiskFiles, PublicKey};
 use serde_json::{Value, json};
 
@@ -42,6 +43,9 @@ struct Verify {
     /// Public key that was kept outside, as a file (`ledger.pub`)
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Directory of the archived segments, if it is not `archive` in the data directory
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
 }
 
 /// Print the newest signed checkpoint; keep it outside the machine
@@ -63,7 +67,11 @@ impl Verify {
         let files = open(&dir)?;
         let key = self.key.as_deref().map(read_key).transpose()?;
         let checkpoint = self.checkpoint.as_deref().map(read_small).transpose()?;
-        let report = verify(&files, &Trust { key, checkpoint })?;
+        let trust = Trust { key, checkpoint };
+        let report = match &self.archive {
+            None => verify(&files, &trust)?,
+            Some(dir) => verify_in(Lookup::with_archive(&files, &open_archive(dir)?), &trust)?,
+        };
         session.output.answer(&document(&dir, &report), |terminal| lines(&report, terminal))?;
         Ok(if report.is_ok() { Exit::Done } else { Exit::Unverified })
     }
@@ -119,6 +127,13 @@ fn open(dir: &Path) -> Result<DiskFiles, Failure> {
     })
 }
 
+/// Opens a directory of archived segments.
+pub(super) fn open_archive(dir: &Path) -> Result<DiskFiles, Failure> {
+    // `DiskFiles` alone would make one that is not there.
+    let opened = std::fs::metadata(dir).and_then(|_| DiskFiles::new(dir));
+    opened.map_err(|error| Failure::usage(format!("cannot open `{}`: {error}", dir.display())))
+}
+
 fn read_key(path: &Path) -> Result<PublicKey, Failure> {
     Ok(PublicKey::parse(&read_small(path)?)?)
 }
@@ -151,6 +166,7 @@ fn document(dir: &Path, report: &Report) -> Value {
             "records": [fault.place.seqs.start, fault.place.seqs.end],
             "why": fault.why,
         })),
+        "absent_records": report.absent.iter().map(|it| [it.start, it.end]).collect::<Vec<_>>(),
         "oddities": report.oddities.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "unseen": UNSEEN,
     })
@@ -174,6 +190,10 @@ fn lines(report: &Report, terminal: &Terminal) -> Vec<String> {
     lines.push(format!("  root {}", report.root));
     let source = if report.key_was_given { "given" } else { "from the data directory itself" };
     lines.push(format!("  key {} ({source})", report.key));
+    lines.extend(report.absent.iter().map(|absent| {
+        let (first, last) = (absent.start, absent.end - 1);
+        format!("  note: records {first} to {last} are absent: they were archived and taken away")
+    }));
     lines.extend(report.oddities.iter().map(|oddity| format!("  note: {oddity}")));
     lines.push(format!("  note: {UNSEEN}"));
     lines

@@ -1,5 +1,6 @@
 //! `ark-os views`.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ark_os_api::Exit;
@@ -7,9 +8,10 @@ use ark_os_core::Change;
 use ark_os_runtime::instance::VIEWS_FILE;
 use ark_os_runtime::kernel::record::decode;
 use ark_os_store::views::{Followed, Follower, Views as Tables, ViewsOptions};
-use ark_os_store::{DataLock, DiskFiles, Files, Journal, LedgerKey, Settings};
+use ark_os_store::{DataLock, DiskFiles, Files, Journal, LedgerKey, Segments, Settings};
 use serde_json::json;
 
+use super::ledger::open_archive;
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -32,16 +34,20 @@ enum Action {
 ///
 /// The journal is the only truth: nothing is lost.
 #[derive(Debug, clap::Args)]
-struct Rebuild {}
+struct Rebuild {
+    /// Directory of the archived segments, if it is not `archive` in the data directory
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
+}
 
 impl Views {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
-        let Action::Rebuild(Rebuild {}) = self.action;
-        rebuild(session)
+        let Action::Rebuild(Rebuild { archive }) = self.action;
+        rebuild(session, archive.as_deref())
     }
 }
 
-fn rebuild(session: &Session) -> Result<Exit, Failure> {
+fn rebuild(session: &Session, archive: Option<&Path>) -> Result<Exit, Failure> {
     let data_dir = session.reach.data_dir(&session.environment);
     let unusable = |error: std::io::Error| {
         let message = format!("cannot open the data directory `{}`: {error}", data_dir.display());
@@ -52,7 +58,11 @@ fn rebuild(session: &Session) -> Result<Exit, Failure> {
     let _lock = DataLock::acquire(&data_dir)?;
     let files: Arc<dyn Files> = Arc::new(DiskFiles::new(&data_dir).map_err(unusable)?);
     let key = LedgerKey::load(&*files)?;
-    let (_journal, mut recovered) = Journal::open(files, Settings::default(), key)?;
+    let segments = match archive {
+        None => Segments::new(files),
+        Some(dir) => Segments::with_archive(files, Arc::new(open_archive(dir)?)),
+    };
+    let (_journal, mut recovered) = Journal::open_from(segments, Settings::default(), key, None)?;
     let records = recovered.records();
     let mut tables = Tables::open(&data_dir.join(VIEWS_FILE), ViewsOptions::default())?;
     tables.rebuild()?;

@@ -28,6 +28,8 @@ const EXTERNAL_MAX: usize = 8_192;
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
 /// Records of one batch: one sync must not take for ever.
 const BATCH_RECORDS: std::ops::RangeInclusive<u32> = 1..=65_536;
+/// Records between snapshots: few cost work beside the loop, many a slow start.
+const SNAPSHOT_RECORDS: std::ops::RangeInclusive<u64> = 1_000..=100_000_000;
 
 /// What a TOML file must have for the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,6 +246,43 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.batch_records_max.to_string(),
     },
     Key {
+        name: "store.snapshot_records",
+        variable: "ARK_OS_STORE_SNAPSHOT_RECORDS",
+        form: Form::Number,
+        about: "records after which a new snapshot is made: what a start replays at most, about",
+        set: |config, text| put(&mut config.snapshot_records, whole(text, SNAPSHOT_RECORDS)),
+        show: |config| config.snapshot_records.to_string(),
+    },
+    Key {
+        name: "store.archive_dir",
+        variable: "ARK_OS_STORE_ARCHIVE_DIR",
+        form: Form::Text,
+        about: "where archived segments go; empty: `archive` in the data directory",
+        set: |config, text| {
+            config.archive_dir = (!text.is_empty()).then(|| PathBuf::from(text));
+            Ok(())
+        },
+        show: |config| {
+            config.archive_dir.as_ref().map(|it| it.display().to_string()).unwrap_or_default()
+        },
+    },
+    Key {
+        name: "store.live_bytes_max",
+        variable: "ARK_OS_STORE_LIVE_BYTES_MAX",
+        form: Form::Number,
+        about: "bytes of segments beyond which the oldest are archived early; 0: no limit",
+        set: |config, text| put(&mut config.live_bytes_max, whole(text, 0..=u64::MAX)),
+        show: |config| config.live_bytes_max.to_string(),
+    },
+    Key {
+        name: "security.audit_retention",
+        variable: "ARK_OS_AUDIT_RETENTION",
+        form: Form::Text,
+        about: "age at which segments that nothing needs are archived; nothing is deleted",
+        set: |config, text| put(&mut config.audit_retention, duration(text)),
+        show: |config| shown(config.audit_retention),
+    },
+    Key {
         name: "budget.namespace",
         variable: "ARK_OS_NAMESPACE_BUDGET",
         form: Form::Table,
@@ -254,9 +293,8 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// Keys of the format whose mechanism is not built: name and variable.
-const LATER: [(&str, &str); 7] = [
+const LATER: [(&str, &str); 6] = [
     ("security.token_duration", "ARK_OS_TOKEN_DURATION"),
-    ("security.audit_retention", "ARK_OS_AUDIT_RETENTION"),
     ("security.enable_compliance_monitoring", "ARK_OS_ENABLE_COMPLIANCE_MONITORING"),
     ("monitoring.metrics_retention", "ARK_OS_METRICS_RETENTION"),
     ("monitoring.alert_retention", "ARK_OS_ALERT_RETENTION"),

@@ -5,11 +5,13 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ark_os_runtime::clock::Clock;
-use ark_os_store::verify::{Trust, verify};
-use ark_os_store::{DataLock, DiskFiles, ErrorKind};
+use ark_os_store::journal::Lookup;
+use ark_os_store::verify::{Trust, verify_in};
+use ark_os_store::{DataLock, DiskFiles, ErrorKind, Files, PublicKey, Snapshots};
 
 use super::{Check, Health};
 use crate::client::{InstanceRecord, TOKEN_FILE};
@@ -24,7 +26,7 @@ const SYNC_SLOW: Duration = Duration::from_millis(20);
 const VERIFY_BYTES_MAX: u64 = 1 << 30;
 
 /// Everything about the data directory.
-pub(super) fn checks(data_dir: &Path, listen: SocketAddr) -> Vec<Check> {
+pub(super) fn checks(data_dir: &Path, archive: Option<&Path>, listen: SocketAddr) -> Vec<Check> {
     let name = "data directory";
     let metadata = match std::fs::metadata(data_dir) {
         Ok(metadata) if metadata.is_dir() => metadata,
@@ -41,7 +43,8 @@ pub(super) fn checks(data_dir: &Path, listen: SocketAddr) -> Vec<Check> {
     checks.push(space(data_dir));
     checks.push(sync_latency(data_dir));
     checks.push(token(data_dir));
-    checks.push(journal(data_dir));
+    checks.push(journal(data_dir, archive));
+    checks.extend(snapshots(data_dir));
     if !is_running {
         checks.push(port(listen));
     }
@@ -166,7 +169,7 @@ fn token(data_dir: &Path) -> Check {
     }
 }
 
-fn journal(data_dir: &Path) -> Check {
+fn journal(data_dir: &Path, archive: Option<&Path>) -> Check {
     let name = "journal";
     let dir = data_dir.join("journal");
     let Ok(segments) = std::fs::read_dir(&dir) else {
@@ -182,11 +185,28 @@ fn journal(data_dir: &Path) -> Check {
         Ok(files) => files,
         Err(error) => return Check::new(name, Health::Bad, error.to_string()),
     };
-    match verify(&files, &Trust::default()) {
+    let elsewhere = match archive.filter(|dir| dir.is_dir()).map(DiskFiles::new).transpose() {
+        Ok(elsewhere) => elsewhere,
+        Err(error) => return Check::new(name, Health::Bad, error.to_string()),
+    };
+    let lookup = match &elsewhere {
+        None => Lookup::new(&files),
+        Some(archive) => Lookup::with_archive(&files, archive),
+    };
+    match verify_in(lookup, &Trust::default()) {
         Ok(report) => match &report.fault {
             None => {
-                let found = format!("{} records verify", report.records);
-                Check::new(name, Health::Good, found)
+                let absent: u64 = report.absent.iter().map(|it| it.end - it.start).sum();
+                let found = format!("{} records verify", report.records - absent);
+                match absent {
+                    0 => Check::new(name, Health::Good, found),
+                    _ => Check::new(
+                        name,
+                        Health::Note,
+                        format!("{found}, {absent} are archived elsewhere"),
+                    )
+                    .hint("histories and proofs of those need the archived segments back"),
+                }
             }
             Some(fault) => Check::new(name, Health::Bad, format!("does not verify: {fault}"))
                 .hint("keep a copy of the directory, then restore from a backup"),
@@ -196,6 +216,29 @@ fn journal(data_dir: &Path) -> Check {
         }
         Err(error) => Check::new(name, Health::Bad, error.to_string()),
     }
+}
+
+/// What a start begins with.
+fn snapshots(data_dir: &Path) -> Option<Check> {
+    let name = "snapshots";
+    let files: Arc<dyn Files> = Arc::new(DiskFiles::new(data_dir).ok()?);
+    // Without a key there is no journal, which is told elsewhere.
+    let key = PublicKey::load(&*files).ok()?;
+    let snapshots = Snapshots::new(files, key);
+    let sizes = match snapshots.list() {
+        Ok(sizes) => sizes,
+        Err(error) => return Some(Check::new(name, Health::Less, error.to_string())),
+    };
+    let Some(newest) = sizes.first() else {
+        return Some(Check::new(name, Health::Note, "none yet: a start reads all records"));
+    };
+    let found = format!("{}, the newest of {newest} records", sizes.len());
+    let damaged: Vec<_> = sizes.iter().filter_map(|size| snapshots.load(*size).err()).collect();
+    Some(match damaged.first() {
+        None => Check::new(name, Health::Good, found),
+        Some(error) => Check::new(name, Health::Less, format!("{found}; {error}"))
+            .hint("a start uses another, or all records; the next snapshot replaces it"),
+    })
 }
 
 fn port(listen: SocketAddr) -> Check {
