@@ -17,6 +17,7 @@ mod history;
 mod load;
 mod plans;
 mod raw;
+mod restart;
 
 pub(crate) use figures::BenchError;
 
@@ -52,6 +53,8 @@ pub(crate) enum Kind {
     History,
     /// A million runs accepted that nobody can work on, and kills with many in flight.
     Backlog,
+    /// Starts on a data directory with a million runs that are over.
+    Restart,
 }
 
 /// Measures, and reports as JSON.
@@ -77,6 +80,7 @@ async fn measure(settings: &BenchSettings) -> Result<Value, BenchError> {
         Kind::Soak => json!({ "soak": load::soak(settings).await? }),
         Kind::Backlog => json!({ "backlog": backlog::backlog(settings).await? }),
         Kind::Volume => json!({ "volume": plans::volume(settings).await? }),
+        Kind::Restart => json!({ "restart": restart::starts(settings).await? }),
         Kind::History => json!({ "history": history::pages(settings).await? }),
     };
     Ok(json!({

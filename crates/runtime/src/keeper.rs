@@ -86,6 +86,11 @@ impl Keeper {
         self.good.first().map_or(0, |good| good.size)
     }
 
+    /// The first record of the oldest segment that a start could need; none without a snapshot.
+    pub fn floor(&self) -> Option<u64> {
+        self.good.iter().map(|good| good.segment).min()
+    }
+
     /// How many records that are signed it does not cover.
     pub fn lag(&self) -> u64 {
         self.reader.anchor().map_or(0, |anchor| anchor.size().saturating_sub(self.size()))
@@ -164,7 +169,7 @@ impl Keeper {
     /// # Errors
     /// A segment cannot be read or moved.
     pub fn archive(&mut self, now: Time) -> Result<u64, StoreError> {
-        let Some(floor) = self.good.iter().map(|good| good.segment).min() else { return Ok(0) };
+        let Some(floor) = self.floor() else { return Ok(0) };
         let mut here = Vec::new();
         for first in self.reader.sealed_segments() {
             if first >= self.archived {

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ark_os_core::effect::Effect;
-use ark_os_core::{Change, Kind, State};
+use ark_os_core::{Change, Event, Kind, State};
 use ark_os_store::snapshots::{self, Refused};
 use ark_os_store::views::{Follower, Queries, Views, ViewsOptions};
 use ark_os_store::{
-    DiskFiles, Files, Journal, LedgerKey, Segments, Snapshot, Snapshots, StoreError,
+    DiskFiles, ErrorKind, Files, Journal, LedgerKey, Reader, Segments, Snapshot, Snapshots,
+    StoreError,
 };
 
 use crate::RuntimeError;
@@ -64,7 +65,6 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
         );
     }
     let views = Views::open(&settings.data_dir.join(VIEWS_FILE), ViewsOptions::default())?;
-    let position = views.position()?;
     let (mut follower, queries) = views.split()?;
     let (journal, mut recovered) = (opened.journal, opened.recovered);
     let (anchor, mut state) = match opened.from {
@@ -72,6 +72,8 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
         None => (None, State::default()),
     };
     let covered = state.changes();
+    leave_out_absent(&mut follower, &journal.reader(), &state)?;
+    let position = follower.position();
     recovered.seek(covered.min(position) + 1);
     let mut replay = Replay {
         state: &mut state,
@@ -95,6 +97,32 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
     let reader = journal.reader();
     let keeper = Keeper::new(snapshots, key, reader, retention, (anchor.as_ref(), &state));
     Ok(Opened { journal, follower, queries, state, keeper })
+}
+
+/// Views that have to be made anew begin behind the archived segments that are not there, with the workflow versions
+/// that the state knows; the rows of older runs come back with the segments and `ark-os views rebuild`.
+fn leave_out_absent(
+    follower: &mut Follower,
+    reader: &Reader,
+    state: &State,
+) -> Result<(), RuntimeError> {
+    let next = follower.position() + 1;
+    match reader.read(next) {
+        Err(error) if error.kind() == ErrorKind::Archived && next <= state.changes() => {}
+        // What else is wrong with it is told by the replay.
+        _ => return Ok(()),
+    }
+    let seq = reader.whole_from()? - 1;
+    tracing::warn!(
+        from = next,
+        to = seq,
+        "records that the views need were archived and taken away; put them back and run `ark-os views rebuild`"
+    );
+    follower.skip_to(seq - 1)?;
+    let admissions = state.admissions().map(|it| Event::WorkflowAdmitted(Box::new((**it).clone())));
+    let change = Change { run: None, at: state.now(), events: admissions.collect() };
+    let known = Appended { seq, cause: 0, namespace: Default::default(), change };
+    follower::follow(follower, &[known])
 }
 
 /// Opens a journal with the state of the newest snapshot that can be used, if there is one.

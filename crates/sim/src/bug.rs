@@ -53,11 +53,15 @@ pub enum Bug {
     ProbeSkipped,
     /// It is asked at once, and `no` is trusted while the effect is still on its way.
     ProbeTooEarly,
+    /// A snapshot gets its name before its bytes are on the platter.
+    SnapshotSyncLies,
+    /// The oldest segment is archived, whoever needs it.
+    NeededArchived,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 22] = [
+    pub const ALL: [Bug; 24] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -80,6 +84,8 @@ impl Bug {
         Bug::FetchLost,
         Bug::ProbeSkipped,
         Bug::ProbeTooEarly,
+        Bug::SnapshotSyncLies,
+        Bug::NeededArchived,
     ];
 
     /// Its name on the command line.
@@ -107,6 +113,8 @@ impl Bug {
             Bug::FetchLost => "fetch-lost",
             Bug::ProbeSkipped => "probe-skipped",
             Bug::ProbeTooEarly => "probe-too-early",
+            Bug::SnapshotSyncLies => "snapshot-sync-lies",
+            Bug::NeededArchived => "needed-archived",
         }
     }
 

@@ -269,6 +269,11 @@ impl Checker {
         self.told.accepted.iter().copied()
     }
 
+    /// The record with which a run was accepted.
+    pub(crate) fn accepted_seq(&self, run: RunId) -> Option<u64> {
+        self.model.run(run).map(|run| run.accepted_seq)
+    }
+
     /// Whether the journal says that a run is over.
     pub(crate) fn is_over(&self, run: RunId) -> bool {
         self.model.run(run).is_some_and(|run| run.ended)

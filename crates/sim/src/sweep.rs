@@ -30,6 +30,8 @@ impl Sweep {
         total.runs += counts.runs;
         total.starts += counts.starts;
         total.from_snapshots += counts.from_snapshots;
+        total.snapshots += counts.snapshots;
+        total.archived += counts.archived;
         total.kills += counts.kills;
         total.power_losses += counts.power_losses;
         total.fail_stops += counts.fail_stops;

@@ -33,7 +33,6 @@ mod steps;
 use agents::{Attempt, Move};
 use clients::Clients;
 use node::Node;
-use snapshots::Keeper;
 
 /// The wall clock at the beginning.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -134,6 +133,10 @@ pub struct Counts {
     pub starts: u64,
     /// Those that began with a snapshot.
     pub from_snapshots: u64,
+    /// Snapshots made.
+    pub snapshots: u64,
+    /// Segments archived.
+    pub archived: u64,
     /// Kills of the process.
     pub kills: u64,
     /// Losses of power.
@@ -164,7 +167,8 @@ pub(crate) struct World {
     pub(crate) bug: Option<Bug>,
     pub(crate) files: SimFiles,
     pub(crate) node: Option<Node>,
-    keeper: Keeper,
+    /// Of a stream of its own: how often and how the keeper is at work.
+    pub(crate) keeper_rng: Rng,
     /// Raised with every death of the process, so that what it had under way is void.
     pub(crate) life: u32,
     pub(crate) attempts: BTreeMap<PtId, Attempt>,
@@ -205,8 +209,7 @@ impl World {
             bug: options.bug,
             files,
             node: None,
-            // Of a stream of its own: the same seed is the same world with snapshots and without.
-            keeper: Keeper::new(Rng::new(!seed)),
+            keeper_rng: Rng::new(!seed),
             life: 0,
             attempts: BTreeMap::new(),
             clients,

@@ -22,6 +22,7 @@ fn every_promise_is_kept_whatever_fails() {
         ("power losses", total.power_losses),
         ("failed journals", total.fail_stops),
         ("starts from a snapshot", total.from_snapshots),
+        ("archived segments", total.archived),
         ("effects", total.effects),
         ("stale results", total.strikes),
         ("doubts", total.doubts),
@@ -188,4 +189,14 @@ fn step_that_is_repeated_unasked_is_found() {
 #[test]
 fn answer_that_is_trusted_while_the_effect_is_on_its_way_is_found() {
     is_found(Bug::ProbeTooEarly, &["I3"]);
+}
+
+#[test]
+fn snapshot_named_before_it_is_durable_is_found() {
+    is_found(Bug::SnapshotSyncLies, &["I8"]);
+}
+
+#[test]
+fn archived_segment_that_a_run_needs_is_found() {
+    is_found(Bug::NeededArchived, &["archive"]);
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::BenchError;
 use super::client::Target;
 
@@ -11,6 +13,8 @@ use super::client::Target;
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// How often the record of the node is looked for.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
+/// What a node writes when it is ready.
+const RECORD: &str = "instance.json";
 
 /// A running node; it is killed and its data removed when this is dropped.
 #[derive(Debug)]
@@ -43,11 +47,7 @@ impl Node {
         Node::on(directory, agents, &[])
     }
 
-    fn on(
-        directory: PathBuf,
-        agents: u32,
-        variables: &[(&str, &str)],
-    ) -> Result<Self, BenchError> {
+    fn on(directory: PathBuf, agents: u32, variables: &[(&str, &str)]) -> Result<Self, BenchError> {
         let begun = now();
         let process = spawn(&directory, agents, variables)?;
         let mut node = Node {
@@ -68,7 +68,7 @@ impl Node {
     ) -> Result<(), BenchError> {
         self.process.kill().map_err(BenchError::io("kill the node"))?;
         self.process.wait().map_err(BenchError::io("wait for the killed node"))?;
-        let record = self.directory.join("instance.json");
+        let record = self.directory.join(RECORD);
         std::fs::remove_file(record).map_err(BenchError::io("remove the record of the node"))?;
         let begun = now();
         self.process = spawn(&self.directory, self.agents, variables)?;
@@ -92,11 +92,25 @@ impl Node {
 
     /// The endpoint and token, once the node has written them down.
     fn look(&self) -> Option<Target> {
-        let record = std::fs::read(self.directory.join("instance.json")).ok()?;
+        let record = std::fs::read(self.directory.join(RECORD)).ok()?;
         let record: serde_json::Value = serde_json::from_slice(&record).ok()?;
         let address = record.get("endpoint")?.as_str()?.strip_prefix("http://")?;
         let token = std::fs::read_to_string(self.directory.join("token")).ok()?;
         Some(Target { address: address.to_owned(), token: token.trim().to_owned() })
+    }
+
+    /// Asks the process to stop, waits for it and starts another on its data; how long the stop took.
+    pub(super) fn stop_and_restart(&mut self) -> Result<Duration, BenchError> {
+        let begun = now();
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| BenchError::new("the node has no process id"))?;
+        kill_process(pid, Signal::TERM)
+            .map_err(|error| BenchError::io("stop the node")(error.into()))?;
+        self.process.wait().map_err(BenchError::io("wait for the node's end"))?;
+        let stopped = now();
+        self.process = spawn(&self.directory, self.agents, &[])?;
+        self.wait_until_ready(stopped)?;
+        Ok(stopped.duration_since(begun))
     }
 
     /// Resident memory in KiB.

@@ -25,20 +25,42 @@ const BATCH_PATH: &str = "/api/v1/tasks/batch?wait=30s";
 
 /// Tasks a second by NDJSON batches, from the first byte sent to the last durable result read.
 pub(super) async fn batch(target: &Target, time: Duration) -> Result<Value, BenchError> {
+    let lines = batch_lines();
+    target.connect().await?.batch(BATCH_PATH, &lines).await?;
+    let begun = now();
+    let goes_on = move |_| now().duration_since(begun) < time;
+    batches(target, &lines, goes_on).await
+}
+
+/// The same until so many runs are over, on each connection its part.
+pub(super) async fn finish_runs(target: &Target, runs: u64) -> Result<Value, BenchError> {
+    let part = runs / BATCH_CONNECTIONS as u64;
+    batches(target, &batch_lines(), move |done| done < part).await
+}
+
+fn batch_lines() -> Vec<u8> {
     let mut lines = Vec::new();
     for line in 0..LINES {
         let text = format!("{{\"skill\":\"echo\",\"input\":{line}}}\n");
         lines.extend_from_slice(text.as_bytes());
     }
-    target.connect().await?.batch(BATCH_PATH, &lines).await?;
+    lines
+}
+
+/// Batches on some connections, while `goes_on` with the number of tasks that a connection has done.
+async fn batches(
+    target: &Target,
+    lines: &[u8],
+    goes_on: impl Fn(u64) -> bool + Clone + Send + 'static,
+) -> Result<Value, BenchError> {
     let begun = now();
     let mut set = JoinSet::new();
     for _ in 0..BATCH_CONNECTIONS {
-        let (target, lines) = (target.clone(), lines.clone());
+        let (target, lines, goes_on) = (target.clone(), lines.to_vec(), goes_on.clone());
         set.spawn(async move {
             let mut connection = target.connect().await?;
             let mut done = 0;
-            while now().duration_since(begun) < time {
+            while goes_on(done) {
                 let answered = connection.batch(BATCH_PATH, &lines).await?;
                 if answered.succeeded != LINES as u64 {
                     let message = format!("{} of {LINES} lines succeeded", answered.succeeded);

@@ -8,6 +8,7 @@ use ark_os_core::State;
 use ark_os_core::run::RunState;
 use ark_os_core::time::Time;
 use ark_os_runtime::RunRequest;
+use ark_os_runtime::instance::VIEWS_FILE;
 use ark_os_runtime::keeper::{Keeper, Retention};
 use ark_os_runtime::kernel::record::decode;
 use ark_os_runtime::opening::open_journal;
@@ -211,7 +212,24 @@ async fn only_segments_that_no_start_and_no_run_needs_are_archived() {
     assert_eq!(over(&handle, early).await.state, RunState::Succeeded, "its row is still there");
     assert_eq!(run(&handle, request()).await.state, RunState::Succeeded);
     assert!(!history(&handle, held).await.is_empty(), "what it needs was not archived");
+    drop(handle);
+    instance.stop().unwrap();
+
+    // Views that are made anew begin behind what is absent.
+    std::fs::remove_file(dir.join(VIEWS_FILE)).unwrap();
+    let instance = world.start();
+    let handle = instance.handle();
+    assert!(handle.queries().run(early).unwrap().is_none());
+    assert!(!history(&handle, held).await.is_empty());
+    let late = run(&handle, request()).await.run;
+    assert!(!history(&handle, late).await.is_empty());
+    assert!(handle.queries().run(late).unwrap().is_some());
+    drop(handle);
+    instance.stop().unwrap();
+    std::fs::remove_file(dir.join(VIEWS_FILE)).unwrap();
     std::fs::rename(dir.join("away"), dir.join("archive")).unwrap();
+    let instance = world.start();
+    let handle = instance.handle();
     assert!(!history(&handle, early).await.is_empty());
     instance.stop().unwrap();
 }

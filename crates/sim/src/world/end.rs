@@ -6,9 +6,11 @@ use ark_os_core::event::Intake;
 use ark_os_core::ids::{AgentIx, RunId};
 use ark_os_core::{Command, Event, State};
 use ark_os_runtime::kernel::record::decode;
+use ark_os_runtime::opening::open_journal;
 use ark_os_store::verify::{Trust, verify};
 use ark_os_store::{Files, Journal, Settings};
 
+use super::node::Node;
 use super::start::key;
 use super::{Counts, Due, World};
 use crate::violation::{Check, Violation, ensure};
@@ -131,23 +133,34 @@ impl World {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             Violation::new("I8", format!("{what} at the end: {error}"))
         };
-        node.journal.close().map_err(|error| failed("close", &error))?;
+        let Node { lp, journal, mut keeper, .. } = node;
+        journal.close().map_err(|error| failed("close", &error))?;
+        keeper.finish(lp.state()).map_err(|error| failed("snapshot", &error))?;
         self.files.kill();
         let report =
             verify(&self.files, &Trust { key: Some(key()?.public().clone()), checkpoint: None })
                 .map_err(|error| failed("verify", &error))?;
         ensure(report.is_ok() && report.unsigned() == 0, "I9", || format!("{:?}", report.fault))?;
-        let files: Arc<dyn Files> = Arc::new(self.files.clone());
+        ensure(report.absent.is_empty(), "I9", || format!("absent: {:?}", report.absent))?;
         let settings = Settings { segment_bytes: self.profile.segment_bytes };
+        let opened = open_journal(&self.snapshots()?, &self.segments(), settings, &key()?)
+            .map_err(|error| failed("open", &error))?;
+        self.check_refused(&opened.refused)?;
+        let from = opened.from.as_ref().map(|(anchor, _)| anchor.size());
+        ensure(from == Some(opened.recovered.records()), "I8", || {
+            format!("a start after a clean stop begins with a snapshot of {from:?} records")
+        })?;
+        let snapshot = opened.from.map(|(_, state)| state);
+        let state = self.replay(opened.recovered, snapshot)?;
+        let state = state.map_err(|error| failed("read", &error))?;
+        ensure(state.digest() == live, "I8", || "the replay is not the live state".to_owned())?;
+        let files: Arc<dyn Files> = Arc::new(self.files.clone());
         let (_, mut recovered) =
             Journal::open(files, settings, key()?).map_err(|error| failed("open", &error))?;
         let mut changes = Vec::new();
         while let Some(record) = recovered.next().map_err(|error| failed("read", &error))? {
             changes.push(decode(&record).map_err(|error| failed("decode", &error))?);
         }
-        let state = self.rebuilt(&changes)?;
-        ensure(state.digest() == live, "I8", || "the replay is not the live state".to_owned())?;
-        self.checker.recovered(&changes, &state)?;
         let runs = changes.iter().flat_map(|change| &change.events);
         self.counts.runs = runs.filter(|it| matches!(it, Event::RunAccepted(_))).count() as u64;
         Ok(())

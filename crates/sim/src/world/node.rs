@@ -9,6 +9,7 @@ use ark_os_core::time::Time;
 use ark_os_core::timers::Timer;
 use ark_os_core::{Command, Event};
 use ark_os_runtime::data::{self, Payloads};
+use ark_os_runtime::keeper::Keeper;
 use ark_os_runtime::kernel::record::{Appended, read_accepted};
 use ark_os_runtime::kernel::{Fetched, Input, Loop, Output, Released};
 use ark_os_store::{Batch, Journal};
@@ -36,6 +37,7 @@ const IDLE: u64 = 60_000_000;
 pub(crate) struct Node {
     pub(crate) lp: Loop<Reply>,
     pub(crate) journal: Journal,
+    pub(crate) keeper: Keeper,
     pub(crate) payloads: Payloads,
     pub(crate) inbox: VecDeque<Input<Reply>>,
     /// Reads from disk under way.
@@ -313,7 +315,7 @@ impl World {
         self.note(|| format!("synced through {through}"));
         self.checker.synced(through);
         self.settle(vec![Input::Synced { through }])?;
-        self.keep_snapshot()?;
+        self.let_keeper_work()?;
         if self.rng.per_mille(300) {
             self.input(Input::Viewed { through });
         }

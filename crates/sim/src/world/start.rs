@@ -9,7 +9,8 @@ use ark_os_core::{Change, Command, State};
 use ark_os_runtime::data::{BlobSource, Payloads};
 use ark_os_runtime::kernel::record::decode;
 use ark_os_runtime::kernel::{Input, Loop};
-use ark_os_store::{Blobs, ErrorKind, Files, Journal, LedgerKey, Recovered, Settings, StoreError};
+use ark_os_runtime::opening::open_journal;
+use ark_os_store::{Blobs, ErrorKind, Files, LedgerKey, Recovered, Settings, StoreError};
 
 use super::node::Node;
 use super::{Due, Profile, World};
@@ -41,11 +42,15 @@ impl World {
         self.counts.starts += 1;
         let files: Arc<dyn Files> = Arc::new(self.files.clone());
         let settings = Settings { segment_bytes: self.profile.segment_bytes };
-        let (journal, recovered) = match Journal::open(files.clone(), settings, key()?) {
+        let (snapshots, segments) = (self.snapshots()?, self.segments());
+        let opened = match open_journal(&snapshots, &segments, settings, &key()?) {
             Ok(opened) => opened,
             Err(error) => return self.start_failed(&error),
         };
-        let state = match self.replay(recovered)? {
+        self.check_refused(&opened.refused)?;
+        let (anchor, snapshot) = opened.from.unzip();
+        let journal = opened.journal;
+        let state = match self.replay(opened.recovered, snapshot)? {
             Ok(state) => state,
             Err(error) => return self.start_failed(&error),
         };
@@ -58,7 +63,9 @@ impl World {
             self.profile.agents = Profile::draw_agents(&mut self.rng);
         }
         let started = self.instance_started();
+        let keeper = self.keeper(&journal, anchor.as_ref(), &state)?;
         self.node = Some(Node {
+            keeper,
             lp: Loop::new(state, Arc::new(BuiltinRules), newest),
             journal,
             payloads: Payloads::new(blobs),
@@ -80,8 +87,14 @@ impl World {
 
     /// INVARIANT I8: what is read back is what was written, and gives the same state, with a
     /// snapshot or without.
-    fn replay(&mut self, mut recovered: Recovered) -> Result<Result<State, StoreError>, Violation> {
+    pub(super) fn replay(
+        &mut self,
+        mut recovered: Recovered,
+        snapshot: Option<State>,
+    ) -> Result<Result<State, StoreError>, Violation> {
+        self.counts.from_snapshots += u64::from(snapshot.is_some());
         let mut changes: Vec<Change> = Vec::new();
+        recovered.seek(1);
         loop {
             match recovered.next() {
                 Ok(Some(record)) => match decode(&record) {
@@ -94,7 +107,14 @@ impl World {
         }
         let skipped = usize::from(self.has(Bug::LastRecordSkipped));
         let read = changes.len().saturating_sub(skipped);
-        let state = self.rebuilt(changes.get(..read).unwrap_or_default())?;
+        let mut state = snapshot.unwrap_or_default();
+        let mut effects = Vec::new();
+        let covered = usize::try_from(state.changes()).unwrap_or(usize::MAX);
+        self.note(|| format!("replay from record {covered} to {read}"));
+        for change in changes.iter().take(read).skip(covered) {
+            state.apply(change, &mut effects);
+            effects.clear();
+        }
         self.trace(changes.len() as u64);
         self.checker.recovered(&changes, &state)?;
         Ok(Ok(state))

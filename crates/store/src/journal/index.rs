@@ -176,6 +176,11 @@ impl Index {
         firsts
     }
 
+    /// First sequence of the newest segment.
+    pub(crate) fn newest(&self) -> u64 {
+        self.read(|state| state.stretches.last().map_or(1, |it| it.segment))
+    }
+
     /// A segment that is not the newest, from end to end; its successor has signed where it ends.
     pub(crate) fn span(&self, segment: u64) -> Result<Option<Span>, StoreError> {
         let next = self.read(|state| {

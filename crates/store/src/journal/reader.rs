@@ -59,6 +59,20 @@ impl Reader {
         self.index.sealed()
     }
 
+    /// The first record from which on every segment is there.
+    pub fn whole_from(&self) -> Result<u64, StoreError> {
+        let (mut from, mut sealed) = (None, self.index.sealed());
+        let newest = self.index.newest();
+        while let Some(first) = sealed.pop() {
+            match self.index.open(first) {
+                Ok(_) => from = Some(first),
+                Err(error) if error.kind() == ErrorKind::Archived => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(from.unwrap_or(newest))
+    }
+
     /// A segment that has a successor, from end to end; none: it has none.
     pub fn span(&self, segment: u64) -> Result<Option<Span>, StoreError> {
         self.index.span(segment)

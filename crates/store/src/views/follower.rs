@@ -79,6 +79,15 @@ impl Follower {
         result
     }
 
+    /// Leaves records out that nobody can read any more: the next record to follow is the one behind `position`.
+    pub fn skip_to(&mut self, position: u64) -> Result<(), StoreError> {
+        self.db
+            .execute("UPDATE position SET seq = ?1", [int(position)])
+            .map_err(|error| failed("leave records out of the views", &error))?;
+        self.memory = Memory { position, ..Memory::default() };
+        Ok(())
+    }
+
     /// Drops everything: the next record to follow is the first.
     pub fn rebuild(&mut self) -> Result<(), StoreError> {
         self.memory = Memory { position: self.memory.position, ..Memory::default() };
