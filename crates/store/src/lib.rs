@@ -9,6 +9,7 @@ pub mod lock;
 pub mod merkle;
 pub mod record;
 pub mod snapshots;
+pub mod tiles;
 pub mod verify;
 pub mod views;
 
@@ -23,3 +24,4 @@ pub use lock::DataLock;
 pub use merkle::Hash;
 pub use record::{OwnedRecord, Record, RecordHeader};
 pub use snapshots::{Snapshot, Snapshots};
+pub use tiles::Tiles;

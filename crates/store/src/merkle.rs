@@ -1,6 +1,6 @@
 //! The RFC 6962 Merkle tree as a frontier of peaks: a push and the root cost O(log n) and never allocate.
 
-mod proof;
+pub(crate) mod proof;
 
 use std::fmt;
 

@@ -7,9 +7,16 @@ use crate::StoreError;
 pub trait Leaves {
     /// Calls `visit` for the leaf hashes of `from..to` in order; fails if one is not there.
     fn leaves(&self, from: u64, to: u64, visit: &mut dyn FnMut(Hash)) -> Result<(), StoreError>;
+
+    /// The root over the leaves `from..to`, a node of the tree. Reads them all; tiles do better.
+    fn root_of(&self, from: u64, to: u64) -> Result<Hash, StoreError> {
+        let mut tree = Tree::default();
+        self.leaves(from, to, &mut |leaf| tree.push(leaf))?;
+        Ok(tree.root())
+    }
 }
 
-impl Leaves for [Hash] {
+impl Leaves for &[Hash] {
     fn leaves(&self, from: u64, to: u64, visit: &mut dyn FnMut(Hash)) -> Result<(), StoreError> {
         let range = usize::try_from(from).ok().zip(usize::try_from(to).ok());
         let hashes = range
@@ -20,7 +27,7 @@ impl Leaves for [Hash] {
     }
 }
 
-/// The path that proves that leaf `index` is in the tree of `size` leaves. Reads all leaves, keeps O(log n).
+/// The path that proves that leaf `index` is in the tree of `size` leaves: O(log n) roots of `leaves`.
 pub fn inclusion_proof(
     leaves: &dyn Leaves,
     index: u64,
@@ -34,10 +41,10 @@ pub fn inclusion_proof(
     while to - from > 1 {
         let middle = from + split(to - from);
         if index < middle {
-            path.push(range_root(leaves, middle, to)?);
+            path.push(leaves.root_of(middle, to)?);
             to = middle;
         } else {
-            path.push(range_root(leaves, from, middle)?);
+            path.push(leaves.root_of(from, middle)?);
             from = middle;
         }
     }
@@ -59,16 +66,16 @@ pub fn consistency_proof(leaves: &dyn Leaves, old: u64, new: u64) -> Result<Vec<
     while old != to {
         let middle = from + split(to - from);
         if old <= middle {
-            path.push(range_root(leaves, middle, to)?);
+            path.push(leaves.root_of(middle, to)?);
             to = middle;
         } else {
-            path.push(range_root(leaves, from, middle)?);
+            path.push(leaves.root_of(from, middle)?);
             from = middle;
             whole = false;
         }
     }
     if !whole {
-        path.push(range_root(leaves, from, to)?);
+        path.push(leaves.root_of(from, to)?);
     }
     path.reverse();
     Ok(path)
@@ -145,14 +152,8 @@ pub fn verify_consistency(old: (u64, Hash), new: (u64, Hash), path: &[Hash]) -> 
 }
 
 /// The largest power of two below `size`, which is at least 2.
-fn split(size: u64) -> u64 {
+pub(crate) fn split(size: u64) -> u64 {
     1 << (size - 1).ilog2()
-}
-
-fn range_root(leaves: &dyn Leaves, from: u64, to: u64) -> Result<Hash, StoreError> {
-    let mut tree = Tree::default();
-    leaves.leaves(from, to, &mut |leaf| tree.push(leaf))?;
-    Ok(tree.root())
 }
 
 #[cfg(test)]
