@@ -528,6 +528,10 @@ pub struct RunEnded {
     /// Why it failed or was cancelled.
     #[n(2)]
     pub failure: Option<Failure>,
+    /// Head of the chain of its proofs of progress: none of them can be left out of its history
+    /// unseen. None: an older version wrote it.
+    #[n(3)]
+    pub proof: Option<Hash>,
 }
 
 /// The states in which a run can be over.

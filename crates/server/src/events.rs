@@ -192,6 +192,7 @@ impl Ids<'_> {
                 let mut fields = vec![value("end", ended.end)];
                 fields.extend(ended.output.iter().map(|it| payload("output", it)));
                 fields.extend(ended.failure.iter().map(|it| value("failure", words::failure(it))));
+                fields.extend(ended.proof.map(|it| value("proof", it.to_string())));
                 fields
             }
             Event::RunRetried { task, nodes, reason } => {

@@ -452,7 +452,7 @@ mod tests {
 
     #[test]
     fn whoever_works_when_the_run_ends_is_cancelled() {
-        let ended = RunEnded { end: RunEnd::Failed, output: None, failure: None };
+        let ended = RunEnded { end: RunEnd::Failed, output: None, failure: None, proof: None };
         let tasks = told(vec![started(TaskRef::child(0, 4)), Event::RunEnded(Box::new(ended))]);
         let child = &tasks[&TaskRef::child(0, 4)];
         assert_eq!((word(child), child.fence), ("cancelled", None));

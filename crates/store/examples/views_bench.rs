@@ -129,6 +129,7 @@ fn records(run: u64) -> [Vec<Event>; 2] {
                 end: RunEnd::Succeeded,
                 output: None,
                 failure: None,
+                proof: None,
             })),
         ],
     ]

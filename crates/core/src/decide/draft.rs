@@ -8,10 +8,12 @@ use crate::budget::{Account, Amounts};
 use crate::error::Failure;
 use crate::event::{AttemptStarted, Change, Event, Intake};
 use crate::fleet::Want;
+use crate::hash::Hash;
 use crate::ids::{AgentIx, SkillIx, TaskRef};
 use crate::layer::Layer;
 use crate::plan::EffectClass;
 use crate::priority::Priority;
+use crate::progress::proof;
 use crate::run::{Phase, Run, TaskState};
 use crate::state::{ATTEMPT_COST, State};
 use crate::time::Time;
@@ -306,12 +308,21 @@ impl<'a> Draft<'a> {
         of_run(self.run.id, self.events, self.now)
     }
 
+    /// Head of the run's chain of proofs after what is decided so far.
+    pub(super) fn proof(&self) -> Hash {
+        self.events.iter().fold(self.run.proof, |head, event| match event {
+            Event::TaskSucceeded(done) => proof(self.run.id, done, head),
+            _ => head,
+        })
+    }
+
     fn complete(&mut self) {
         if self.run.ends_with_sink() && !self.failed {
             let ended = crate::event::RunEnded {
                 end: crate::event::RunEnd::Succeeded,
                 output: None,
                 failure: None,
+                proof: Some(self.proof()),
             };
             self.push(Event::RunEnded(Box::new(ended)));
         } else {

@@ -220,7 +220,8 @@ impl Draft<'_> {
         if !others.is_empty() {
             self.push(Event::TasksSkipped { tasks: others, cause: SkipCause::RunEnded });
         }
-        let ended = RunEnded { end, output: None, failure: Some(failure) };
+        let proof = Some(self.proof());
+        let ended = RunEnded { end, output: None, failure: Some(failure), proof };
         self.push(Event::RunEnded(Box::new(ended)));
     }
 

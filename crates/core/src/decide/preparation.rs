@@ -65,9 +65,10 @@ pub(super) fn gathered(
     if run.phase != Phase::Gathering || run.generation != generation {
         return Ok(nothing(now));
     }
-    let ended = match result {
-        Ok(output) => RunEnded { end: RunEnd::Succeeded, output: Some(output), failure: None },
-        Err(failure) => RunEnded { end: RunEnd::Failed, output: None, failure: Some(failure) },
+    let (end, output, failure) = match result {
+        Ok(output) => (RunEnd::Succeeded, Some(output), None),
+        Err(failure) => (RunEnd::Failed, None, Some(failure)),
     };
+    let ended = RunEnded { end, output, failure, proof: Some(run.proof) };
     Ok(of_run(id, vec![Event::RunEnded(Box::new(ended))], now))
 }

@@ -466,6 +466,9 @@ fn proofs_of_a_run_form_a_chain_that_can_be_made_again_from_the_journal() {
             if let Event::TaskSucceeded(done) = event {
                 head = ark_os_core::progress::proof(run, done, head);
             }
+            if let Event::RunEnded(ended) = event {
+                assert_eq!(ended.proof, Some(head), "the end names them all");
+            }
         }
     }
     assert_eq!(world.announced[&run].proof, head);

@@ -168,7 +168,8 @@ fn many(runs: u64, open_every: u64) -> Vec<Change> {
         };
         let mut events = vec![Event::RunAccepted(Box::new(accepted))];
         if run % open_every != 0 {
-            let ended = RunEnded { end: RunEnd::Succeeded, output: None, failure: None };
+            let ended =
+                RunEnded { end: RunEnd::Succeeded, output: None, failure: None, proof: None };
             events.push(Event::RunEnded(Box::new(ended)));
         }
         changes.push(Change { run: Some(run_id(run)), at: Time(run), events });
