@@ -28,6 +28,7 @@ const KEY_FILE_BYTES_MAX: u64 = 1024;
 const ALGORITHM: u8 = 1;
 const SEED_BYTES: usize = 32;
 const KEY_ID_BYTES: usize = 4;
+const SIGNATURE: &str = "— ";
 const PREVIOUS: &str = "ark-os previous ";
 const SEALED_AT: &str = "ark-os sealed-at ";
 
@@ -219,7 +220,7 @@ impl PublicKey {
         }
         let mut signed = false;
         for line in signatures.lines() {
-            let rest = line.strip_prefix("— ").ok_or("a signature line is malformed")?;
+            let rest = line.strip_prefix(SIGNATURE).ok_or("a signature line is malformed")?;
             let (name, encoded) = rest.split_once(' ').ok_or("a signature line is malformed")?;
             let decoded = STANDARD.decode(encoded).map_err(|_| "a signature is not base64")?;
             let (id, signature) =
@@ -316,6 +317,30 @@ impl Statement {
     }
 }
 
+/// What a note states, whoever signed it: records and origin. None: it is no checkpoint.
+pub(crate) fn stated(note: &str) -> Option<(u64, &str)> {
+    let (text, _) = note.split_at_checked(note.rfind("\n\n")? + 1)?;
+    Statement::parse(text).map(|(origin, statement)| (statement.size, origin))
+}
+
+/// The notes of a keep file, in which one follows the other. What is none is left for whoever opens it.
+#[must_use]
+pub fn split_notes(text: &str) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    let mut in_signatures = false;
+    for line in text.split_inclusive('\n') {
+        let is_signature = line.starts_with(SIGNATURE);
+        if notes.is_empty() || (in_signatures && !is_signature) {
+            notes.push(String::new());
+        }
+        in_signatures = is_signature;
+        if let Some(note) = notes.last_mut() {
+            note.push_str(line);
+        }
+    }
+    notes
+}
+
 fn parse_hash(text: &str) -> Option<Hash> {
     <[u8; HASH_BYTES]>::try_from(STANDARD.decode(text).ok()?).ok().map(Hash)
 }
@@ -390,6 +415,17 @@ mod tests {
             let cut = &checkpoint.note()[..index];
             assert!(key.public().open(cut).is_err(), "cut at {index}");
         }
+    }
+
+    #[test]
+    fn a_keep_file_gives_its_notes_back() {
+        let key = LedgerKey::from_seed("example.org/log", &[1; 32]).unwrap();
+        let note = key.sign(&statement()).note().to_owned();
+        let witnessed = format!("{note}— witness.org AAAAAAAA\n");
+        let notes = split_notes(&format!("{note}{witnessed}{note}"));
+        assert_eq!(notes, [note.clone(), witnessed, note]);
+        assert_eq!(stated(&notes[0]), Some((12, "example.org/log")));
+        assert_eq!((split_notes(""), stated("junk\n\n")), (Vec::<String>::new(), None));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! covers. What nobody can find from the directory alone: that its end is missing, back to any point. Give it
 //! the newest checkpoint that is kept elsewhere; then only a loss behind that one stays unseen.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,20 +21,22 @@ use crate::journal::scan::{Rest, SegmentScan, Step};
 use crate::journal::segment::{JOURNAL_DIR, SegmentHeader, first_of, path};
 use crate::journal::segments::ArchiveNote;
 use crate::journal::{ARCHIVE_NOTE, Lookup};
-use crate::ledger::{Checkpoint, PublicKey};
+use crate::ledger::{Checkpoint, PublicKey, stated};
 use crate::merkle::{Hash, Tree};
 
 /// What to show with every report.
 pub const UNSEEN: &str =
     "loss of the end behind the newest checkpoint that is kept outside cannot be seen";
 
+const FORKED: &str = "the log is not that of a checkpoint that was kept outside: it forked";
+
 /// What the verification trusts.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     /// The public key; without one it is read from the data directory, which an intruder could change too.
     pub key: Option<PublicKey>,
-    /// A checkpoint's note that was kept outside the data directory.
-    pub checkpoint: Option<String>,
+    /// Notes of checkpoints that were kept outside the data directory.
+    pub kept: Vec<String>,
 }
 
 /// What was found.
@@ -156,7 +159,7 @@ pub fn verify_in(lookup: Lookup<'_>, trust: &Trust) -> Result<Report, StoreError
         Some(key) => key.clone(),
         None => PublicKey::load(lookup.files())?,
     };
-    let kept = trust.checkpoint.as_deref().map(|note| key.open(note)).transpose()?;
+    let (kept, foreign) = kept(trust, &key)?;
     let mut report = Report {
         segments: 0,
         batches: 0,
@@ -170,6 +173,11 @@ pub fn verify_in(lookup: Lookup<'_>, trust: &Trust) -> Result<Report, StoreError
         absent: Vec::new(),
         oddities: Vec::new(),
     };
+    if let Some(why) = foreign {
+        let place = Place { file: JOURNAL_DIR.to_owned(), bytes: 0..0, seqs: 0..0 };
+        report.fault = Some(Fault { place, why });
+        return Ok(report);
+    }
     let archived = match lookup.note(&report.key) {
         Ok(note) => note,
         Err(error) => {
@@ -178,7 +186,8 @@ pub fn verify_in(lookup: Lookup<'_>, trust: &Trust) -> Result<Report, StoreError
             return Ok(report);
         }
     };
-    let mut walk = Walk { lookup, archived, kept, report, chain: None };
+    let newest_kept = kept.back().map(Checkpoint::size);
+    let mut walk = Walk { lookup, archived, kept, newest_kept, report, chain: None };
     match walk.segments() {
         Ok(()) => {}
         Err(Stop::Fault(fault)) => walk.report.fault = Some(fault),
@@ -193,10 +202,39 @@ pub fn verify_in(lookup: Lookup<'_>, trust: &Trust) -> Result<Report, StoreError
     Ok(report)
 }
 
+/// The checkpoints that were kept, smallest first; or why one of them is not this log's. An error is a note that
+/// is none.
+fn kept(
+    trust: &Trust,
+    key: &PublicKey,
+) -> Result<(VecDeque<Checkpoint>, Option<String>), StoreError> {
+    let mut kept = Vec::new();
+    for note in &trust.kept {
+        match key.open(note) {
+            Ok(checkpoint) => kept.push(checkpoint),
+            Err(error) => match stated(note) {
+                Some(checkpoint) => {
+                    let why = format!(
+                        "a checkpoint that was kept outside, of {} records of `{}`, is not signed by \
+                         this log's key: {error}",
+                        checkpoint.0, checkpoint.1
+                    );
+                    return Ok((VecDeque::new(), Some(why)));
+                }
+                None => return Err(error),
+            },
+        }
+    }
+    kept.sort_by_key(Checkpoint::size);
+    Ok((kept.into(), None))
+}
+
 struct Walk<'a> {
     lookup: Lookup<'a>,
     archived: ArchiveNote,
-    kept: Option<Checkpoint>,
+    /// Those that the walk has not come to yet, smallest first.
+    kept: VecDeque<Checkpoint>,
+    newest_kept: Option<u64>,
     report: Report,
     chain: Option<Chain>,
 }
@@ -254,7 +292,7 @@ impl Walk<'_> {
         let entered = if self.archived.is_whole(&missing) {
             self.chain = Some(Chain::from_header(header));
             self.report.absent.push(missing.clone());
-            self.kept_is_in(&missing)
+            self.kept_is_in(&missing, &header.tree)
         } else if let (Some(chain), Some(ended)) = (&mut self.chain, ended) {
             chain.segment(header, ended)
         } else {
@@ -308,16 +346,11 @@ impl Walk<'_> {
     fn frame(&mut self, scan: &SegmentScan, at: u64, frame: &FrameHeader) -> Result<(), Stop> {
         let Some(chain) = &mut self.chain else { return Ok(()) };
         let next = chain.next();
-        let kept = self.kept.as_ref();
+        let kept = &mut self.kept;
         let taken = match frame.kind {
             FrameKind::Batch => {
                 self.report.batches += 1;
-                chain.batch(frame, scan.payload(), &mut |tree| match kept {
-                    Some(kept) if kept.size() == tree.size() && kept.root() != tree.root() => {
-                        Err("the records are not those of the checkpoint that was kept outside")
-                    }
-                    _ => Ok(()),
-                })
+                chain.batch(frame, scan.payload(), &mut |tree| equals(kept, tree))
             }
             FrameKind::Checkpoint => {
                 self.report.checkpoints += 1;
@@ -350,49 +383,63 @@ impl Walk<'_> {
         next..frame.map_or(next + 1, |frame| frame.seqs().end.max(next))
     }
 
-    /// A kept checkpoint between records that are absent cannot be compared with anything.
-    fn kept_is_in(&self, missing: &Range<u64>) -> Result<(), &'static str> {
-        match &self.kept {
-            Some(kept) if missing.start <= kept.size() && kept.size() + 1 < missing.end => Err(
-                "the checkpoint that was kept outside is in the middle of records that are absent",
-            ),
-            _ => Ok(()),
-        }
-    }
-
-    /// A kept checkpoint of no records, or of the log's start, is compared where no batch would do it.
-    fn equals_kept(&self, place: &Place) -> Result<(), Stop> {
-        let (Some(kept), Some(chain)) = (&self.kept, &self.chain) else { return Ok(()) };
-        if kept.size() == chain.tree.size() && kept.root() != chain.tree.root() {
-            return Err(fault(
-                place.clone(),
-                "the log is not that of the checkpoint that was kept outside",
-            ));
+    /// A kept checkpoint between records that are absent is compared with the tiles, whose tree must then be that
+    /// of the header behind them.
+    fn kept_is_in(&mut self, missing: &Range<u64>, behind: &Tree) -> Result<(), &'static str> {
+        while let Some(kept) = self
+            .kept
+            .pop_front_if(|kept| missing.start <= kept.size() && kept.size() + 1 < missing.end)
+        {
+            let unknown =
+                "a checkpoint that was kept outside is in the middle of records that are absent";
+            let tiles = self.lookup.tiles().ok_or(unknown)?;
+            let at = |size| tiles.tree_at(size).map_err(|_| unknown);
+            if at(behind.size())? != *behind {
+                return Err("the tiles are not those of the records behind the absent ones");
+            }
+            if at(kept.size())?.root() != kept.root() {
+                return Err(FORKED);
+            }
         }
         Ok(())
     }
 
+    /// A kept checkpoint of no records, or of the log's start, is compared where no batch would do it.
+    fn equals_kept(&mut self, place: &Place) -> Result<(), Stop> {
+        let Some(chain) = &self.chain else { return Ok(()) };
+        equals(&mut self.kept, &chain.tree).map_err(|why| fault(place.clone(), why))
+    }
+
     fn reaches_kept(&self) -> Result<(), Stop> {
-        let size = self.chain.as_ref().map_or(0, |chain| chain.tree.size());
         let newest = self.chain.as_ref().map_or(0, |chain| chain.last.size());
-        match &self.kept {
-            Some(kept) if kept.size() > size => {
-                let place = Place {
-                    file: JOURNAL_DIR.to_owned(),
-                    bytes: 0..0,
-                    seqs: size + 1..kept.size() + 1,
-                };
-                Err(fault(place, "records of the checkpoint that was kept outside are missing"))
+        let size = self.chain.as_ref().map_or(0, |chain| chain.tree.size());
+        let place = |from: u64, to: u64| Place {
+            file: JOURNAL_DIR.to_owned(),
+            bytes: 0..0,
+            seqs: from + 1..to + 1,
+        };
+        match self.newest_kept {
+            Some(kept) if kept > size => {
+                let why = "records of the checkpoint that was kept outside are missing";
+                Err(fault(place(size, kept), why))
             }
-            Some(kept) if kept.size() > newest => {
-                let place = Place {
-                    file: JOURNAL_DIR.to_owned(),
-                    bytes: 0..0,
-                    seqs: newest + 1..kept.size() + 1,
-                };
-                Err(fault(place, "the checkpoint that was kept outside is missing here"))
+            Some(kept) if kept > newest => {
+                let why = "the checkpoint that was kept outside is missing here";
+                Err(fault(place(newest, kept), why))
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Compares the kept checkpoints of this size with the tree.
+fn equals(kept: &mut VecDeque<Checkpoint>, tree: &Tree) -> Result<(), &'static str> {
+    // Those before the walk's start: the segments before it are missing, which is a fault already.
+    while kept.front().is_some_and(|kept| kept.size() <= tree.size()) {
+        let Some(kept) = kept.pop_front() else { break };
+        if kept.size() == tree.size() && kept.root() != tree.root() {
+            return Err(FORKED);
+        }
+    }
+    Ok(())
 }

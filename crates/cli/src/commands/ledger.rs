@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ark_os_api::{CheckpointView, Exit};
 use ark_os_store::journal::Lookup;
+use ark_os_store::ledger::{NOTE_BYTES_MAX, split_notes};
 use ark_os_store::verify::{Report, Trust, UNSEEN, verify, verify_in};
 use ark_os_store::{DiskFiles, PublicKey};
 use serde_json::{Value, json};
@@ -12,6 +13,9 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::terminal::{Terminal, Tone};
+
+/// A keep file: a note a day for some two centuries.
+const KEEP_BYTES_MAX: u64 = 32 << 20;
 
 /// Verify the journal, and get its signed checkpoints
 #[derive(Debug, clap::Args)]
@@ -37,9 +41,9 @@ struct Verify {
     /// Data directory, or a copy of one
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Checkpoint that was kept outside, as a file
-    #[arg(long, value_name = "FILE")]
-    checkpoint: Option<PathBuf>,
+    /// Checkpoints that were kept outside, as a file with one note or more
+    #[arg(long, value_name = "FILE", alias = "checkpoint")]
+    kept: Option<PathBuf>,
     /// Public key that was kept outside, as a file (`ledger.pub`)
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -66,8 +70,8 @@ impl Verify {
         let dir = self.dir.clone().unwrap_or_else(|| session.reach.data_dir(&session.environment));
         let files = open(&dir)?;
         let key = self.key.as_deref().map(read_key).transpose()?;
-        let checkpoint = self.checkpoint.as_deref().map(read_small).transpose()?;
-        let trust = Trust { key, checkpoint };
+        let kept = self.kept.as_deref().map(read_kept).transpose()?.unwrap_or_default();
+        let trust = Trust { key, kept };
         let report = match &self.archive {
             None => verify(&files, &trust)?,
             Some(dir) => verify_in(Lookup::with_archive(&files, &open_archive(dir)?), &trust)?,
@@ -134,15 +138,23 @@ pub(super) fn open_archive(dir: &Path) -> Result<DiskFiles, Failure> {
     opened.map_err(|error| Failure::usage(format!("cannot open `{}`: {error}", dir.display())))
 }
 
+/// The notes of a keep file.
+fn read_kept(path: &Path) -> Result<Vec<String>, Failure> {
+    Ok(split_notes(&read(path, KEEP_BYTES_MAX)?))
+}
+
 fn read_key(path: &Path) -> Result<PublicKey, Failure> {
     Ok(PublicKey::parse(&read_small(path)?)?)
 }
 
 fn read_small(path: &Path) -> Result<String, Failure> {
+    read(path, NOTE_BYTES_MAX as u64)
+}
+
+fn read(path: &Path, bytes_max: u64) -> Result<String, Failure> {
     let mut text = String::new();
-    let limit = ark_os_store::ledger::NOTE_BYTES_MAX as u64 + 1;
     std::fs::File::open(path)
-        .and_then(|file| file.take(limit).read_to_string(&mut text))
+        .and_then(|file| file.take(bytes_max + 1).read_to_string(&mut text))
         .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))?;
     Ok(text)
 }

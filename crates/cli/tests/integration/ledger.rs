@@ -35,7 +35,7 @@ fn a_clean_journal_verifies_and_a_flipped_byte_does_not() {
     let note = note.to_str().unwrap();
     let key = home.data().join("ledger.pub");
     let key = key.to_str().unwrap();
-    home.call(&["ledger", "verify", "--checkpoint", note, "--key", key]).expect(0);
+    home.call(&["ledger", "verify", "--kept", note, "--key", key]).expect(0);
     // The middle of what is written: the segment's first zeros come behind its last frame.
     let path = segment(&home);
     let bytes = std::fs::read(&path).unwrap();
@@ -54,7 +54,8 @@ fn a_clean_journal_verifies_and_a_flipped_byte_does_not() {
 fn a_checkpoint_of_another_journal_is_no_proof_for_this_one() {
     let (home, other) = (worked(), worked());
     let note = home.file("note", &other.call(&["ledger", "checkpoint"]).expect(0).out);
-    home.call(&["ledger", "verify", "--checkpoint", note.to_str().unwrap()]).expect(2);
+    let refused = home.call(&["ledger", "verify", "--kept", note.to_str().unwrap()]).expect(6);
+    assert!(refused.out.contains("not signed by this log's key"), "{}", refused.out);
     home.call(&["ledger", "verify", "/no/such/directory"]).expect(5);
     home.call(&["ledger", "verify", "--key", "/no/such/file"]).expect(2);
 }

@@ -138,7 +138,7 @@ impl World {
         keeper.finish(lp.state()).map_err(|error| failed("snapshot", &error))?;
         self.files.kill();
         let report =
-            verify(&self.files, &Trust { key: Some(key()?.public().clone()), checkpoint: None })
+            verify(&self.files, &Trust { key: Some(key()?.public().clone()), kept: Vec::new() })
                 .map_err(|error| failed("verify", &error))?;
         ensure(report.is_ok() && report.unsigned() == 0, "I9", || format!("{:?}", report.fault))?;
         ensure(report.absent.is_empty(), "I9", || format!("absent: {:?}", report.absent))?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::error::StoreError;
 use crate::files::{File, Files, UNFINISHED, read_small, write_atomic};
 use crate::ledger::{LedgerKey, PublicKey};
+use crate::tiles::Tiles;
 
 use super::segment::{JOURNAL_DIR, file_name, first_of, path};
 
@@ -40,17 +41,28 @@ pub struct Lookup<'a> {
     files: &'a dyn Files,
     archive: &'a dyn Files,
     archive_dir: &'a str,
+    tiles: Option<&'a Tiles>,
 }
 
 impl<'a> Lookup<'a> {
     /// The journal of a data directory, with the archive beside it.
     pub fn new(files: &'a dyn Files) -> Self {
-        Self { files, archive: files, archive_dir: ARCHIVE_DIR }
+        Self { files, archive: files, archive_dir: ARCHIVE_DIR, tiles: None }
     }
 
     /// With the archive in the root of `archive`.
     pub fn with_archive(files: &'a dyn Files, archive: &'a dyn Files) -> Self {
-        Self { files, archive, archive_dir: "" }
+        Self { files, archive, archive_dir: "", tiles: None }
+    }
+
+    /// With the hashes of records that are absent.
+    #[must_use]
+    pub fn with_tiles(self, tiles: &'a Tiles) -> Self {
+        Self { tiles: Some(tiles), ..self }
+    }
+
+    pub(crate) fn tiles(self) -> Option<&'a Tiles> {
+        self.tiles
     }
 
     pub(crate) fn files(self) -> &'a dyn Files {

@@ -12,7 +12,7 @@ use super::snapshots::{grown, open_newest, write};
 use super::support::{SMALL, append, body, key, open};
 
 fn trust() -> Trust {
-    Trust { key: Some(key().public().clone()), checkpoint: None }
+    Trust { key: Some(key().public().clone()), kept: Vec::new() }
 }
 
 /// A journal with a snapshot at its end and all segments before it archived; gives those.

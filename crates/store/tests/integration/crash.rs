@@ -47,8 +47,7 @@ fn recover(files: &CrashFiles, acknowledged: u64, submitted_max: u64, what: &str
     assert!(records <= submitted_max, "{what}: {records} records, {submitted_max} were submitted");
     append(&mut journal, 3).unwrap();
     let checkpoint = journal.close().unwrap();
-    let trust =
-        Trust { key: Some(key().public().clone()), checkpoint: Some(checkpoint.note().into()) };
+    let trust = Trust { key: Some(key().public().clone()), kept: vec![checkpoint.note().into()] };
     let report = verify(files.as_ref(), &trust).unwrap();
     assert!(report.is_ok() && report.oddities.is_empty(), "{what}: {report:?}");
     assert_eq!(report.records, records + 3);

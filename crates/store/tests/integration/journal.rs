@@ -195,7 +195,7 @@ fn limits_are_refused_and_change_nothing() {
     let second = journal.reader().read(2).unwrap();
     assert_eq!(second.record().unwrap().body.len(), half);
     let report =
-        verify(files.as_ref(), &Trust { key: Some(key().public().clone()), checkpoint: None });
+        verify(files.as_ref(), &Trust { key: Some(key().public().clone()), kept: Vec::new() });
     assert!(report.unwrap().is_ok());
 }
 
@@ -229,7 +229,7 @@ fn a_missing_segment_is_named() {
     let error = open(&files).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("another segment follows it"), "{error}");
-    let trust = Trust { key: Some(key().public().clone()), checkpoint: None };
+    let trust = Trust { key: Some(key().public().clone()), kept: Vec::new() };
     let fault = verify(files.as_ref(), &trust).unwrap().fault.unwrap();
     assert!(fault.why.contains("another segment follows it"), "{fault}");
 }

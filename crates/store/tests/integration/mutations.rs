@@ -129,8 +129,7 @@ fn original() -> Original {
         log.insert(path, segment);
     }
     assert!(log.len() >= 3);
-    let trust =
-        Trust { key: Some(key().public().clone()), checkpoint: Some(checkpoint.note().into()) };
+    let trust = Trust { key: Some(key().public().clone()), kept: vec![checkpoint.note().into()] };
     Original { log, records: checkpoint.size(), trust }
 }
 
@@ -436,7 +435,7 @@ fn opening_damaged_bytes_gives_the_records_or_an_error_with_a_place() {
 #[test]
 fn without_a_kept_checkpoint_only_the_loss_of_the_end_stays_unseen() {
     let mut original = original();
-    original.trust.checkpoint = None;
+    original.trust.kept.clear();
     let mut log = original.log.clone();
     log.pop_last();
     assert!(!is_found(&original, &bytes_of(&log)));

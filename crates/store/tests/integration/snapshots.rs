@@ -110,7 +110,7 @@ fn a_journal_opens_from_every_checkpoint_as_it_does_from_its_start() {
             append(&mut journal, 30).unwrap();
             journal.close().unwrap();
             assert_eq!(check(open_newest(&copy).unwrap()), records + 30);
-            let trust = Trust { key: Some(key().public().clone()), checkpoint: None };
+            let trust = Trust { key: Some(key().public().clone()), kept: Vec::new() };
             let report = verify(copy.as_ref(), &trust).unwrap();
             assert!(report.is_ok() && report.records == records + 30, "{report:?}");
         }
@@ -130,7 +130,7 @@ fn nothing_before_the_snapshot_is_read_until_somebody_asks_for_it() {
     let error = opened.journal.reader().read(1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert_eq!(open(&shared).map(|_| ()).unwrap_err().kind(), ErrorKind::Corrupt);
-    let trust = Trust { key: Some(key().public().clone()), checkpoint: None };
+    let trust = Trust { key: Some(key().public().clone()), kept: Vec::new() };
     assert!(!verify(shared.as_ref(), &trust).unwrap().is_ok());
 }
 
@@ -272,7 +272,7 @@ fn a_crash_at_any_operation_of_snapshots_and_archive_loses_nothing() {
                 archive_one(&journal, records).unwrap();
                 journal.close().unwrap();
                 let again: Arc<dyn Files> = Arc::new(files.restart_machine(Fault::None));
-                let trust = Trust { key: Some(key().public().clone()), checkpoint: None };
+                let trust = Trust { key: Some(key().public().clone()), kept: Vec::new() };
                 let report = verify(again.as_ref(), &trust).unwrap();
                 assert!(report.is_ok() && report.absent.is_empty(), "{what}: {report:?}");
                 assert_eq!(report.records, records + 3, "{what}");
