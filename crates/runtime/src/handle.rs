@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) skills: Arc<SkillSet>,
     pub(crate) note: crate::committer::Note,
+    /// The files of the data directory, and the key that its checkpoints are verified by.
+    pub(crate) ledger: (Arc<dyn ark_os_store::Files>, ark_os_store::PublicKey),
     pub(crate) viewed: watch::Receiver<u64>,
     pub(crate) stopped: watch::Receiver<Option<Stopped>>,
 }

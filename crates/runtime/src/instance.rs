@@ -209,7 +209,7 @@ struct Parts {
 
 impl Parts {
     fn start(self) -> Result<(Handle, Vec<JoinHandle<()>>), RuntimeError> {
-        let Opened { journal, follower, queries, state, keeper } = self.opened;
+        let Opened { journal, follower, queries, state, keeper, ledger } = self.opened;
         let (tx, rx) = channel();
         let (viewed_tx, viewed) = watch::channel(journal.next_seq() - 1);
         let (stopped_tx, stopped) = watch::channel(None);
@@ -252,6 +252,7 @@ impl Parts {
             settings: self.settings.clone(),
             skills: skills.clone(),
             note: committer.note(),
+            ledger,
             viewed,
             stopped,
         };

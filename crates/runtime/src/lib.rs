@@ -14,6 +14,7 @@ pub mod keeper;
 pub mod kernel;
 pub mod metrics;
 pub mod opening;
+pub mod proofs;
 pub mod settings;
 pub mod skills;
 pub mod submission;

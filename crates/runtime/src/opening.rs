@@ -9,8 +9,8 @@ use ark_os_core::{Change, Event, Kind, State};
 use ark_os_store::snapshots::{self, Refused};
 use ark_os_store::views::{Follower, Queries, Views, ViewsOptions};
 use ark_os_store::{
-    DiskFiles, ErrorKind, Files, Journal, LedgerKey, Reader, Segments, Snapshot, Snapshots,
-    StoreError,
+    DiskFiles, ErrorKind, Files, Journal, LedgerKey, PublicKey, Reader, Segments, Snapshot,
+    Snapshots, StoreError,
 };
 
 use crate::RuntimeError;
@@ -33,6 +33,8 @@ pub(crate) struct Opened {
     pub(crate) queries: Queries,
     pub(crate) state: State,
     pub(crate) keeper: Keeper,
+    /// The files of the data directory, and the key that its checkpoints are verified by.
+    pub(crate) ledger: (Arc<dyn Files>, PublicKey),
 }
 
 /// Makes a directory if it is not there, and opens it; `what` names it.
@@ -54,6 +56,7 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
         None => Segments::new(files.clone()),
         Some(path) => Segments::with_archive(files.clone(), directory(path, "archive")?),
     };
+    let ledger = (files.clone(), key.public().clone());
     let snapshots = Snapshots::new(files, key.public().clone());
     let segment = ark_os_store::Settings { segment_bytes: settings.segment_bytes };
     let opened = open_journal(&snapshots, &segments, segment, &key)?;
@@ -96,7 +99,7 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
         Retention { age: settings.audit_retention, live_bytes_max: settings.live_bytes_max };
     let reader = journal.reader();
     let keeper = Keeper::new(snapshots, key, reader, retention, (anchor.as_ref(), &state));
-    Ok(Opened { journal, follower, queries, state, keeper })
+    Ok(Opened { journal, follower, queries, state, keeper, ledger })
 }
 
 /// Views that have to be made anew begin behind the archived segments that are not there, with the workflow versions

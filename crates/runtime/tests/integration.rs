@@ -30,6 +30,8 @@ mod limits;
 mod long_requests;
 #[path = "integration/models.rs"]
 mod models;
+#[path = "integration/proofs.rs"]
+mod proofs;
 #[path = "integration/stalling.rs"]
 mod stalling;
 #[path = "integration/stopping.rs"]

@@ -93,6 +93,11 @@ impl Payloads {
         &*self.blobs
     }
 
+    /// Where large payloads are, for another who reads them.
+    pub(crate) fn shared_blobs(&self) -> Arc<dyn BlobSource> {
+        Arc::clone(&self.blobs)
+    }
+
     /// The text of a payload. An inline one is shared, not copied.
     pub fn load(&self, payload: &Payload) -> Result<Arc<[u8]>, DataError> {
         match payload {

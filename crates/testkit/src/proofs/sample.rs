@@ -1,0 +1,169 @@
+//! Bundles of real runs, of every kind that there is.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ark_os_core::Command;
+use ark_os_core::ids::RunId;
+use ark_os_core::plan::EffectClass;
+use ark_os_runtime::proofs::Offline;
+use ark_os_runtime::skills::{self, Cost, Host, Skill, SkillError, SkillSpec, StepCall};
+use ark_os_runtime::{Components, Handle, Instance, PlanRequest, RunRequest, Settings};
+use serde_json::json;
+
+/// Longer than the sample's runs take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A bundle, and what a verification of it may trust.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// What kind of run it is of.
+    pub name: &'static str,
+    /// The file.
+    pub bundle: Vec<u8>,
+    /// The key that signed it.
+    pub key: String,
+    /// The note of an older checkpoint that it goes on from.
+    pub kept: Option<String>,
+}
+
+type Made<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Takes three steps, the last of which fails.
+struct Stepping(SkillSpec);
+
+impl Skill for Stepping {
+    fn spec(&self) -> &SkillSpec {
+        &self.0
+    }
+
+    fn run(&self, host: &dyn Host, _: &[u8]) -> Result<Vec<u8>, SkillError> {
+        for arguments in [&b"{\"n\":1}"[..], b"{\"n\":2}", b"{\"n\":3}"] {
+            let call = StepCall { tool: "sink.put", arguments, class: EffectClass::Idempotent };
+            // What it answers is recorded, also that it failed.
+            let _ = host.step(&call, &mut |_| match arguments {
+                b"{\"n\":3}" => Err(SkillError::permanent("sink_full", "the sink is full")),
+                _ => Ok(b"{\"ok\":true}".to_vec()),
+            });
+        }
+        Ok(b"{}".to_vec())
+    }
+}
+
+fn stepping() -> Arc<dyn Skill> {
+    Arc::new(Stepping(SkillSpec {
+        name: "steps",
+        summary: "takes steps",
+        class: skills::EffectClass::Idempotent,
+        cost: Cost::Blocking,
+        output_bytes_max: 1_000,
+        input_schema: "true",
+        output_schema: "true",
+    }))
+}
+
+/// Makes the samples.
+///
+/// # Errors
+/// The instance that makes them does not do what it should.
+pub fn samples() -> Made<Vec<Sample>> {
+    let dir = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (mut runs, long) = runtime.block_on(first(dir.path()))?;
+    let opened = Offline::open(dir.path(), None)?;
+    let kept = opened.evidence().checkpoint.note().to_owned();
+    opened.close()?;
+    runs.extend(runtime.block_on(second(dir.path(), &runs, long))?);
+
+    let opened = Offline::open(dir.path(), None)?;
+    let mut samples = Vec::new();
+    for (name, run) in runs {
+        for (embeds, kept) in [(false, None), (true, None), (false, Some(kept.clone()))] {
+            let mut bundle = Vec::new();
+            let prepared = opened.prepare(run, embeds, kept.as_deref())?;
+            prepared.write(opened.evidence(), &mut bundle)?;
+            let key = opened.evidence().key.to_string();
+            samples.push(Sample { name, bundle, key, kept });
+        }
+    }
+    opened.close()?;
+    Ok(samples)
+}
+
+fn start(dir: &Path, agents: u32) -> Made<Instance> {
+    let mut settings = Settings::new(dir);
+    settings.agents = agents;
+    let mut components = Components::builtin();
+    components.skills.insert(stepping());
+    Ok(Instance::start(settings, components)?)
+}
+
+type Named = (&'static str, RunId);
+
+/// Runs of one instance; one of them goes on when it stops.
+async fn first(dir: &Path) -> Made<(Vec<Named>, RunId)> {
+    let instance = start(dir, 30)?;
+    let handle = instance.handle();
+    let mut runs = Vec::new();
+    for (name, request) in requests() {
+        runs.push((name, ended(&handle, request).await?));
+    }
+    let sleep = RunRequest::task("sleep", b"{\"ms\":60000}".to_vec());
+    let long = handle.submit(sleep).await?.run;
+    instance.stop()?;
+    Ok((runs, long))
+}
+
+/// What another instance makes of them: one is retried, one cancelled, and there are more.
+async fn second(dir: &Path, runs: &[Named], long: RunId) -> Made<Vec<Named>> {
+    let instance = start(dir, 50)?;
+    let handle = instance.handle();
+    let reason = || "asked for".into();
+    if let Some((_, run)) = runs.iter().find(|(name, _)| *name == "failed") {
+        handle.command(Command::RetryRun { run: *run, task: None, reason: reason() }).await?;
+        handle.wait(*run, PATIENCE).await?;
+    }
+    handle.command(Command::CancelRun { run: long, reason: reason() }).await?;
+    handle.wait(long, PATIENCE).await?;
+    let again = ended(&handle, plan("again", 6)).await?;
+    instance.stop()?;
+    Ok(vec![("cancelled", long), ("again", again)])
+}
+
+async fn ended(handle: &Handle, request: RunRequest) -> Made<RunId> {
+    let (submitted, over) = handle.submit_and_wait(request, PATIENCE).await?;
+    over.map(|_| submitted.run).ok_or_else(|| "a run of the sample does not end".into())
+}
+
+fn requests() -> Vec<(&'static str, RunRequest)> {
+    let large = format!("\"{}\"", "x".repeat(17_000)).into_bytes();
+    let no = br#"{"error":{"code":"no","message":"no"}}"#.to_vec();
+    let flaky = json!({"name": "flaky", "version": "1", "tasks": [
+        {"name": "flaky", "skill": "fail", "input": {"times": 2},
+         "retry": {"attempts": 3, "backoff": "1ms"}}]});
+    let steps = json!({"name": "steps", "version": "\"1\"\u{7f}\u{e9}", "tasks": [
+        {"name": "a", "skill": "steps", "input": {}},
+        {"name": "b", "skill": "steps", "input": {}, "after": ["a"]}]});
+    let workflow = |plan| RunRequest::new(PlanRequest::Workflow(plan), b"{}".to_vec());
+    vec![
+        ("task", RunRequest::task("echo", b"{\"a\":1}".to_vec())),
+        ("task again", RunRequest::task("echo", b"{\"a\":2}".to_vec())),
+        ("map", plan("map", 4)),
+        ("large", RunRequest::task("echo", large)),
+        ("failed", RunRequest::task("fail", no)),
+        ("flaky", workflow(flaky)),
+        ("steps", workflow(steps)),
+    ]
+}
+
+fn plan(name: &str, children: usize) -> RunRequest {
+    let items: Vec<usize> = (0..children).collect();
+    let plan = json!({"name": name, "version": "1", "tasks": [
+        {"name": "list", "skill": "echo", "input": items},
+        {"name": "each", "skill": "echo", "map": {"over": "${tasks.list.output}"}, "input": "${item}"},
+        {"name": "sum", "skill": "list.sum", "reduce": "each"},
+        {"name": "never", "skill": "echo", "when": "input.go == true", "input": 1}],
+        "output": {"sum": "${tasks.sum.output}"}});
+    RunRequest::new(PlanRequest::Workflow(plan), b"{\"go\":false}".to_vec())
+}
