@@ -36,7 +36,7 @@ pub use run::{
 pub use task::{ParkedView, StepView, TaskSpec, TaskStatus, TaskSubmission, TaskView};
 pub use time::Stamp;
 pub use trace::{TraceRow, TraceView};
-pub use workflow::{CheckpointView, LayerDecisionView, WorkflowView};
+pub use workflow::{CheckpointView, ConsistencyView, LayerDecisionView, WorkflowView};
 
 /// A JSON text that is passed on as it is.
 pub type Json = Box<serde_json::value::RawValue>;

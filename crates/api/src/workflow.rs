@@ -50,3 +50,14 @@ pub struct CheckpointView {
     /// The signed note (C2SP).
     pub note: String,
 }
+
+/// That the journal of one size is a prefix of that of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConsistencyView {
+    /// Records of the older checkpoint.
+    pub from: u64,
+    /// Records of the newer checkpoint.
+    pub to: u64,
+    /// Hashes in the order of RFC 9162, as hex.
+    pub path: Vec<String>,
+}

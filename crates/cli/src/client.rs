@@ -70,6 +70,13 @@ impl Client {
         self.read(request.call())
     }
 
+    /// Reads something long, as it comes.
+    pub(crate) fn open(&self, path: &str) -> Result<impl Read + use<>, Failure> {
+        let request = self.agent.get(self.url(path)).header("authorization", self.bearer());
+        let request = request.config().timeout_recv_response(Some(ANSWER_TIMEOUT)).build();
+        Ok(self.accepted(request.call())?.into_body().into_reader())
+    }
+
     /// Asks for something to be done.
     pub(crate) fn post<T: DeserializeOwned>(
         &self,

@@ -21,6 +21,7 @@ mod agents;
 mod health;
 mod ledger;
 mod metrics;
+mod proofs;
 mod run_events;
 mod run_explained;
 mod run_verbs;
@@ -63,6 +64,8 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(ledger::show_checkpoint))
+        .routes(routes!(proofs::show_consistency))
+        .routes(routes!(proofs::prove_run))
         .routes(routes!(admin::shut_down))
         .routes(routes!(admin::show_openapi))
         .split_for_parts();

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use ark_os_runtime::proofs::{BundleTrust, verify};
+use ark_os_testkit::proofs::{mutant, samples};
+
 use ark_os_testkit::fuzz::{Campaign, NAMES, Rng, input_of, target};
 
 fn campaign(seed: u64) -> Campaign {
@@ -57,4 +60,26 @@ fn the_generator_does_not_change_with_time() {
 fn an_unknown_target_is_refused_with_the_names() {
     let error = Campaign { target: Some("no".to_owned()), ..campaign(1) }.run().unwrap_err();
     assert!(error.to_string().contains("manifest"), "{error}");
+}
+
+#[test]
+fn mutations_of_bundles_are_drawn_from_the_seed_and_refused_unless_they_may_pass() {
+    let samples = samples().unwrap();
+    let verdict = |bundle: &[u8], key: Option<String>, kept: Option<String>| {
+        let trust = BundleTrust { key, kept };
+        verify(&mut &bundle[..], &trust).unwrap()
+    };
+    for sample in &samples {
+        let (key, kept) = (Some(sample.key.clone()), sample.kept.clone());
+        verdict(&sample.bundle, key, kept).unwrap();
+    }
+    for case in 0..400 {
+        let (Some(one), Some(same)) = (mutant(&samples, 1, case), mutant(&samples, 1, case)) else {
+            continue;
+        };
+        assert_eq!(one.bundle, same.bundle, "case {case}");
+        let is_sample = samples.iter().any(|sample| sample.bundle == one.bundle);
+        let passes = verdict(&one.bundle, one.key, one.kept).is_ok();
+        assert!(!passes || is_sample || one.may_pass, "case {case}: {}", one.what);
+    }
 }

@@ -10,6 +10,11 @@ use crate::place::Place;
 use crate::shell::{Failed, say, timed, variable};
 use steps::{Outcome, STEPS, Step};
 
+/// A Python that the second verifier of proof bundles runs on.
+pub(crate) fn python(place: &Place) -> Option<std::path::PathBuf> {
+    setup::python(place)
+}
+
 /// What the caller chose, and what earlier steps found out.
 #[derive(Debug)]
 pub(crate) struct Session<'a> {

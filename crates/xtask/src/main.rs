@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod openapi;
 mod place;
+mod proofs;
 mod shell;
 mod sim;
 mod tidy;
@@ -19,6 +20,7 @@ cargo xtask <task>
   test     [--quick] [--step NAME]... [--list]   everything CI checks, in order, timed
   tidy                                           crate edges, headers, lengths, names, documents, licences
   openapi  [--check]                             write docs/openapi.json, or compare it with the code
+  proofs   [--mutations N] [--seed S]            two verifiers of proof bundles on mutations of real ones
   sim      [--seeds N] [--seed S] ...            the simulator; its own flags follow
   bench    [--kind journal] ...                  release build and benches, one JSON document; other flags
                                                  go to `ark-os bench`";
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Some("test") => report(check::run(&place, rest)),
         Some("tidy") => report(tidy::run(&place)),
         Some("openapi") => report(openapi::run(&place, rest)),
+        Some("proofs") => report(proofs::run(&place, rest)),
         Some("sim") => report(sim::run(&place, rest)),
         Some("bench") => report(bench::run(&place, rest)),
         Some("help" | "--help" | "-h") => {

@@ -67,7 +67,7 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 /// Is this program on the PATH and does it answer to the arguments?
-pub(crate) fn answers(program: &str, args: &[&str], root: &Path) -> bool {
+pub(crate) fn answers(program: impl AsRef<Path>, args: &[&str], root: &Path) -> bool {
     command(program, root)
         .args(args)
         .stdin(Stdio::null())

@@ -1,5 +1,9 @@
 //! `ark-os ledger`: the journal as evidence. All of it works without a running instance.
 
+mod bundle;
+mod keep;
+mod prove;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -28,9 +32,12 @@ pub(crate) struct Ledger {
 enum Action {
     Verify(Verify),
     Checkpoint(Checkpoint),
+    Prove(prove::Prove),
 }
 
-/// Verify every record of a journal, offline
+/// Verify a journal or a proof bundle, offline
+///
+/// Of a data directory every record is verified; of a file what `ark-os ledger prove` wrote.
 ///
 /// Finds every edit, drop, addition, reordering and truncation of records that a checkpoint
 /// covers. The loss of the end behind the newest checkpoint kept outside the data directory cannot
@@ -38,8 +45,8 @@ enum Action {
 /// key is read from the data directory, which an intruder could have changed too.
 #[derive(Debug, clap::Args)]
 struct Verify {
-    /// Data directory, or a copy of one
-    #[arg(value_name = "DIR")]
+    /// Data directory or a copy of one, or a proof bundle
+    #[arg(value_name = "DIR|BUNDLE")]
     dir: Option<PathBuf>,
     /// Checkpoints that were kept outside, as a file with one note or more
     #[arg(long, value_name = "FILE", alias = "checkpoint")]
@@ -54,13 +61,23 @@ struct Verify {
 
 /// Print the newest signed checkpoint; keep it outside the machine
 #[derive(Debug, clap::Args)]
-struct Checkpoint {}
+struct Checkpoint {
+    /// Write it to this file
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
+    out: Option<PathBuf>,
+    /// Append it to `checkpoints` in this directory, which is to be elsewhere
+    ///
+    /// Refuses if the file has one of more records: then the journal was rolled back.
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
+}
 
 impl Ledger {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
         match self.action {
             Action::Verify(verify) => verify.carry_out(session),
             Action::Checkpoint(checkpoint) => checkpoint.carry_out(session),
+            Action::Prove(prove) => prove.carry_out(session),
         }
     }
 }
@@ -68,6 +85,9 @@ impl Ledger {
 impl Verify {
     fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
         let dir = self.dir.clone().unwrap_or_else(|| session.reach.data_dir(&session.environment));
+        if dir.is_file() {
+            return bundle::verify(session, &dir, self.key.as_deref(), self.kept.as_deref());
+        }
         let files = open(&dir)?;
         let key = self.key.as_deref().map(read_key).transpose()?;
         let kept = self.kept.as_deref().map(read_kept).transpose()?.unwrap_or_default();
@@ -90,6 +110,12 @@ impl Checkpoint {
             Ok(client) => client.get("/ledger/checkpoint")?,
             Err(failure) => return Err(failure),
         };
+        if let Some(dir) = &self.export {
+            keep::append(dir, &view)?;
+        }
+        if let Some(out) = &self.out {
+            write(out, view.note.as_bytes())?;
+        }
         if session.output.is_json() {
             session.output.document(&crate::client::json_of(&view))?;
         } else {
@@ -117,6 +143,11 @@ fn offline(session: &Session) -> Result<CheckpointView, Failure> {
         root: note.lines().nth(2).unwrap_or_default().to_owned(),
         note,
     })
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes)
+        .map_err(|error| Failure::usage(format!("cannot write `{}`: {error}", path.display())))
 }
 
 fn open(dir: &Path) -> Result<DiskFiles, Failure> {

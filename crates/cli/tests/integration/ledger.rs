@@ -60,6 +60,56 @@ fn a_checkpoint_of_another_journal_is_no_proof_for_this_one() {
     home.call(&["ledger", "verify", "--key", "/no/such/file"]).expect(2);
 }
 
+/// The id of the newest run.
+fn newest_run(home: &Home) -> String {
+    let runs = home.call(&["--json", "list", "runs"]).expect(0).json();
+    runs["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_run_is_proven_with_an_instance_and_without_and_checked_without_either() {
+    let home = worked();
+    let keep = home.data().join("elsewhere");
+    std::fs::create_dir(&keep).unwrap();
+    let export = ["ledger", "checkpoint", "--export", keep.to_str().unwrap()];
+    home.call(&export).expect(0);
+    home.call(&export).expect(0);
+    let kept = keep.join("checkpoints");
+    let kept = kept.to_str().unwrap();
+    let node = home.start(&["--agents", "6"]);
+    let text = "x".repeat(20_000);
+    home.call(&["run", "--task", "echo", "-i", &format!("text={text}")]).expect(0);
+    let run = newest_run(&home);
+    let live = home.data().join("live.json");
+    let live = live.to_str().unwrap();
+    home.call(&["ledger", "prove", &run, "--out", live, "--kept", kept]).expect(0);
+    home.call(&["ledger", "prove", "run_01M7Z3JZ4GETVAH5068WE9MEW0", "--out", live]).expect(5);
+    let checkpoint = home.call(&["--json", "ledger", "checkpoint"]).expect(0).json();
+    home.call(&["shutdown"]).expect(0);
+    drop(node);
+
+    let whole = home.data().join("whole.json");
+    let whole = whole.to_str().unwrap();
+    let made = home.call(&["--json", "ledger", "prove", &run, "--out", whole, "--with-payloads"]);
+    assert!(made.expect(0).json()["bytes"].as_u64().unwrap() > 20_000);
+    let key = home.data().join("ledger.pub");
+    let key = key.to_str().unwrap();
+    let args = ["--json", "ledger", "verify", live, "--key", key, "--kept", kept];
+    let told = home.call(&args).expect(0).json();
+    assert_eq!((&told["run"], &told["key_was_given"]), (&run.into(), &true.into()));
+    assert!(told["journal_records"].as_u64() <= checkpoint["size"].as_u64(), "{told}");
+    let told = home.call(&["ledger", "verify", whole]).expect(0).out;
+    assert!(told.contains("NOT checked") && told.contains("1 payloads are embedded"), "{told}");
+    home.call(&["ledger", "verify", whole, "--kept", kept]).expect(6);
+
+    flip(std::path::Path::new(whole), 3_000);
+    let told = home.call(&["ledger", "verify", whole]).expect(6).out;
+    assert!(told.contains("does NOT verify") && told.contains("line "), "{told}");
+    // An instance that lost its newest records finds out from what was kept.
+    let newer = home.file("checkpoints", &std::fs::read_to_string(kept).unwrap());
+    home.call(&["ledger", "verify", "--kept", newer.to_str().unwrap()]).expect(0);
+}
+
 #[test]
 fn views_are_made_anew_from_the_journal() {
     let home = worked();

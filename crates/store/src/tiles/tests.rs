@@ -1,3 +1,5 @@
+//! Tiles against the leaves themselves, at every stage of growth and with every kind of damage.
+
 use super::*;
 use crate::files::MemFiles;
 use crate::ledger::{LedgerKey, Statement};

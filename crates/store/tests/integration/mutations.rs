@@ -444,6 +444,50 @@ fn without_a_kept_checkpoint_only_the_loss_of_the_end_stays_unseen() {
 }
 
 #[test]
+fn a_rollback_a_fork_and_another_key_are_found_against_kept_checkpoints() {
+    let files: Arc<dyn Files> = Arc::new(MemFiles::default());
+    let (mut journal, _) = open(&files).unwrap();
+    let mut kept = Vec::new();
+    for count in [3, 5, 2] {
+        append(&mut journal, count).unwrap();
+        kept.push(journal.checkpoint().unwrap().note().to_owned());
+    }
+    drop(journal);
+    let why = |files: &Arc<dyn Files>, kept: &[String]| {
+        let trust = Trust { key: Some(key().public().clone()), kept: kept.to_vec() };
+        verify(files.as_ref(), &trust).unwrap().fault.map(|fault| fault.why)
+    };
+    assert_eq!(why(&files, &kept), None, "all of them, in any order");
+    kept.reverse();
+    assert_eq!(why(&files, &kept), None);
+
+    let shorter: Arc<dyn Files> = Arc::new(MemFiles::default());
+    let (mut rolled_back, _) = open(&shorter).unwrap();
+    append(&mut rolled_back, 3).unwrap();
+    rolled_back.close().unwrap();
+    assert!(why(&shorter, &kept).unwrap().contains("missing"));
+    assert_eq!(why(&shorter, &kept[2..]), None);
+
+    // The same key signs another history of the same length.
+    let other: Arc<dyn Files> = Arc::new(MemFiles::default());
+    let (mut forked, _) = open(&other).unwrap();
+    let mut batch = ark_os_store::Batch::new(1);
+    for _ in 0..12 {
+        batch.push(&ark_os_store::RecordHeader::default(), |out| out.push(7)).unwrap();
+    }
+    forked.append(&mut batch).unwrap();
+    forked.close().unwrap();
+    assert!(why(&other, &kept).unwrap().contains("forked"));
+
+    let stranger = LedgerKey::from_seed(super::support::ORIGIN, &[66; 32]).unwrap();
+    let trust = Trust { key: Some(stranger.public().clone()), kept };
+    let fault = verify(files.as_ref(), &trust).unwrap().fault.unwrap();
+    assert!(fault.why.contains("not signed by this log's key"), "{fault}");
+    let junk = Trust { key: Some(key().public().clone()), kept: vec!["junk".into()] };
+    assert_eq!(verify(files.as_ref(), &junk).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
 fn a_fault_is_named_with_its_place() {
     let original = original();
     let mut log = original.log.clone();

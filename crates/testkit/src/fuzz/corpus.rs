@@ -144,3 +144,17 @@ pub(super) const LOGS: &[&[u8]] = &[
 /// Words of those.
 pub(super) const LOG_WORDS: &[&str] =
     &["\x01", "\0", "\n", "\t", "\t\0", "-", "18446744073709551615", "-1", "253402300800", "a@b"];
+
+/// Words that mean something in a proof bundle.
+pub(super) const BUNDLE_WORDS: &[&str] = &[
+    "{\"record\":",
+    "{\"node\":[0,0],",
+    "\"proofs\":[]",
+    "null",
+    "true",
+    "],\n",
+    "]}\n",
+    ",\n",
+    "\\u0061",
+    "==",
+];

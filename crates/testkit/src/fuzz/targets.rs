@@ -1,7 +1,7 @@
 //! The targets: everything that reads bytes which somebody else wrote.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ark_os_core::authority::Scope;
 use ark_os_core::hash::Hash;
@@ -9,6 +9,7 @@ use ark_os_core::ids::{RunId, TaskId};
 use ark_os_core::manifest::{self, Root, Template};
 use ark_os_core::{Event, manifest::parse_duration_ms};
 use ark_os_runtime::data::{Catalogue, Condition};
+use ark_os_runtime::proofs::{BundleTrust, verify};
 use ark_os_runtime::skills::SkillSet;
 use ark_os_store::{Files, Journal, LedgerKey, MemFiles, PublicKey};
 use serde_json::Value;
@@ -16,13 +17,14 @@ use serde_json::Value;
 use super::corpus;
 use super::mutate::Form;
 use super::sample::{SEGMENT_BYTES, sample};
+use crate::proofs::{Sample, samples};
 
 mod request;
 mod snapshot;
 mod source;
 
 /// What every target is called.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "manifest",
     "template",
     "condition",
@@ -33,6 +35,7 @@ pub const NAMES: [&str; 13] = [
     "note",
     "snapshot",
     "request",
+    "bundle",
     "source",
     "report",
     "log",
@@ -79,6 +82,10 @@ pub fn target(name: &str) -> Option<Target> {
             (vec![sample().note.clone().into_bytes()], Form::Bytes(words), Box::new(note))
         }
         "snapshot" => (sample().snapshots.clone(), Form::Bytes(&[]), Box::new(snapshot::read)),
+        "bundle" => {
+            let seeds = bundles().iter().map(|sample| sample.bundle.clone()).collect();
+            (seeds, Form::Bytes(corpus::BUNDLE_WORDS), Box::new(bundle))
+        }
         "request" => (owned(corpus::REQUESTS), Form::Json, request::target()),
         "source" => {
             let words = corpus::SOURCE_WORDS;
@@ -230,6 +237,30 @@ fn events(bytes: &[u8]) {
     assert!(again.is_ok(), "written and not readable: {:?}", again.err());
     let twice = minicbor::to_vec(again.unwrap_or_default()).unwrap_or_default();
     assert_eq!(written, twice, "reads back as something else");
+}
+
+/// Bundles of real runs, made once.
+fn bundles() -> &'static [Sample] {
+    static BUNDLES: OnceLock<Vec<Sample>> = OnceLock::new();
+    BUNDLES.get_or_init(|| {
+        let made = samples();
+        assert!(made.is_ok(), "make sample bundles: {:?}", made.as_ref().err());
+        made.unwrap_or_default()
+    })
+}
+
+/// A bundle is refused at a line, or is one that was made.
+fn bundle(bytes: &[u8]) {
+    let samples = bundles();
+    let key = samples.first().map(|sample| sample.key.clone());
+    let Ok(verdict) = verify(&mut &bytes[..], &BundleTrust { key, kept: None }) else { return };
+    match verdict {
+        Ok(_) => {
+            let is_made = samples.iter().any(|sample| sample.bundle == bytes);
+            assert!(is_made, "a bundle passes that nobody made");
+        }
+        Err(refused) => assert!(refused.line > 0 && !refused.why.is_empty(), "refused: {refused}"),
+    }
 }
 
 /// No note but the signed one is accepted.

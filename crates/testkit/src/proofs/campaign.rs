@@ -26,7 +26,7 @@ pub struct Campaign {
 /// What came of it.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
-    /// Cases judged; those that had nothing to damage are not among them.
+    /// Cases judged.
     pub judged: u64,
     /// How often each verdict was both's.
     pub verdicts: BTreeMap<String, u64>,
@@ -34,8 +34,8 @@ pub struct Summary {
     pub kinds: BTreeMap<&'static str, u64>,
     /// Samples they were made from.
     pub samples: usize,
-    /// Cases that both accepted though they differ from every sample.
-    pub passed_changed: u64,
+    /// Cases that both accepted though they differ from every sample, by what was done to them.
+    pub passed_changed: BTreeMap<&'static str, u64>,
 }
 
 impl Summary {
@@ -87,11 +87,15 @@ impl Campaign {
                 return Err(format!("the untouched bundle `{}`: {verdict:?}", sample.name).into());
             }
         }
-        for case in 0..self.mutations {
+        // Some cases have nothing to damage; they are not counted.
+        for case in 0..self.mutations.saturating_mul(2) {
+            if summary.judged == self.mutations {
+                return Ok(summary);
+            }
             let Some(mutant) = mutant(&samples, self.seed, case) else { continue };
             self.case(case, &mutant, &samples, &mut python, &mut summary)?;
         }
-        Ok(summary)
+        Err(format!("only {} of {} cases could be judged", summary.judged, self.mutations).into())
     }
 
     fn case(
@@ -115,7 +119,7 @@ impl Campaign {
             if !mutant.may_pass {
                 return Err(wrong("both accept what was changed".to_owned()).into());
             }
-            summary.passed_changed += 1;
+            *summary.passed_changed.entry(mutant.what).or_default() += 1;
         }
         let class = verdict.split(' ').next().unwrap_or_default().to_owned();
         *summary.verdicts.entry(class).or_default() += 1;

@@ -79,7 +79,8 @@ pub fn samples() -> Made<Vec<Sample>> {
     let opened = Offline::open(dir.path(), None)?;
     let mut samples = Vec::new();
     for (name, run) in runs {
-        for (embeds, kept) in [(false, None), (true, None), (false, Some(kept.clone()))] {
+        let kept = || Some(kept.clone());
+        for (embeds, kept) in [(false, None), (true, None), (false, kept()), (true, kept())] {
             let mut bundle = Vec::new();
             let prepared = opened.prepare(run, embeds, kept.as_deref())?;
             prepared.write(opened.evidence(), &mut bundle)?;

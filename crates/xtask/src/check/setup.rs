@@ -2,6 +2,7 @@
 //! the tests that will then refuse; nothing is skipped in silence.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::Session;
@@ -30,6 +31,7 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
         .filter(|tool| !present(tool, session.place))
         .filter_map(|tool| install(tool, session.place).err())
         .chain(provide_nextest(session.place).err())
+        .chain(provide_cryptography(session.place).err())
         .map(|failed| failed.to_string())
         .collect();
     missing.iter().for_each(|line| say(line));
@@ -82,6 +84,43 @@ fn provide_nextest(place: &Place) -> Result<(), Failed> {
     shell::run(command).map_err(|failed| {
         Failed::new(format!("nextest is missing ({failed}): `cargo test` runs the tests instead"))
     })
+}
+
+/// Python with the one package that the second verifier of proof bundles needs: the machine's, or one of our own.
+fn provide_cryptography(place: &Place) -> Result<(), Failed> {
+    if python(place).is_some() {
+        return Ok(());
+    }
+    let refuse = |why: &str| {
+        Failed::new(format!(
+            "Python 3.9 with `cryptography` is missing ({why}): the step `proofs` will fail (install the package \
+             `python3-cryptography`)"
+        ))
+    };
+    let own = place.tools().join("python");
+    let mut make = shell::command("python3", &place.root);
+    make.args(["-m", "venv"]).arg(&own);
+    let made = shell::run(make).and_then(|()| {
+        let mut pip = shell::command(own.join("bin").join("python3"), &place.root);
+        pip.args(["-m", "pip", "install", "--quiet", "cryptography"]);
+        shell::run(pip)
+    });
+    if made.is_err() && is_root() {
+        let package = Tool {
+            program: "python3",
+            package: "python3-cryptography",
+            tests: "the step `proofs`",
+        };
+        install(&package, place)?;
+    }
+    if python(place).is_some() { Ok(()) } else { Err(refuse("neither pip nor apt-get brought it")) }
+}
+
+/// A Python that has `cryptography`.
+pub(super) fn python(place: &Place) -> Option<PathBuf> {
+    let own = place.tools().join("python").join("bin").join("python3");
+    let import = ["-c", "import cryptography.hazmat.primitives.asymmetric.ed25519"];
+    [own, PathBuf::from("python3")].into_iter().find(|python| answers(python, &import, &place.root))
 }
 
 /// `cargo nextest`, from the machine or from the target directory.

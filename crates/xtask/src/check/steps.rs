@@ -53,6 +53,8 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "openapi", quick: false, what: "docs/openapi.json is what the code serves", action: Call(published) },
     Step { name: "fuzz", quick: false, what: "foreign bytes into every parser, for half a minute",
         action: Built("ark-os-fuzz", &["--seconds", "30", "--keep", "target/fuzz"]) },
+    Step { name: "proofs", quick: false, what: "two verifiers of proof bundles agree on 3000 mutations",
+        action: Call(proofs) },
     Step { name: "sim", quick: false, what: "500 seeds of faults around the real loop",
         action: Built("ark-os-sim", &["--seeds", "500"]) },
 ];
@@ -97,6 +99,10 @@ fn house(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
 
 fn published(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
     openapi::check_built(session.place).map(|()| None)
+}
+
+fn proofs(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
+    crate::proofs::run_built(session.place, setup::python(session.place), &[]).map(|()| None)
 }
 
 fn deny(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
