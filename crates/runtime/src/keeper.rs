@@ -7,11 +7,13 @@
 //!
 //! The simulator calls the same functions; the thread around them is in `keeper/thread.rs`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ark_os_core::time::Time;
 use ark_os_core::{Kind, State};
-use ark_os_store::{Anchor, ErrorKind, LedgerKey, Reader, Snapshots, StoreError};
+use ark_os_store::merkle::{Hash, Leaves};
+use ark_os_store::{Anchor, ErrorKind, LedgerKey, Reader, Snapshots, StoreError, Tiles};
 
 use crate::RuntimeError;
 use crate::kernel::record::decode;
@@ -48,6 +50,8 @@ pub struct Keeper {
     needed_since: Time,
     /// Segments before it are archived.
     archived: u64,
+    /// The tree's hashes, once they were looked at.
+    tiles: Option<Tiles>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +82,7 @@ impl Keeper {
         let good = from.map(|anchor| Good { size: anchor.size(), segment: anchor.segment() });
         let needed_since = oldest(state);
         let good = good.into_iter().collect();
-        Keeper { snapshots, key, reader, retention, good, needed_since, archived: 1 }
+        Keeper { snapshots, key, reader, retention, good, needed_since, archived: 1, tiles: None }
     }
 
     /// How many records the newest snapshot covers.
@@ -127,6 +131,36 @@ impl Keeper {
         match self.reader.anchor() {
             Some(anchor) if anchor.size() > self.size() => self.write(state, &anchor).map(Some),
             _ => Ok(None),
+        }
+    }
+
+    /// Extends the tiles to the newest checkpoint, unless `go_on` says no; how many leaves there were. Tiles that
+    /// do not fit the journal are made anew, which reads all of it.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or the tiles not written.
+    pub fn tiles(&mut self, go_on: &dyn Fn() -> bool) -> Result<u64, StoreError> {
+        let Some(anchor) = self.reader.anchor() else { return Ok(0) };
+        let mut tiles = match self.tiles.take() {
+            Some(tiles) => tiles,
+            None => Tiles::open(Arc::clone(self.reader.segments().files()), self.key.public())?,
+        };
+        let leaves = Stoppable { reader: &self.reader, go_on };
+        let added = match tiles.extend(&leaves, anchor.checkpoint()) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::warn!(%error, "the tiles are not those of the journal and are made anew");
+                tiles.rebuild();
+                tiles.extend(&leaves, anchor.checkpoint())
+            }
+            other => other,
+        };
+        match added {
+            Err(error) if error.kind() == ErrorKind::Closed => Ok(0),
+            Err(error) => Err(error),
+            Ok(added) => {
+                self.tiles = Some(tiles);
+                Ok(added)
+            }
         }
     }
 
@@ -200,6 +234,27 @@ impl Keeper {
             moved += 1;
         }
         Ok(moved)
+    }
+}
+
+/// The journal's leaves, for as long as nobody says stop.
+struct Stoppable<'a> {
+    reader: &'a Reader,
+    go_on: &'a dyn Fn() -> bool,
+}
+
+impl Leaves for Stoppable<'_> {
+    fn leaves(&self, from: u64, to: u64, visit: &mut dyn FnMut(Hash)) -> Result<(), StoreError> {
+        let mut at = from;
+        while at < to {
+            if !(self.go_on)() {
+                return Err(StoreError::new(ErrorKind::Closed, "extend the tiles: it is stopped"));
+            }
+            let next = to.min(at + STOP_LOOK_RECORDS);
+            self.reader.leaves(at, next, visit)?;
+            at = next;
+        }
+        Ok(())
     }
 }
 

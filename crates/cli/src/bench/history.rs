@@ -200,7 +200,7 @@ fn long_run(run: RunId, accepted: Event, agent: AgentIx) -> impl Iterator<Item =
     let map = TaskRef::node(0);
     let expanded = Event::MapExpanded { task: map, count: CHILDREN, list: Payload::null() };
     let children = (0..CHILDREN).flat_map(move |ix| child(run, ix, agent));
-    let ended = RunEnded { end: RunEnd::Succeeded, output: None, failure: None };
+    let ended = RunEnded { end: RunEnd::Succeeded, output: None, failure: None, proof: None };
     [accepted, expanded]
         .into_iter()
         .chain(children)

@@ -6,12 +6,13 @@ mod prove;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ark_os_api::{CheckpointView, Exit};
 use ark_os_store::journal::Lookup;
 use ark_os_store::ledger::{NOTE_BYTES_MAX, split_notes};
 use ark_os_store::verify::{Report, Trust, UNSEEN, verify, verify_in};
-use ark_os_store::{DiskFiles, PublicKey};
+use ark_os_store::{DiskFiles, Files, PublicKey, Tiles};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -88,14 +89,19 @@ impl Verify {
         if dir.is_file() {
             return bundle::verify(session, &dir, self.key.as_deref(), self.kept.as_deref());
         }
-        let files = open(&dir)?;
+        let files: Arc<dyn Files> = Arc::new(open(&dir)?);
+        let archive = self.archive.as_deref().map(open_archive).transpose()?;
         let key = self.key.as_deref().map(read_key).transpose()?;
         let kept = self.kept.as_deref().map(read_kept).transpose()?.unwrap_or_default();
-        let trust = Trust { key, kept };
-        let report = match &self.archive {
-            None => verify(&files, &trust)?,
-            Some(dir) => verify_in(Lookup::with_archive(&files, &open_archive(dir)?), &trust)?,
+        let tiles = match &key {
+            Some(key) => Tiles::open(Arc::clone(&files), key)?,
+            None => Tiles::open(Arc::clone(&files), &PublicKey::load(&*files)?)?,
         };
+        let lookup = match &archive {
+            Some(archive) => Lookup::with_archive(&*files, archive),
+            None => Lookup::new(&*files),
+        };
+        let report = verify_in(lookup.with_tiles(&tiles), &Trust { key, kept })?;
         session.output.answer(&document(&dir, &report), |terminal| lines(&report, terminal))?;
         Ok(if report.is_ok() { Exit::Done } else { Exit::Unverified })
     }

@@ -18,7 +18,8 @@ use crate::threads::{spawn, stand_back};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A snapshot is made after this long even if there were few records, so that nothing old has to be kept for them.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(600);
-/// How often it looks for segments to archive: they come of age by the day.
+/// How often it extends the tiles, without which proofs read more of the journal, and looks for segments to archive,
+/// which come of age by the day.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(60);
 /// What failed is tried again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -140,6 +141,9 @@ impl Watch {
             return Ok(());
         }
         self.archive_at = now + ARCHIVE_EVERY;
+        // Before segments may be taken away: their hashes stay.
+        let stop = &self.stop;
+        self.keeper.tiles(&|| !stop.load(Ordering::Relaxed))?;
         let moved = self.keeper.archive(self.clock.now())?;
         if moved > 0 {
             self.metrics.segments_archived.add(moved);

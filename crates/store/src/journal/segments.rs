@@ -184,7 +184,9 @@ impl Segments {
         }
     }
 
-    pub(crate) fn files(&self) -> &Arc<dyn Files> {
+    /// The files of the data directory.
+    #[must_use]
+    pub fn files(&self) -> &Arc<dyn Files> {
         &self.files
     }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use ark_os_store::files::MemFiles;
 use ark_os_store::journal::Lookup;
 use ark_os_store::verify::{Report, Trust, verify, verify_in};
-use ark_os_store::{Anchor, DiskFiles, ErrorKind, Files, Journal, Segments};
+use ark_os_store::{Anchor, Batch, DiskFiles, ErrorKind, Files, Journal, Segments, Tiles};
 
 use super::snapshots::{grown, open_newest, write};
-use super::support::{SMALL, append, body, key, open};
+use super::support::{SMALL, append, body, header, key, open};
 
 fn trust() -> Trust {
     Trust { key: Some(key().public().clone()), kept: Vec::new() }
@@ -130,31 +130,52 @@ fn whole_archived_segments_may_be_absent_and_nothing_else() {
 }
 
 #[test]
-fn a_kept_checkpoint_among_absent_records_cannot_be_compared() {
+fn a_kept_checkpoint_among_absent_records_is_compared_with_tiles_or_not_at_all() {
     let (files, anchors) = grown(3);
     let shared: Arc<dyn Files> = Arc::new(files.clone());
     let (mut journal, _) = open(&shared).unwrap();
     append(&mut journal, 1).unwrap();
     journal.checkpoint().unwrap();
     let reader = journal.reader();
+    let mut tiles = Tiles::open(Arc::clone(&shared), key().public()).unwrap();
+    tiles.extend(&reader, journal.last_checkpoint()).unwrap();
     let sealed = reader.sealed_segments();
     let (first, second) = (sealed[0], sealed[1]);
     reader.archive(&key(), &reader.span(first).unwrap().unwrap()).unwrap();
     journal.close().unwrap();
     files.remove(&format!("archive/segment-{first:020}.ark")).unwrap();
     let with = |anchor: &Anchor| {
-        let checkpoint = Some(anchor.checkpoint().note().to_owned());
-        verify(shared.as_ref(), &Trust { checkpoint, ..trust() }).unwrap()
+        let kept = vec![anchor.checkpoint().note().to_owned()];
+        verify(shared.as_ref(), &Trust { kept, ..trust() }).unwrap()
     };
+    let with_tiles = |kept: Vec<String>| {
+        let lookup = Lookup::new(shared.as_ref()).with_tiles(&tiles);
+        verify_in(lookup, &Trust { kept, ..trust() }).unwrap()
+    };
+    let all = anchors.iter().map(|anchor| anchor.checkpoint().note().to_owned());
+    assert!(with_tiles(all.collect()).is_ok());
     let (within, after): (Vec<_>, Vec<_>) =
         anchors.iter().partition(|anchor| anchor.size() + 1 < second);
     assert!(!within.is_empty() && !after.is_empty());
     for anchor in within {
         assert!(with(anchor).fault.unwrap().why.contains("absent"));
+        assert!(with_tiles(vec![forked(anchor.size())]).fault.unwrap().why.contains("forked"));
     }
     for anchor in after {
         assert!(with(anchor).is_ok());
     }
+}
+
+/// A checkpoint of this size over other records, signed by the same key.
+fn forked(size: u64) -> String {
+    let files: Arc<dyn Files> = Arc::new(MemFiles::default());
+    let (mut journal, _) = open(&files).unwrap();
+    let mut batch = Batch::new(1);
+    for _ in 0..size {
+        batch.push(&header(1), |out| out.push(7)).unwrap();
+    }
+    journal.append(&mut batch).unwrap();
+    journal.checkpoint().unwrap().note().to_owned()
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub(super) struct Prove {
     /// Checkpoint that was kept elsewhere, which the bundle is to go on from
     #[arg(long, value_name = "FILE")]
     kept: Option<PathBuf>,
+    /// Where segments were archived, if that is not in the data directory
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
 }
 
 impl Prove {
@@ -106,7 +109,8 @@ impl Prove {
             Err(failure) if is_by_address => Err(failure),
             // Nobody runs: the data directory is all there is.
             _ => {
-                let offline = Offline::open(&session.reach.data_dir(&session.environment), None)?;
+                let data_dir = session.reach.data_dir(&session.environment);
+                let offline = Offline::open(&data_dir, self.archive.as_deref())?;
                 let prepared = offline.prepare(run, self.with_payloads, kept)?;
                 prepared.write(offline.evidence(), out)?;
                 Ok(offline.close()?)
