@@ -8,7 +8,7 @@ use ark_os_core::Command;
 use ark_os_core::ids::RunId;
 use ark_os_core::plan::EffectClass;
 use ark_os_runtime::proofs::Offline;
-use ark_os_runtime::skills::{self, Cost, Host, Skill, SkillError, SkillSpec, StepCall};
+use ark_os_runtime::skills::{Cost, Host, Skill, SkillError, SkillSpec, StepCall};
 use ark_os_runtime::{Components, Handle, Instance, PlanRequest, RunRequest, Settings};
 use serde_json::json;
 
@@ -40,9 +40,9 @@ impl Skill for Stepping {
 
     fn run(&self, host: &dyn Host, _: &[u8]) -> Result<Vec<u8>, SkillError> {
         for arguments in [&b"{\"n\":1}"[..], b"{\"n\":2}", b"{\"n\":3}"] {
-            let call = StepCall { tool: "sink.put", arguments, class: EffectClass::Idempotent };
+            let call = StepCall::new("sink.put", arguments, EffectClass::Idempotent);
             // What it answers is recorded, also that it failed.
-            let _ = host.step(&call, &mut |_| match arguments {
+            let _ = host.step(&call, &mut |_: &str| match arguments {
                 b"{\"n\":3}" => Err(SkillError::permanent("sink_full", "the sink is full")),
                 _ => Ok(b"{\"ok\":true}".to_vec()),
             });
@@ -53,13 +53,14 @@ impl Skill for Stepping {
 
 fn stepping() -> Arc<dyn Skill> {
     Arc::new(Stepping(SkillSpec {
-        name: "steps",
-        summary: "takes steps",
-        class: skills::EffectClass::Idempotent,
+        name: "steps".into(),
+        summary: "takes steps".into(),
+        class: EffectClass::Idempotent,
         cost: Cost::Blocking,
         output_bytes_max: 1_000,
-        input_schema: "true",
-        output_schema: "true",
+        input_schema: "true".into(),
+        output_schema: "true".into(),
+        concurrency_max: None,
     }))
 }
 
