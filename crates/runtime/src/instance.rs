@@ -260,11 +260,7 @@ impl Parts {
         let fleet = FleetPlan::for_agents(self.settings.agents);
         let views =
             follower::start(follower, changes, tx.clone(), viewed_tx, metrics.clone(), fleet)?;
-        let threads = Threads {
-            workers: worker_count(&self.settings),
-            external_max: self.settings.external_concurrency,
-        };
-        let workers = Workers::start(threads, shop.clone())?;
+        let workers = Workers::start(threads(&self.settings), shop.clone())?;
         let driver = Driver {
             lp: Loop::new(state, self.components.rules.clone(), newest),
             rx,
@@ -319,6 +315,10 @@ fn instance_started(settings: &Settings, components: &Components) -> InstanceSta
 fn operator_grant(components: &Components) -> Grant {
     let id = RevocationId::derive(&[b"local-operator"]);
     Grant::new(Authority::root(Text::from("local-operator"), components.operator.clone(), id))
+}
+
+fn threads(settings: &Settings) -> Threads {
+    Threads { workers: worker_count(settings), external_max: settings.external_concurrency }
 }
 
 fn worker_count(settings: &Settings) -> usize {

@@ -158,7 +158,6 @@ fn is_part(text: &str) -> Option<&str> {
 /// Whether keys of the section are looked into, to name each.
 fn has_section(name: &str) -> bool {
     KEYS.iter().any(|key| key.name.split_once('.').is_some_and(|(section, _)| section == name))
-        || name == "security"
 }
 
 fn place_of(path: &Path, text: &str, at: usize) -> String {

@@ -119,6 +119,14 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.operator_scopes.join(","),
     },
     Key {
+        name: "security.audit_retention",
+        variable: "ARK_OS_AUDIT_RETENTION",
+        form: Form::Text,
+        about: "age at which segments that nothing needs are archived; nothing is deleted",
+        set: |config, text| put(&mut config.audit_retention, duration(text)),
+        show: |config| shown(config.audit_retention),
+    },
+    Key {
         name: "server.listen",
         variable: "ARK_OS_LISTEN",
         form: Form::Text,
@@ -273,14 +281,6 @@ pub(super) const KEYS: &[Key] = &[
         about: "bytes of segments beyond which the oldest are archived early; 0: no limit",
         set: |config, text| put(&mut config.live_bytes_max, whole(text, 0..=u64::MAX)),
         show: |config| config.live_bytes_max.to_string(),
-    },
-    Key {
-        name: "security.audit_retention",
-        variable: "ARK_OS_AUDIT_RETENTION",
-        form: Form::Text,
-        about: "age at which segments that nothing needs are archived; nothing is deleted",
-        set: |config, text| put(&mut config.audit_retention, duration(text)),
-        show: |config| shown(config.audit_retention),
     },
     Key {
         name: "budget.namespace",

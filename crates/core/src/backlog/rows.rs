@@ -48,7 +48,7 @@ impl Backlog {
     /// The backlog of these rows, as of a state with so many changes at that time. Says what is wrong
     /// with rows that no journal gives.
     pub(crate) fn restored(
-        shelves: Vec<Under>,
+        shelves: &[Under],
         mut rows: Vec<Row>,
         (newest, now): (u64, Time),
     ) -> Result<Backlog, &'static str> {

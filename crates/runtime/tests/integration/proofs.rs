@@ -5,7 +5,7 @@ use ark_os_core::ids::RunId;
 use ark_os_core::plan::EffectClass;
 use ark_os_core::run::RunState;
 use ark_os_runtime::proofs::{BundleTrust, Class, Offline, Verified, verify};
-use ark_os_runtime::skills::{self, StepCall};
+use ark_os_runtime::skills::StepCall;
 use ark_os_runtime::{Handle, PlanRequest, RunRequest};
 use ark_os_store::{DiskFiles, PublicKey};
 use serde_json::json;
@@ -16,12 +16,12 @@ use crate::world::{World, over, run, skill};
 fn stepping() -> World {
     let stepping = skill(|host, _| {
         for arguments in [&b"{\"n\":1}"[..], b"{\"n\":2}"] {
-            let call = StepCall { tool: "sink.put", arguments, class: EffectClass::Idempotent };
-            host.step(&call, &mut |_| Ok(b"{\"ok\":true}".to_vec()))?;
+            let call = StepCall::new("sink.put", arguments, EffectClass::Idempotent);
+            host.step(&call, &mut |_: &str| Ok(b"{\"ok\":true}".to_vec()))?;
         }
         Ok(b"{}".to_vec())
     });
-    World::new([stepping.of_class(skills::EffectClass::Idempotent)]).with_agents(50)
+    World::new([stepping.of_class(EffectClass::Idempotent)]).with_agents(50)
 }
 
 fn plan() -> RunRequest {

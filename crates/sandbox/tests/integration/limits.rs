@@ -108,7 +108,7 @@ fn the_private_tmp_has_its_bytes_and_files_and_no_more() {
         Profile { tmp_bytes: 8 * MIB, tmp_inodes: 100, file_bytes: 64 * MIB, ..Profile::default() };
     let fill = "head -c 20000000 /dev/zero > /tmp/x; stat -c %s /tmp/x";
     let size: u64 = printed(&sh_with(profile.clone(), fill)).trim().parse().unwrap();
-    assert!(size >= 8 * MIB && size <= 8 * MIB + 128 * 1024, "{size}");
+    assert!((8 * MIB..=8 * MIB + 128 * 1024).contains(&size), "{size}");
     let files = "i=0; while [ $i -lt 5000 ]; do true > /tmp/f$i || break; i=$((i+1)); done 2>/dev/null\n\
         ls /tmp | wc -l";
     let count: u64 = printed(&sh_with(profile, files)).trim().parse().unwrap();

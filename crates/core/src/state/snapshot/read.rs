@@ -183,7 +183,7 @@ impl Reading {
             return Err("a run has not the skills of its plan");
         }
         let newest = (state.changes, state.now);
-        state.backlog = Backlog::restored(shelves, waiting, newest)?;
+        state.backlog = Backlog::restored(&shelves, waiting, newest)?;
         let (agents, concurrency) =
             state.instance.as_ref().map_or((1, 1), |it| (it.agents, it.agent_concurrency));
         state.fleet = Fleet::restored(agents, concurrency, rows, &holdings.drawn)
