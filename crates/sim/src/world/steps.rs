@@ -156,7 +156,7 @@ impl World {
         let Some(key) = attempt.on_its_way.filter(|_| !attempt.is_stopped) else { return };
         // What nobody can be asked about is looked into by people, who are slower than any network.
         if attempt.class != EffectClass::Effectful && self.rng.per_mille(500) {
-            let late = self.rng.range(1, SETTLE_AFTER);
+            let late = self.rng.range(SETTLE_AFTER / 2, SETTLE_AFTER);
             self.after(late, Due::Arrival { key, class: attempt.class });
         }
     }
