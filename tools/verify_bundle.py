@@ -466,9 +466,7 @@ class Record:
         if number == 4:
             return "admitted", self.admitted(field(it, 0))
         if number == 10:
-            it = field(it, 0)
-            pending = optional(it, 1, lambda value: self.plan(field(value, 1)))
-            return "accepted", (optional(it, 0, uint), pending, payload(field(it, 2)))
+            return "accepted", self.accepted(field(it, 0))
         if number == 12:
             return "started", uint(field(it, 0))
         if number == 17:
@@ -519,9 +517,15 @@ class Record:
                 "arguments": digest(field(it, 4)),
                 "fence": uint(field(it, 7)),
             }
-        if number in (41, 42, 43):
+        if number in (41, 42, 43, 44):
             return self.step(number, it)
-        return ("of_run" if 10 <= number <= 43 else "other"), None
+        if number == 50:
+            return "loaded", optional(it, 0, self.accepted)
+        return ("of_run" if 10 <= number <= 44 else "other"), None
+
+    def accepted(self, it):
+        pending = optional(it, 1, lambda value: self.plan(field(value, 1)))
+        return optional(it, 0, uint), pending, payload(field(it, 2))
 
     def step(self, number, it):
         task, key = task_of(field(it, 0)), digest(field(it, 1))
@@ -535,7 +539,10 @@ class Record:
             need(kind == 1)
             return "settled", (task, key, failed(text(field(fields[0], 0))))
         if kind == 0 and len(fields) == 1:
-            return "resolved", (task, key, payload(fields[0]))
+            return ("probed" if number == 44 else "resolved"), (task, key, payload(fields[0]))
+        if number == 44:
+            need(kind in (1, 2) and not fields)
+            return "doubted", (task, key)
         need(kind in (1, 2) and not fields)
         return "resolved", (task, key, None if kind == 1 else failed("given_up"))
 
@@ -741,6 +748,11 @@ class History:
     def event(self, time_ms, name, it):
         if name == "started":
             self.referred.add(it)
+        elif name == "loaded":
+            if it is not None and it[0] is not None:
+                self.referred.add(it[0])
+            if it is not None and it[1] is not None:
+                self.take_plan(it[1])
         elif name == "ended":
             self.end(time_ms, *it)
         elif name == "retried":
@@ -765,7 +777,7 @@ class History:
             self.intend(it)
         elif name == "doubted":
             self.steps_of(*it)
-        elif name in ("settled", "resolved"):
+        elif name in ("settled", "probed", "resolved"):
             task, key, result = it
             steps = self.steps_of(task, key)
             if result is None:

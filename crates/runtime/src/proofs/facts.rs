@@ -22,6 +22,17 @@ pub(super) struct Facts<'a> {
 /// An event, as far as it is looked at.
 #[derive(Debug)]
 pub(super) enum Fact<'a> {
+    /// It waited on disk until now; the admission or the plan that it has since.
+    RunLoaded {
+        admission: Option<u64>,
+        plan: Option<Plan<'a>>,
+    },
+    /// The result, if it was found to have happened.
+    StepProbed {
+        task: Task,
+        key: Hash,
+        result: Option<Settled>,
+    },
     InstanceStarted {
         agents: u32,
     },
@@ -144,8 +155,8 @@ pub(super) struct Settled {
 
 const LAYERS: [&str; 6] = ["cecca", "board", "executive", "stack-chief", "specialist", "micro"];
 const ENDS: [&str; 3] = ["succeeded", "failed", "cancelled"];
-/// Events 10 to 43 are of runs.
-const OF_RUN: std::ops::RangeInclusive<u64> = 10..=43;
+/// These are of runs, and so is `RunLoaded`.
+const OF_RUN: std::ops::RangeInclusive<u64> = 10..=44;
 
 /// Reads a record.
 pub(super) fn facts(bytes: &[u8]) -> Result<Facts<'_>, Fault> {
@@ -220,7 +231,8 @@ fn of_event<'a>(event: &Item<'a>, bytes: &[u8]) -> Option<Fact<'a>> {
         }
         31 => Fact::TaskParked { task: task(it.field(0)?)? },
         40 => Fact::StepIntended(intent(it.field(0)?)?),
-        41..=43 => of_step(number, it)?,
+        41..=44 => of_step(number, it)?,
+        50 => loaded(it, bytes)?,
         number if OF_RUN.contains(&number) => Fact::OfRun,
         _ => Fact::Other,
     };
@@ -263,6 +275,16 @@ fn accepted<'a>(it: &Item<'a>, bytes: &[u8]) -> Option<Fact<'a>> {
         None => None,
     };
     Some(Fact::RunAccepted { admission, plan, input: payload(it.field(2)?)? })
+}
+
+fn loaded<'a>(it: &Item<'a>, bytes: &[u8]) -> Option<Fact<'a>> {
+    match it.field(0) {
+        Some(it) => match accepted(it, bytes)? {
+            Fact::RunAccepted { admission, plan, .. } => Some(Fact::RunLoaded { admission, plan }),
+            _ => None,
+        },
+        None => Some(Fact::RunLoaded { admission: None, plan: None }),
+    }
 }
 
 fn ended<'a>(it: &Item<'a>) -> Option<Fact<'a>> {
@@ -321,6 +343,15 @@ fn of_step<'a>(number: u64, it: &Item<'a>) -> Option<Fact<'a>> {
             Fact::StepSettled { task, key, result }
         }
         42 => Fact::StepInDoubt { task, key },
+        44 => {
+            let (variant, fields) = variant(it.field(2)?)?;
+            let result = match (variant, fields) {
+                (0, [result]) => Some(settled(payload(result)?)),
+                (1 | 2, []) => None,
+                _ => return None,
+            };
+            Fact::StepProbed { task, key, result }
+        }
         _ => {
             let (variant, fields) = variant(it.field(2)?)?;
             let result = match (variant, fields) {

@@ -251,6 +251,10 @@ impl History {
     fn event(&mut self, time_ms: u64, event: Fact<'_>) -> Result<Option<ProofLine>, Fault> {
         match event {
             Fact::RunStarted { admission } => _ = self.referred.insert(admission),
+            Fact::RunLoaded { admission, plan } => {
+                self.referred.extend(admission);
+                plan.iter().try_for_each(|plan| self.plan(plan))?;
+            }
             Fact::RunEnded { end, output, proof } => self.end(time_ms, end, output, proof)?,
             Fact::RunRetried { nodes } => self.begin_again(&nodes)?,
             Fact::MapExpanded { list } => self.refer(&list),
@@ -269,7 +273,10 @@ impl History {
             Fact::TaskParked { task } => self.leave(task, false),
             Fact::StepIntended(intent) => self.intend(&intent)?,
             Fact::StepSettled { task, key, result } => self.settle(task, key, Some(result))?,
-            Fact::StepInDoubt { task, key } => _ = self.step(task, key)?,
+            Fact::StepInDoubt { task, key } | Fact::StepProbed { task, key, result: None } => {
+                _ = self.step(task, key)?;
+            }
+            Fact::StepProbed { task, key, result } => self.settle(task, key, result)?,
             Fact::StepResolved { task, key, result } => self.settle(task, key, result)?,
             _ => {}
         }

@@ -155,7 +155,9 @@ impl Looked {
     fn record(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         for fact in facts(bytes)?.events {
             match fact {
-                Fact::RunAccepted { admission, .. } => self.admissions.extend(admission),
+                Fact::RunAccepted { admission, .. } | Fact::RunLoaded { admission, .. } => {
+                    self.admissions.extend(admission);
+                }
                 Fact::RunStarted { admission } => _ = self.admissions.insert(admission),
                 Fact::RunEnded { .. } => self.is_over = true,
                 Fact::RunRetried { .. } => self.is_over = false,

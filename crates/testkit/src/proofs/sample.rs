@@ -96,6 +96,8 @@ pub fn samples() -> Made<Vec<Sample>> {
 fn start(dir: &Path, agents: u32) -> Made<Instance> {
     let mut settings = Settings::new(dir);
     settings.agents = agents;
+    // Runs that come together wait on disk for each other.
+    settings.runs_resident_max = 1;
     let mut components = Components::builtin();
     components.skills.insert(stepping());
     Ok(Instance::start(settings, components)?)
@@ -110,6 +112,15 @@ async fn first(dir: &Path) -> Made<(Vec<Named>, RunId)> {
     let mut runs = Vec::new();
     for (name, request) in requests() {
         runs.push((name, ended(&handle, request).await?));
+    }
+    let mut together = Vec::new();
+    for name in ["first of three", "second of three", "third of three"] {
+        let slow = RunRequest::task("sleep", b"{\"ms\":30}".to_vec());
+        together.push((name, handle.submit(slow).await?.run));
+    }
+    for (name, run) in together {
+        handle.wait(run, PATIENCE).await?;
+        runs.push((name, run));
     }
     let sleep = RunRequest::task("sleep", b"{\"ms\":60000}".to_vec());
     let long = handle.submit(sleep).await?.run;
