@@ -75,10 +75,7 @@ impl Driver {
         let result = self.turns();
         let how = match &result {
             Ok(()) => Stopped::Asked,
-            Err(error) => {
-                tracing::error!(error = %error, code = error.code(), "the instance failed and stops");
-                Stopped::failed(error)
-            }
+            Err(error) => Stopped::failed(error),
         };
         self.attempts.stop();
         // After a failure nothing more is written: the next start finds out what is durable.
@@ -96,6 +93,9 @@ impl Driver {
             Ok(()) => how,
             Err(error) => Stopped::Failed { code: "journal_failed", message: error.to_string() },
         };
+        if let Stopped::Failed { code, message } = &how {
+            tracing::error!(error = %message, code, "the instance failed and stops");
+        }
         self.stopped.send_replace(Some(how));
     }
 
