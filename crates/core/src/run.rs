@@ -146,6 +146,25 @@ pub enum RunState {
     Cancelled,
 }
 
+impl RunState {
+    /// All of them, by number. The views keep the numbers: a new one comes last.
+    pub const ALL: [RunState; 8] = [
+        RunState::Accepted,
+        RunState::Running,
+        RunState::Waiting,
+        RunState::Paused,
+        RunState::Parked,
+        RunState::Succeeded,
+        RunState::Failed,
+        RunState::Cancelled,
+    ];
+
+    /// Whether nothing more happens to a run in this state by itself or by unparking it.
+    pub fn is_over(self) -> bool {
+        matches!(self, RunState::Succeeded | RunState::Failed | RunState::Cancelled)
+    }
+}
+
 /// The states of a task.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode, serde::Serialize)]
 #[cbor(index_only)]
@@ -184,8 +203,21 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// All of them, by number.
+    pub const ALL: [TaskState; 10] = [
+        TaskState::Pending,
+        TaskState::Preparing,
+        TaskState::Ready,
+        TaskState::Running,
+        TaskState::Waiting,
+        TaskState::Parked,
+        TaskState::Succeeded,
+        TaskState::Failed,
+        TaskState::Cancelled,
+        TaskState::Skipped,
+    ];
     /// Number of states.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = TaskState::ALL.len();
 
     /// Whether something still happens to the task by itself.
     pub fn is_moving(self) -> bool {

@@ -10,26 +10,6 @@ use ark_os_core::rules::Mode;
 use ark_os_core::run::{RunState, TaskState};
 use ark_os_core::time::Time;
 
-pub(crate) const RUN_STATES: [RunState; 8] = [
-    RunState::Accepted,
-    RunState::Running,
-    RunState::Waiting,
-    RunState::Paused,
-    RunState::Parked,
-    RunState::Succeeded,
-    RunState::Failed,
-    RunState::Cancelled,
-];
-
-const PRIORITIES: [Priority; 6] = [
-    Priority::Emergency,
-    Priority::Critical,
-    Priority::High,
-    Priority::Normal,
-    Priority::Low,
-    Priority::Maintenance,
-];
-
 pub(crate) fn run_state(state: RunState) -> &'static str {
     match state {
         RunState::Accepted => "accepted",
@@ -41,10 +21,6 @@ pub(crate) fn run_state(state: RunState) -> &'static str {
         RunState::Failed => "failed",
         RunState::Cancelled => "cancelled",
     }
-}
-
-pub(crate) fn is_run_over(state: RunState) -> bool {
-    matches!(state, RunState::Succeeded | RunState::Failed | RunState::Cancelled)
 }
 
 pub(crate) fn task_state(state: TaskState) -> &'static str {
@@ -97,7 +73,7 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
 }
 
 pub(crate) fn priority(word: &str) -> Option<Priority> {
-    PRIORITIES.into_iter().find(|priority| priority.as_str() == word)
+    Priority::ALL.into_iter().find(|priority| priority.as_str() == word)
 }
 
 pub(crate) fn stamp(time: Time) -> Stamp {
@@ -141,7 +117,7 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_core() {
-        for state in RUN_STATES {
+        for state in RunState::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), run_state(state));
         }
         for word in ["emergency", "critical", "high", "normal", "low", "maintenance"] {

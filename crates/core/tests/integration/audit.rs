@@ -14,19 +14,6 @@ use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_core::timers::Timer;
 
-const STATES: [TaskState; TaskState::COUNT] = [
-    TaskState::Pending,
-    TaskState::Preparing,
-    TaskState::Ready,
-    TaskState::Running,
-    TaskState::Waiting,
-    TaskState::Parked,
-    TaskState::Succeeded,
-    TaskState::Failed,
-    TaskState::Cancelled,
-    TaskState::Skipped,
-];
-
 /// Remembers what may never change.
 #[derive(Default)]
 pub(crate) struct Auditor {
@@ -107,7 +94,7 @@ fn audit_counts(run: &Run) {
             }
         }
     }
-    for state in STATES {
+    for state in TaskState::ALL {
         let expected = expected.get(&state).copied().unwrap_or(0);
         assert_eq!(run.counts.of(state), expected, "{} counts {state:?}: {run:#?}", run.id);
     }

@@ -25,7 +25,7 @@ use crate::context::stopped;
 use crate::events::{AgentNames, EventJson};
 use crate::problems::{Answered, Refusal};
 use crate::query::{EventsQuery, read};
-use crate::{tasks, words};
+use crate::tasks;
 
 /// Records read at a time by a stream.
 const STREAM_PAGE: usize = 500;
@@ -224,7 +224,7 @@ impl Following {
 
     async fn row_is_over(&self) -> Option<bool> {
         let row = row_of(self.context.handle(), self.run).await.ok()?;
-        Some(row.is_some_and(|row| words::is_run_over(row.state)))
+        Some(row.is_some_and(|row| row.state.is_over()))
     }
 
     fn write(&mut self, page: &HistoryPage, names: &AgentNames) -> Vec<u8> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ark_os_api::{Counts, Json, Page, Problem, RunAccepted, RunSubmission, RunView, TaskView};
 use ark_os_core::ids::{RunId, TaskId};
+use ark_os_core::run::RunState;
 use ark_os_core::text::Text;
 use ark_os_runtime::views::{Cursor, RUNS_PAGE_MAX, RunFilter, RunRow};
 use ark_os_runtime::{
@@ -176,7 +177,7 @@ pub(super) async fn list_runs(State(context): State<Context>, uri: Uri) -> Answe
     });
     let cursor = cursor.transpose()?;
     let states = query.state.iter().flat_map(|list| list.split(',')).map(|word| {
-        let found = words::RUN_STATES.into_iter().find(|it| words::run_state(*it) == word);
+        let found = RunState::ALL.into_iter().find(|it| words::run_state(*it) == word);
         found.ok_or_else(|| wrong("state", "it is a list of states of a run"))
     });
     let filter = RunFilter {

@@ -31,14 +31,6 @@ const WORKFLOWS: u64 = 6;
 /// Runs that they submit at most.
 const RUNS_MAX: usize = 40;
 const NAMESPACES: [&str; 2] = ["default", "other"];
-const PRIORITIES: [Priority; 6] = [
-    Priority::Emergency,
-    Priority::Critical,
-    Priority::High,
-    Priority::Normal,
-    Priority::Low,
-    Priority::Maintenance,
-];
 
 /// Whom the loop answers.
 #[derive(Clone, Copy, Debug)]
@@ -206,7 +198,7 @@ impl World {
             workflow,
             input,
             grant,
-            priority: *self.rng.pick(&PRIORITIES)?,
+            priority: *self.rng.pick(&Priority::ALL)?,
             deadline,
             budget: self.rng.per_mille(200).then_some(budget),
             seed: self.rng.draw(),

@@ -259,7 +259,7 @@ impl Memory {
         for id in self.changed.drain(..) {
             if let Some(run) = self.runs.get_mut(&id) {
                 run.changed = false;
-                if rows::is_over(run.state()) {
+                if run.state().is_over() {
                     self.runs.remove(&id);
                 }
             }

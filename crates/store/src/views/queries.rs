@@ -310,7 +310,7 @@ fn counts(db: &Connection, namespace: &str) -> Result<Vec<(RunState, u64)>, rusq
          WHERE name = ?1 AND runs > 0 ORDER BY state",
     )?;
     let mut rows = select.query([namespace])?;
-    let mut found = Vec::with_capacity(rows::RUN_STATES);
+    let mut found = Vec::with_capacity(RunState::ALL.len());
     while let Some(row) = rows.next()? {
         if let Some(state) = rows::run_state(row.get(0)?) {
             found.push((state, number(row.get(1)?)));

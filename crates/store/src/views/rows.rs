@@ -53,43 +53,6 @@ pub struct TaskTally {
     pub failed: u32,
 }
 
-/// Number of states of a run.
-pub(super) const RUN_STATES: usize = 8;
-
-/// By the numbers in the tables; never reordered without a new version of the schema.
-const STATES: [RunState; RUN_STATES] = [
-    RunState::Accepted,
-    RunState::Running,
-    RunState::Waiting,
-    RunState::Paused,
-    RunState::Parked,
-    RunState::Succeeded,
-    RunState::Failed,
-    RunState::Cancelled,
-];
-
-const TASK_STATES: [TaskState; TaskState::COUNT] = [
-    TaskState::Pending,
-    TaskState::Preparing,
-    TaskState::Ready,
-    TaskState::Running,
-    TaskState::Waiting,
-    TaskState::Parked,
-    TaskState::Succeeded,
-    TaskState::Failed,
-    TaskState::Cancelled,
-    TaskState::Skipped,
-];
-
-const PRIORITIES: [Priority; 6] = [
-    Priority::Emergency,
-    Priority::Critical,
-    Priority::High,
-    Priority::Normal,
-    Priority::Low,
-    Priority::Maintenance,
-];
-
 fn word<T: Copy>(words: &[T], number: i64) -> Option<T> {
     words.get(usize::try_from(number).ok()?).copied()
 }
@@ -101,22 +64,17 @@ pub(super) fn state_number(state: RunState) -> i64 {
 
 /// The state of this number.
 pub(super) fn run_state(number: i64) -> Option<RunState> {
-    word(&STATES, number)
+    word(&RunState::ALL, number)
 }
 
 /// The state of a task of this number.
 pub(super) fn task_state(number: u64) -> Option<TaskState> {
-    word(&TASK_STATES, i64::try_from(number).ok()?)
+    word(&TaskState::ALL, i64::try_from(number).ok()?)
 }
 
 /// The priority of this number.
 pub(super) fn priority(number: i64) -> Option<Priority> {
-    word(&PRIORITIES, number)
-}
-
-/// Whether nothing more happens to a run in this state by itself or by unparking it.
-pub(super) fn is_over(state: RunState) -> bool {
-    matches!(state, RunState::Succeeded | RunState::Failed | RunState::Cancelled)
+    word(&Priority::ALL, number)
 }
 
 /// An output in its two columns: JSON text as such, or the digest of a blob with its length.
@@ -166,13 +124,13 @@ mod tests {
 
     #[test]
     fn the_numbers_of_words_never_change() {
-        for (number, state) in (0i64..).zip(STATES) {
+        for (number, state) in (0i64..).zip(RunState::ALL) {
             assert_eq!(state_number(state), number);
         }
-        for (number, state) in (0u64..).zip(TASK_STATES) {
+        for (number, state) in (0u64..).zip(TaskState::ALL) {
             assert_eq!(state as u64, number);
         }
-        for (number, urgency) in (0i64..).zip(PRIORITIES) {
+        for (number, urgency) in (0i64..).zip(Priority::ALL) {
             assert_eq!(urgency as i64, number);
         }
         assert_eq!(state_number(RunState::Succeeded), 5, "the partial index names it");
