@@ -1,11 +1,13 @@
 //! The follower: folds committed records into the tables, a transaction a call.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::sync::LazyLock;
 
 use ark_os_core::event::{Event, RunAccepted};
 use ark_os_core::ids::RunId;
 use ark_os_core::time::Time;
-use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, ToSql, Transaction, params};
 use rustc_hash::FxHashMap;
 
 use super::live::{Live, Stored};
@@ -41,8 +43,8 @@ struct Memory {
     position: u64,
     runs: FxHashMap<RunId, Live>,
     names: Names,
-    /// Runs that differ from their rows.
-    changed: Vec<RunId>,
+    /// Runs that differ from their rows, with their tenants.
+    changed: Vec<(i64, RunId)>,
     /// By tenant and state: by how much the number of runs changes.
     moved: BTreeMap<(i64, i64), i64>,
 }
@@ -152,12 +154,12 @@ impl Memory {
         for event in record.events {
             run.apply(event, record.at);
         }
-        let newly = !std::mem::replace(&mut run.changed, true);
-        let full = run.records.push(record.seq).map(|full| (run.plan.ns, full));
+        let (ns, newly) = (run.plan.ns, !std::mem::replace(&mut run.changed, true));
+        let full = run.records.push(record.seq);
         if newly {
-            self.changed.push(id);
+            self.changed.push((ns, id));
         }
-        let Some((ns, full)) = full else { return Ok(()) };
+        let Some(full) = full else { return Ok(()) };
         tx.prepare_cached(
             "INSERT INTO record_chunks (ns, id, first, records) VALUES (?1, ?2, ?3, ?4)",
         )
@@ -214,8 +216,7 @@ impl Memory {
 
     /// Writes what changed, in the order of the key so that new rows are appended.
     fn write(&mut self, tx: &Transaction<'_>, position: u64) -> Result<(), StoreError> {
-        let runs = &self.runs;
-        self.changed.sort_unstable_by_key(|id| (runs.get(id).map(|run| run.plan.ns), *id));
+        self.changed.sort_unstable();
         self.write_runs(tx).map_err(|error| failed("write the rows of a batch", &error))?;
         let counted = || -> Result<(), rusqlite::Error> {
             let mut add = tx.prepare_cached(
@@ -232,36 +233,39 @@ impl Memory {
     }
 
     fn write_runs(&mut self, tx: &Transaction<'_>) -> Result<(), rusqlite::Error> {
-        let mut insert = tx.prepare_cached(INSERT)?;
         let mut update = tx.prepare_cached(UPDATE)?;
-        for id in &self.changed {
+        let mut fresh = Vec::with_capacity(self.changed.len());
+        for (_, id) in &self.changed {
             let Some(run) = self.runs.get_mut(id) else { continue };
             let state = run.state();
-            let statement = if run.counted.is_some() { &mut update } else { &mut insert };
-            put(statement, run, rows::state_number(state))?;
-            if run.counted != Some(state) {
+            let before = run.counted.replace(state);
+            if before != Some(state) {
                 let mut count = |state, change| {
-                    *self.moved.entry((run.plan.ns, rows::state_number(state))).or_insert(0) +=
-                        change;
+                    let number = rows::state_number(state);
+                    *self.moved.entry((run.plan.ns, number)).or_insert(0) += change;
                 };
                 count(state, 1);
-                if let Some(old) = run.counted.replace(state) {
-                    count(old, -1);
-                }
+                before.iter().for_each(|old| count(*old, -1));
+            }
+            if before.is_some() {
+                bind(&mut update, 0, run)?;
+                update.raw_execute()?;
+            } else {
+                fresh.push(*id);
             }
         }
-        Ok(())
+        let runs: Vec<&Live> = fresh.iter().filter_map(|id| self.runs.get(id)).collect();
+        insert(tx, &runs)
     }
 
     /// After the commit: runs that are over leave memory, and if it holds too many, all do.
     fn settle(&mut self, runs_kept_max: usize) {
         self.moved.clear();
-        for id in self.changed.drain(..) {
-            if let Some(run) = self.runs.get_mut(&id) {
-                run.changed = false;
-                if run.state().is_over() {
-                    self.runs.remove(&id);
-                }
+        for (_, id) in self.changed.drain(..) {
+            let Entry::Occupied(mut run) = self.runs.entry(id) else { continue };
+            run.get_mut().changed = false;
+            if run.get().state().is_over() {
+                run.remove();
             }
         }
         if self.runs.len() > runs_kept_max {
@@ -270,10 +274,25 @@ impl Memory {
     }
 }
 
-const INSERT: &str = "
-INSERT INTO runs (ns, id, admission, state, ended_ms, tasks, succeeded, failed, output, output_bytes,
-    failure, records, progress, plan, priority, accepted_ms)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+/// Columns of a row that are written.
+const COLUMNS: usize = 16;
+
+/// Rows put in by one statement: the rows of a batch follow each other, and a statement that goes on
+/// where it is does not look for the place of each from the root of the table.
+const INSERT_ROWS: usize = 32;
+
+static INSERT: LazyLock<String> = LazyLock::new(|| insert_of(1));
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_of(INSERT_ROWS));
+
+fn insert_of(rows: usize) -> String {
+    let row = format!("({})", ["?"; COLUMNS].join(", "));
+    format!(
+        "INSERT INTO runs (ns, id, admission, state, ended_ms, tasks, succeeded, failed, output,
+             output_bytes, failure, records, progress, plan, priority, accepted_ms)
+         VALUES {}",
+        vec![row; rows].join(", ")
+    )
+}
 
 /// The last three parameters never change and are bound for nothing, so that one function binds
 /// both statements.
@@ -288,28 +307,50 @@ SELECT id, plan, admission, state, priority, accepted_ms, ended_ms, tasks, succe
     output_bytes, failure, records, progress
 FROM runs WHERE ns IN (SELECT ns FROM namespaces) AND id = ?1";
 
-fn put(statement: &mut Statement<'_>, run: &Live, state: i64) -> Result<(), rusqlite::Error> {
+/// Puts in the rows of runs that have none, which stand in the order of their keys.
+fn insert(tx: &Transaction<'_>, runs: &[&Live]) -> Result<(), rusqlite::Error> {
+    let (many, rest) = runs.as_chunks::<INSERT_ROWS>();
+    let mut statement = tx.prepare_cached(&INSERT_MANY)?;
+    for runs in many {
+        for (row, run) in runs.iter().enumerate() {
+            bind(&mut statement, row, run)?;
+        }
+        statement.raw_execute()?;
+    }
+    let mut statement = tx.prepare_cached(&INSERT)?;
+    for run in rest {
+        bind(&mut statement, 0, run)?;
+        statement.raw_execute()?;
+    }
+    Ok(())
+}
+
+/// Binds the columns of a run to the parameters of the row of this number.
+fn bind(statement: &mut Statement<'_>, row: usize, run: &Live) -> Result<(), rusqlite::Error> {
     let tally = run.tally();
     let output = run.output.as_ref().map(rows::OutputColumns::of);
     let progress = run.progress_bytes();
-    statement.execute(params![
-        run.plan.ns,
-        run.id.to_bytes(),
-        run.admission.map(int),
-        state,
-        run.ended.map(|ended| int(ended.0)),
-        tally.total,
-        tally.succeeded,
-        tally.failed,
-        output.as_ref().map(|it| it.value()),
-        output.as_ref().and_then(|it| it.bytes()),
-        run.failure,
-        run.records.bytes(),
-        progress.as_deref(),
-        run.plan.plan,
-        run.priority,
-        int(run.accepted.0),
-    ])?;
+    let columns: [&dyn ToSql; COLUMNS] = [
+        &run.plan.ns,
+        &run.id.to_bytes(),
+        &run.admission.map(int),
+        &rows::state_number(run.state()),
+        &run.ended.map(|ended| int(ended.0)),
+        &tally.total,
+        &tally.succeeded,
+        &tally.failed,
+        &output.as_ref().map(|it| it.value()),
+        &output.as_ref().and_then(|it| it.bytes()),
+        &run.failure,
+        &run.records.bytes(),
+        &progress.as_deref(),
+        &run.plan.plan,
+        &run.priority,
+        &int(run.accepted.0),
+    ];
+    for (column, value) in columns.into_iter().enumerate() {
+        statement.raw_bind_parameter(row * COLUMNS + column + 1, value)?;
+    }
     Ok(())
 }
 
