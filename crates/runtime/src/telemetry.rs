@@ -15,8 +15,8 @@ pub fn trace_id(run: RunId) -> String {
 /// Logs what in a change needs an operator: a task or run that is parked, an agent that is restarted
 /// or replaced, an attempt that is lost. `name` tells an agent's name.
 pub fn observe(change: &Change, name: impl Fn(AgentIx) -> String) {
-    let trace = change.run.map(trace_id);
-    let trace = trace.as_deref();
+    // Made only for what is told: hardly a record has anything.
+    let trace = || change.run.map(trace_id);
     // An attempt is lost with its agent: the agent's change stands before it in the same record.
     let mut failed = None;
     for event in &change.events {
@@ -29,23 +29,23 @@ pub fn observe(change: &Change, name: impl Fn(AgentIx) -> String) {
                 };
                 failed = Some(*agent);
                 let reason = &**reason;
-                tracing::warn!(agent_id = name(*agent), trace_id = trace, reason, "{what}");
+                tracing::warn!(agent_id = name(*agent), trace_id = trace(), reason, "{what}");
             }
             Event::AttemptEnded(ended) if ended.end == AttemptEnd::Lost => {
                 let agent = failed.take().map(&name);
                 let task = change.run.map(|run| task_id(run, ended.task));
-                lost(ended, agent.as_deref(), task.as_deref(), trace);
+                lost(ended, agent.as_deref(), task.as_deref(), trace().as_deref());
             }
             Event::TaskParked { task, reason, .. } => {
                 let task = change.run.map(|run| task_id(run, *task));
                 let (task_id, reason) = (task.as_deref(), words(*reason));
-                tracing::warn!(task_id, trace_id = trace, reason, "a task is parked");
+                tracing::warn!(task_id, trace_id = trace(), reason, "a task is parked");
             }
             Event::RunParked => {
                 let run_id = change.run.map(|run| run.to_string());
                 tracing::warn!(
                     run_id = run_id.as_deref(),
-                    trace_id = trace,
+                    trace_id = trace(),
                     "a run is parked until somebody decides"
                 );
             }
