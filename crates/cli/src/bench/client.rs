@@ -171,7 +171,7 @@ enum Length {
 }
 
 /// What a batch was answered with.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
     /// Lines in all, the heads of chunks left out.
     pub(super) count: u64,
@@ -179,35 +179,40 @@ pub(super) struct Lines {
     pub(super) succeeded: u64,
     /// Lines that say that the task is accepted.
     pub(super) accepted: u64,
-    matched: [usize; 2],
-    depth: u32,
+    /// A line whose end has not come yet.
+    begun: Vec<u8>,
 }
 
-/// How an answered line says that its task is done, or accepted.
-const WORDS: [&[u8]; 2] = [b"\"succeeded\"", b"\"accepted\""];
+/// Behind it an answered line says how its task stands.
+const STATE: &[u8] = b"\"state\":";
 
 impl Lines {
     /// Counts in a piece of the answer, wherever it was cut.
     fn take(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            match byte {
-                b'{' => self.depth += 1,
-                b'}' => {
-                    self.depth = self.depth.saturating_sub(1);
-                    self.count += u64::from(self.depth == 0);
-                }
-                _ => {}
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(end + 1);
+            if self.begun.is_empty() {
+                self.line(line);
+            } else {
+                let mut begun = std::mem::take(&mut self.begun);
+                begun.extend_from_slice(line);
+                self.line(&begun);
             }
-            let seen = [&mut self.succeeded, &mut self.accepted];
-            for ((word, matched), seen) in WORDS.iter().zip(&mut self.matched).zip(seen) {
-                let is_next = word.get(*matched) == Some(byte);
-                *matched = if is_next { *matched + 1 } else { usize::from(*byte == b'"') };
-                if *matched == word.len() {
-                    *seen += 1;
-                    *matched = 0;
-                }
-            }
+            rest = after;
         }
+        self.begun.extend_from_slice(rest);
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        if !line.starts_with(b"{") {
+            return;
+        }
+        self.count += 1;
+        let found = memchr::memmem::find(line, STATE).and_then(|at| line.get(at + STATE.len()..));
+        let state = found.unwrap_or_default();
+        self.succeeded += u64::from(state.starts_with(b"\"succeeded\""));
+        self.accepted += u64::from(state.starts_with(b"\"accepted\""));
     }
 }
 
