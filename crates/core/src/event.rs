@@ -22,7 +22,8 @@ use crate::step::{Finding, StepKey, StepOutcome};
 use crate::text::Text;
 use crate::time::Time;
 
-/// What one command changed: the events of one record, all of one run or of none.
+/// What a command changed, and in a record also what followed from it at once: all of one run or of
+/// none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// The run they belong to; none: the instance's own.

@@ -37,7 +37,7 @@ pub(crate) const ATTEMPT_COST: Amounts = Amounts { calls: 1, ..Amounts::ZERO };
 #[derive(Clone, Debug)]
 pub struct State {
     pub(crate) now: Time,
-    /// Changes applied; the next record's sequence number.
+    /// Records applied: the sequence number of the newest.
     pub(crate) changes: u64,
     /// Starts of the instance.
     pub(crate) epoch: u64,
@@ -115,7 +115,7 @@ impl State {
         self.now
     }
 
-    /// How many changes were applied.
+    /// How many records were applied.
     pub fn changes(&self) -> u64 {
         self.changes
     }

@@ -38,7 +38,12 @@ impl Clock {
 
     /// The present time, in milliseconds since the Unix epoch.
     pub fn now(&self) -> Time {
-        let passed = self.instant().duration_since(self.since);
+        self.at(self.instant())
+    }
+
+    /// The time at this moment of the monotonic clock.
+    pub fn at(&self, instant: Instant) -> Time {
+        let passed = instant.saturating_duration_since(self.since);
         self.begun.plus(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
     }
 

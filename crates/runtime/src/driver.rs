@@ -49,6 +49,8 @@ pub(crate) struct Driver {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) stopped: watch::Sender<Option<Stopped>>,
     pub(crate) batch: Forming,
+    /// What is to be decided next.
+    pub(crate) inputs: VecDeque<Input<Reply>>,
     /// Messages that came while nothing more could be decided.
     pub(crate) aside: VecDeque<Message>,
 }
@@ -101,17 +103,15 @@ impl Driver {
 
     fn turns(&mut self) -> Result<(), RuntimeError> {
         let mut out = Output::default();
-        let mut inputs = Vec::new();
         // No step before the first message, which starts the instance: the timers that were replayed
         // would count the time it was down against attempts and agents.
         loop {
             self.close_batch()?;
             self.hold_off(&mut out)?;
-            let turn = self.collect(&mut inputs, &mut out)?;
-            if let Turn::Stop = turn {
+            if let Turn::Stop = self.collect(&mut out)? {
                 return self.finish(&mut out);
             }
-            self.settle(std::mem::take(&mut inputs), &mut out)?;
+            self.settle(&mut out)?;
         }
     }
 
@@ -161,18 +161,14 @@ impl Driver {
         self.batch.syncing = false;
         self.metrics.journal_synced.set(through);
         self.lp.synced(through, out);
-        let mut inputs = Vec::new();
-        self.let_out(out, &mut inputs)?;
-        self.attempts.postpone(inputs);
+        let mut follow = Vec::new();
+        self.let_out(out, &mut follow)?;
+        self.inputs.extend(follow);
         Ok(())
     }
 
     /// Waits for messages and takes those that are there.
-    fn collect(
-        &mut self,
-        inputs: &mut Vec<Input<Reply>>,
-        out: &mut Output<Reply>,
-    ) -> Result<Turn, RuntimeError> {
+    fn collect(&mut self, out: &mut Output<Reply>) -> Result<Turn, RuntimeError> {
         let first = match self.aside.pop_front() {
             Some(message) => Some(message),
             None => match self.patience() {
@@ -187,38 +183,35 @@ impl Driver {
         let mut turn = Turn::Go;
         let mut next = first;
         while let Some(message) = next {
-            if let Turn::Stop = self.take(message, inputs, out)? {
+            if let Turn::Stop = self.take(message, out)? {
                 turn = Turn::Stop;
             }
-            let has_room = inputs.len() < INPUTS_MAX;
+            let has_room = self.inputs.len() < INPUTS_MAX;
             next = if has_room {
                 self.aside.pop_front().or_else(|| self.rx.try_recv().ok())
             } else {
                 None
             };
         }
-        self.attempts.act_on_due(self.clock.instant(), inputs);
-        if inputs.is_empty() {
-            inputs.push(Input::Tick);
+        let mut due = Vec::new();
+        self.attempts.act_on_due(self.clock.instant(), &mut due);
+        self.inputs.extend(due);
+        if self.inputs.is_empty() {
+            self.inputs.push_back(Input::Tick);
         }
         Ok(turn)
     }
 
-    fn take(
-        &mut self,
-        message: Message,
-        inputs: &mut Vec<Input<Reply>>,
-        out: &mut Output<Reply>,
-    ) -> Result<Turn, RuntimeError> {
+    fn take(&mut self, message: Message, out: &mut Output<Reply>) -> Result<Turn, RuntimeError> {
         match message {
             Message::One(input) => {
                 if self.note(&input) {
-                    inputs.push(input);
+                    self.inputs.push_back(input);
                 }
             }
             Message::Many(many) => {
                 self.waiting.fetch_sub(many.len(), Ordering::Relaxed);
-                inputs.extend(many);
+                self.inputs.extend(many);
             }
             Message::Committed { through } => self.committed(through, out)?,
             Message::Failed(error) => return Err(error),
@@ -242,29 +235,30 @@ impl Driver {
         self.attempts.note(input)
     }
 
-    /// Steps until no internal work is left, then lets out what may go.
-    fn settle(
-        &mut self,
-        first: Vec<Input<Reply>>,
-        out: &mut Output<Reply>,
-    ) -> Result<(), RuntimeError> {
-        let mut inputs = first;
+    /// Takes inputs one by one, each with all the internal work that follows from it, until none is
+    /// left, the batch is full, or others should get a turn. A short run is over before the next is
+    /// looked at: it takes nobody's place, and what is known of it is at hand.
+    fn settle(&mut self, out: &mut Output<Reply>) -> Result<(), RuntimeError> {
         let begun = self.clock.instant();
-        loop {
-            self.lp.step(self.clock.now(), inputs.drain(..), out);
+        let mut follow = Vec::new();
+        let mut is_late = false;
+        while !is_late && let Some(input) = self.inputs.pop_front() {
+            follow.push(input);
+            while !is_late && !follow.is_empty() {
+                let instant = self.clock.instant();
+                self.lp.step(self.clock.at(instant), follow.drain(..), out);
+                for (seq, effect) in out.internal.drain(..) {
+                    self.attempts.begin(&self.lp, seq, &effect, &mut follow)?;
+                }
+                self.let_out(out, &mut follow)?;
+                let records = self.batch.changes.len() + out.appended.len();
+                is_late =
+                    records >= self.records_max() || instant.duration_since(begun) >= SETTLE_MAX;
+            }
             self.keep(out);
-            for (seq, effect) in out.internal.drain(..) {
-                self.attempts.begin(&self.lp, seq, &effect, &mut inputs)?;
-            }
-            self.let_out(out, &mut inputs)?;
-            let is_full = self.batch.changes.len() >= self.records_max();
-            let is_late = self.clock.instant().duration_since(begun) >= SETTLE_MAX;
-            if inputs.is_empty() || is_full || is_late {
-                break;
-            }
         }
-        // What is left goes on in the next turn, after what has come in meanwhile was heard.
-        self.attempts.postpone(inputs);
+        // What is left goes on behind whatever was there before it.
+        self.inputs.extend(follow);
         Ok(())
     }
 
@@ -336,12 +330,14 @@ impl Driver {
         self.batch.since = None;
         self.batch.syncing = true;
         self.gauge();
-        self.committer.commit(std::mem::take(&mut self.batch.changes))
+        // About as many come next time: they are not moved while the batch forms.
+        let room = Vec::with_capacity(self.batch.changes.len());
+        self.committer.commit(std::mem::replace(&mut self.batch.changes, room))
     }
 
     /// How long to wait for a message.
     fn patience(&self) -> Duration {
-        if self.attempts.has_postponed() || self.lp.is_recovering() {
+        if !self.inputs.is_empty() || self.lp.is_recovering() {
             return Duration::ZERO;
         }
         let now = self.clock.instant();

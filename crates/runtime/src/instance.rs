@@ -273,6 +273,7 @@ impl Parts {
             metrics,
             stopped: stopped_tx,
             batch: Forming::default(),
+            inputs: VecDeque::new(),
             aside: VecDeque::new(),
         };
         begin(&tx, started)?;

@@ -131,7 +131,8 @@ pub enum Answer {
 
 /// What a step gives out.
 pub struct Output<R> {
-    /// Changes to append to the batch, in order, with their sequence numbers.
+    /// Changes to append to the batch, in order, with their sequence numbers. What follows from the
+    /// last of them becomes part of it as long as it stands here.
     pub appended: Vec<Appended>,
     /// Effects to begin at once, with the record that causes each.
     pub internal: Vec<(u64, Effect)>,
@@ -486,6 +487,10 @@ impl<R: Recipient> Loop<R> {
     }
 
     fn watch(&mut self, run: RunId, over: R, out: &mut Output<R>) {
+        let moves = |run: &Run| !run.is_over() && run.state() != RunState::Parked;
+        if self.kernel.state.run(run).is_some_and(moves) {
+            return self.waiting.add(run, over);
+        }
         let Some(summary) = self.kernel.summary(run) else {
             return self.hold(Released::Answer(over, Answer::Gone(run)), out);
         };
@@ -525,16 +530,24 @@ impl<R: Recipient> Loop<R> {
         kernel.refused.strikes += change.events.iter().filter(|event| struck(event)).count() as u64;
         // Whatever a recovery waits for may have come about.
         self.is_recovery_stuck = false;
-        kernel.newest += 1;
-        let seq = kernel.newest;
         let mut effects = std::mem::take(&mut self.effects);
-        kernel.state.apply(&change, &mut effects);
-        let namespace = record::namespace_of(&kernel.state, &change, &effects);
+        match out.appended.last_mut().filter(|last| last.takes(&change, cause)) {
+            Some(last) => {
+                kernel.state.join(&change, &mut effects);
+                last.change.events.extend(change.events);
+            }
+            None => {
+                kernel.newest += 1;
+                kernel.state.apply(&change, &mut effects);
+                let namespace = record::namespace_of(&kernel.state, &change, &effects);
+                out.appended.push(Appended { seq: kernel.newest, cause, namespace, change });
+            }
+        }
+        let seq = kernel.newest;
         for effect in effects.drain(..) {
             self.begin(seq, effect, out);
         }
         self.effects = effects;
-        out.appended.push(Appended { seq, cause, namespace, change });
     }
 
     fn begin(&mut self, seq: u64, effect: Effect, out: &mut Output<R>) {

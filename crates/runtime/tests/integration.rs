@@ -12,6 +12,8 @@
 mod agents;
 #[path = "integration/backlog.rs"]
 mod backlog;
+#[path = "integration/bare_loop.rs"]
+mod bare_loop;
 #[path = "integration/blobs.rs"]
 mod blobs;
 #[path = "integration/effects.rs"]
@@ -22,6 +24,8 @@ mod fail_stop;
 mod faulty_files;
 #[path = "integration/hanging.rs"]
 mod hanging;
+#[path = "integration/joining.rs"]
+mod joining;
 #[path = "integration/keeping.rs"]
 mod keeping;
 #[path = "integration/limits.rs"]

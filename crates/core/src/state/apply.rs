@@ -9,6 +9,7 @@ use crate::budget::{Account, Amounts};
 use crate::effect::Effect;
 use crate::event::{Admission, Change, Event, InstanceStarted, RunAccepted, Standing};
 use crate::fleet::Fleet;
+use crate::hash::Hash;
 use crate::ids::{AgentIx, RunId};
 use crate::layer::Layer;
 use crate::limits::{KEY_KEPT_MS, RUNS_ENDED_KEPT_MAX, WORKFLOWS_MAX};
@@ -30,20 +31,36 @@ pub(crate) struct Scope<'a> {
     pub(crate) timeout_ms: u64,
     pub(crate) lease_ms: u64,
     pub(crate) at: Time,
+    /// The run's newest proof as the change's end names it; then nobody works it out again.
+    pub(crate) head: Option<Hash>,
 }
 
 impl State {
-    /// Folds one change in; what the loop has to do about it is added to `effects`.
+    /// Folds the change of a new record in; what the loop has to do about it is added to `effects`.
     pub fn apply(&mut self, change: &Change, effects: &mut Vec<Effect>) {
-        self.now = self.now.max(change.at);
         self.changes += 1;
+        self.join(change, effects);
+    }
+
+    /// Folds a change in that becomes part of the newest record.
+    pub fn join(&mut self, change: &Change, effects: &mut Vec<Effect>) {
+        self.now = self.now.max(change.at);
         self.forget_old_keys();
+        let head = match change.events.last() {
+            Some(Event::RunEnded(ended)) => ended.proof,
+            _ => None,
+        };
         for event in &change.events {
-            self.apply_event(change.run, event, effects);
+            self.apply_event((change.run, head), event, effects);
         }
     }
 
-    fn apply_event(&mut self, run: Option<RunId>, event: &Event, effects: &mut Vec<Effect>) {
+    fn apply_event(
+        &mut self,
+        (run, head): (Option<RunId>, Option<Hash>),
+        event: &Event,
+        effects: &mut Vec<Effect>,
+    ) {
         match event {
             Event::InstanceStarted(started) => self.start_instance(started),
             Event::IntakeChanged { intake, .. } => self.intake = *intake,
@@ -67,13 +84,18 @@ impl State {
             }
             _ => {
                 if let Some(run) = run {
-                    self.apply_to_run(run, event, effects);
+                    self.apply_to_run((run, head), event, effects);
                 }
             }
         }
     }
 
-    fn apply_to_run(&mut self, id: RunId, event: &Event, effects: &mut Vec<Effect>) {
+    fn apply_to_run(
+        &mut self,
+        (id, head): (RunId, Option<Hash>),
+        event: &Event,
+        effects: &mut Vec<Effect>,
+    ) {
         let budget = self.namespace_budget();
         let (timeout_ms, lease_ms) = (self.task_timeout_ms(), self.lease_ms());
         let Some(run) = self.runs.get_mut(&id) else { return };
@@ -97,6 +119,7 @@ impl State {
             timeout_ms,
             lease_ms,
             at: self.now,
+            head,
         };
         scope.apply(event);
         if let Some(active) = self.active.get_mut(run.priority as usize) {
@@ -296,7 +319,7 @@ impl Run {
             open: tasks.len() as u32,
             counts,
             tasks,
-            proof: crate::hash::Hash::ZERO,
+            proof: Hash::ZERO,
             accepted: at,
             ended: None,
             output: None,

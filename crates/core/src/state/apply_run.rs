@@ -112,6 +112,7 @@ impl Scope<'_> {
         run.phase = Phase::Ended(ended.end);
         run.failure = ended.failure.clone();
         run.ended = Some(self.at);
+        run.proof = ended.proof.unwrap_or(run.proof);
         run.waits_for = None;
         run.parked = false;
         run.paused = false;

@@ -321,7 +321,9 @@ impl Scope<'_> {
             self.fleet.praise(agent);
         }
         self.release(task, Some(done.spent));
-        self.run.proof = proof(self.run.id, done, self.run.proof);
+        if self.head.is_none() {
+            self.run.proof = proof(self.run.id, done, self.run.proof);
+        }
         self.set_state(task, TaskState::Succeeded);
         let Some(node) = self.run.tasks.get_mut(task.node as usize) else { return };
         let Some(child) = task.child else {

@@ -39,7 +39,6 @@ pub(crate) struct Attempts {
     renewal: Instant,
     /// Pure attempts on threads: the batch waits for them a little.
     internal: usize,
-    postponed: Vec<Input<Reply>>,
     evaluator: Evaluator,
     fetcher: Fetcher,
 }
@@ -80,7 +79,6 @@ impl Attempts {
             due_order: 0,
             renewal,
             internal: 0,
-            postponed: Vec::new(),
             evaluator,
             fetcher,
         }
@@ -227,7 +225,6 @@ impl Attempts {
 
     /// Acts on what is due; what comes of it is added to `inputs`.
     pub(crate) fn act_on_due(&mut self, now: Instant, inputs: &mut Vec<Input<Reply>>) {
-        inputs.append(&mut self.postponed);
         self.renew_in_line(now, inputs);
         while self.first_due().is_some_and(|at| at <= now) {
             let Some(Reverse((_, _, pt))) = self.dues.pop() else { return };
@@ -325,16 +322,6 @@ impl Attempts {
 
     fn is_working(&self, pt: &PtId) -> bool {
         self.running.get(pt).is_some_and(|it| it.phase == Phase::Works)
-    }
-
-    /// Keeps inputs for the next turn.
-    pub(crate) fn postpone(&mut self, inputs: Vec<Input<Reply>>) {
-        self.postponed.extend(inputs);
-    }
-
-    /// Whether inputs wait for the next turn.
-    pub(crate) fn has_postponed(&self) -> bool {
-        !self.postponed.is_empty()
     }
 
     /// Everything is told to stop; threads that do not listen end with the process.

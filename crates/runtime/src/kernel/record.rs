@@ -13,6 +13,10 @@ use ark_os_store::{Batch, Record, RecordHeader, StoreError};
 /// Namespace of the records that belong to no run.
 const INSTANCE: &str = "";
 
+/// Events of a record that was joined from several changes: each may carry an inline payload, and a
+/// reader holds a record in memory.
+const JOINED_EVENTS_MAX: usize = 32;
+
 /// A change on its way into the journal.
 #[derive(Clone, Debug)]
 pub struct Appended {
@@ -27,6 +31,20 @@ pub struct Appended {
 }
 
 impl Appended {
+    /// Whether a change that this one led to, or nothing in particular, becomes part of its record:
+    /// a short run is one record from end to end.
+    pub(super) fn takes(&self, change: &Change, cause: u64) -> bool {
+        let events = &self.change.events;
+        // Proof bundles of other runs carry the whole record that lets their workflow in.
+        let lets_in = |event: &Event| matches!(event, Event::WorkflowAdmitted(_));
+        self.change.run.is_some()
+            && self.change.run == change.run
+            && self.change.at == change.at
+            && (cause == 0 || cause == self.seq)
+            && events.len() + change.events.len() <= JOINED_EVENTS_MAX
+            && !events.iter().any(lets_in)
+    }
+
     /// Appends it to a batch.
     ///
     /// # Errors

@@ -29,10 +29,13 @@ impl<T> Gathering<T> {
     /// What has come since the last call, in order; waits for the first. One task fetches.
     pub(crate) async fn fetch(&self) -> Vec<T> {
         loop {
-            let items =
-                std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner));
-            if !items.is_empty() {
-                return items;
+            {
+                let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+                if !items.is_empty() {
+                    // About as many come next time: they are not moved while they gather.
+                    let room = Vec::with_capacity(items.len());
+                    return std::mem::replace(&mut *items, room);
+                }
             }
             self.arrived.notified().await;
         }

@@ -3,22 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ark_os_core::authority::{Authority, Grant, RevocationId, Scopes};
-use ark_os_core::budget::Amounts;
-use ark_os_core::command::SubmitRun;
-use ark_os_core::event::InstanceStarted;
-use ark_os_core::fleet::SkillInfo;
-use ark_os_core::hash::Hash;
+use ark_os_core::Command;
 use ark_os_core::ids::RunId;
-use ark_os_core::payload::Payload;
-use ark_os_core::plan::{EffectClass, Workflow};
-use ark_os_core::rules::{BuiltinRules, Mode};
-use ark_os_core::time::Time;
-use ark_os_core::{Command, State};
 use ark_os_runtime::kernel::{Answer, Input, Loop, Output, Recipient, Released};
 
+use crate::bare_loop::{NOW, start, submission};
+
 const RUN: RunId = RunId(1);
-const NOW: Time = Time(1_000);
 
 /// Waits until it has gone; the number of clones is how many the loop keeps.
 #[derive(Clone, Default)]
@@ -48,37 +39,9 @@ fn command(lp: &mut Loop<Caller>, command: Command) -> Vec<Answer> {
 
 /// A loop with a run under way.
 fn started() -> Loop<Caller> {
-    let mut lp = Loop::new(State::default(), Arc::new(BuiltinRules), 0);
-    let (name, class) = ("test".into(), EffectClass::Pure);
-    let started = InstanceStarted {
-        version: "test".into(),
-        mode: Mode::Autonomous,
-        agents: 6,
-        skills: vec![SkillInfo { name, class, concurrency_max: None }],
-        agent_concurrency: 2,
-        concurrent_tasks_max: 10,
-        task_timeout_ms: 1_000_000,
-        rules: Hash::ZERO,
-        namespace_budget: Amounts::UNLIMITED,
-        lease_ms: None,
-        runs_resident_max: None,
-    };
-    command(&mut lp, Command::StartInstance(Box::new(started)));
-    let id = RevocationId::derive(&[b"test"]);
-    let authority = Authority::root("tester".into(), Scopes::everything(), id);
-    let submission = Box::new(SubmitRun {
-        run: RUN,
-        namespace: "default".into(),
-        workflow: Workflow::single("test").sealed(),
-        input: Payload::null(),
-        grant: Arc::new(Grant::new(authority)),
-        priority: Default::default(),
-        deadline: None,
-        budget: None,
-        seed: 1,
-        key: None,
-    });
-    step(&mut lp, Input::Submit { submission, accepted: None, over: None });
+    let mut lp = Loop::new(Default::default(), Arc::new(ark_os_core::rules::BuiltinRules), 0);
+    command(&mut lp, start());
+    step(&mut lp, Input::Submit { submission: submission(RUN), accepted: None, over: None });
     lp
 }
 

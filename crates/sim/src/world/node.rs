@@ -113,24 +113,33 @@ impl World {
         }
     }
 
-    /// Steps until no internal work is left, then lets out what may go.
-    pub(super) fn settle(&mut self, first: Vec<Input<Reply>>) -> Check {
-        let mut inputs = first;
-        for _ in 0..ROUNDS_MAX {
-            let now = self.loop_now();
-            let mut out = Output::default();
-            let Some(node) = &mut self.node else { return Ok(()) };
-            node.lp.step(now, inputs.drain(..), &mut out);
-            self.keep(&mut out.appended, &mut inputs)?;
-            for (seq, effect) in out.internal {
-                self.begin(seq, &effect, &mut inputs)?;
+    /// Takes inputs one by one, each with all the internal work that follows from it.
+    pub(super) fn settle(&mut self, inputs: Vec<Input<Reply>>) -> Check {
+        let mut inputs = VecDeque::from(inputs);
+        let mut out = Output::default();
+        let mut rounds = ROUNDS_MAX;
+        while !self.files.is_dead()
+            && rounds > 0
+            && let Some(input) = inputs.pop_front()
+        {
+            let mut follow = vec![input];
+            while !follow.is_empty() && !self.files.is_dead() && rounds > 0 {
+                rounds -= 1;
+                let now = self.loop_now();
+                let Some(node) = &mut self.node else { return Ok(()) };
+                node.lp.step(now, follow.drain(..), &mut out);
+                for (seq, effect) in std::mem::take(&mut out.internal) {
+                    self.begin(seq, &effect, &mut follow)?;
+                }
+                for released in std::mem::take(&mut out.released) {
+                    self.let_out(released, &mut follow)?;
+                }
             }
-            for released in out.released {
-                self.let_out(released, &mut inputs)?;
-            }
-            if inputs.is_empty() || self.files.is_dead() {
-                break;
-            }
+            inputs.extend(follow);
+            // A record grows as long as something follows from its input; now it is whole.
+            let mut early = Vec::new();
+            self.keep(&mut out.appended, &mut early)?;
+            inputs.extend(early);
         }
         let Some(node) = &mut self.node else { return Ok(()) };
         node.inbox.extend(inputs);
@@ -382,11 +391,12 @@ fn external_start(record: &Appended) -> Option<(u64, Effect)> {
 /// The planted bug: what begins because a need is over begins once more.
 fn double_join(record: &mut Appended) {
     let events = &mut record.change.events;
-    let after_a_need = events.iter().any(|event| matches!(event, Event::TaskSucceeded(_)));
-    let again = events
-        .iter()
-        .find(|event| matches!(event, Event::TaskPreparing { .. } | Event::AttemptStarted(_)));
-    if let (true, Some(again)) = (after_a_need, again.cloned()) {
-        events.push(again);
+    let is_need = |event: &Event| matches!(event, Event::TaskSucceeded(_));
+    let begins =
+        |event: &Event| matches!(event, Event::TaskPreparing { .. } | Event::AttemptStarted(_));
+    let need = events.iter().position(is_need).unwrap_or(events.len());
+    let again = (need..).zip(events.iter().skip(need)).find(|(_, event)| begins(event));
+    if let Some((at, again)) = again.map(|(at, event)| (at, event.clone())) {
+        events.insert(at, again);
     }
 }
