@@ -75,6 +75,7 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
         None => (None, State::default()),
     };
     let covered = state.changes();
+    check_views(&mut follower, recovered.records())?;
     leave_out_absent(&mut follower, &journal.reader(), &state)?;
     let position = follower.position();
     recovered.seek(covered.min(position) + 1);
@@ -100,6 +101,27 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
     let reader = journal.reader();
     let keeper = Keeper::new(snapshots, key, reader, retention, (anchor.as_ref(), &state));
     Ok(Opened { journal, follower, queries, state, keeper, ledger })
+}
+
+/// Views follow what is durable, so those that know of later records are of another journal than this one: it was
+/// put back from an older copy. What came after that is not in it, and is forgotten by them too.
+fn check_views(follower: &mut Follower, records: u64) -> Result<(), RuntimeError> {
+    let known = follower.position();
+    if known <= records {
+        return Ok(());
+    }
+    if records == 0 {
+        let message =
+            format!("open the journal: it is empty, and the views know of {known} records");
+        return Err(RuntimeError::new(Kind::Corrupt, "journal_corrupt", message)
+            .with_hint("put `journal/` back, or begin with an empty data directory"));
+    }
+    tracing::warn!(
+        records,
+        known,
+        "the journal has fewer records than the views know of, which are made anew"
+    );
+    Ok(follower.rebuild()?)
 }
 
 /// Views that have to be made anew begin behind the archived segments that are not there, with the workflow versions

@@ -36,6 +36,8 @@ mod long_requests;
 mod models;
 #[path = "integration/proofs.rs"]
 mod proofs;
+#[path = "integration/restoring.rs"]
+mod restoring;
 #[path = "integration/stalling.rs"]
 mod stalling;
 #[path = "integration/stopping.rs"]

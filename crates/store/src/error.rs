@@ -114,6 +114,13 @@ impl StoreError {
         error
     }
 
+    /// The journal's directory has no segment, and `why` there must have been these records.
+    pub(crate) fn no_segments(seqs: Range<u64>, why: impl fmt::Display) -> Self {
+        let place = Place { file: crate::journal::JOURNAL_DIR.to_owned(), bytes: 0..0, seqs };
+        Self::corrupt(place, why)
+            .with_hint("put `journal/` back, or begin with an empty data directory")
+    }
+
     /// A file of the archive is not there, or a record whose file is not.
     pub(crate) fn archived(what: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Archived, format!("read {what}: it was archived and is not there"))

@@ -97,11 +97,27 @@ pub fn write_atomic(files: &dyn Files, path: &str, bytes: &[u8]) -> io::Result<(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = files.create(&unfinished, 0)?;
-    file.write_at(bytes, 0)?;
-    file.sync()?;
-    files.rename(&unfinished, path)?;
+    let written = || {
+        let file = files.create(&unfinished, 0)?;
+        file.write_at(bytes, 0)?;
+        file.sync()?;
+        files.rename(&unfinished, path)
+    };
+    discarded(files, &unfinished, written())?;
     files.sync_dir(parent(path))
+}
+
+/// Removes a file that could not be finished, so that it takes no space where perhaps there is none left.
+pub(crate) fn discarded<T>(
+    files: &dyn Files,
+    unfinished: &str,
+    made: io::Result<T>,
+) -> io::Result<T> {
+    if made.is_err() {
+        // What cannot be removed now is when it is made again.
+        let _ = files.remove(unfinished);
+    }
+    made
 }
 
 /// The directory part of a path; the root is the empty path.

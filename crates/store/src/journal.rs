@@ -9,6 +9,7 @@ mod batch;
 pub(crate) mod chain;
 pub(crate) mod frame;
 mod index;
+mod moving;
 mod reader;
 pub(crate) mod recovery;
 pub(crate) mod scan;

@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::error::{ErrorKind, Place, StoreError};
-use crate::files::{File, Files, UNFINISHED};
+use crate::files::{File, Files, UNFINISHED, discarded};
 use crate::journal::frame::u32_at;
 use crate::journal::{Anchor, Journal, Recovered, Segments, Settings};
 use crate::ledger::{LedgerKey, NOTE_BYTES_MAX, PublicKey};
@@ -159,6 +159,7 @@ impl Snapshots {
         mut decode: impl FnMut(&Snapshot) -> Result<T, String>,
     ) -> Result<Opened<T>, StoreError> {
         let mut refused = Vec::new();
+        let is_empty = segments.is_empty()?;
         for size in self.list()? {
             let usable = self.load(size).map_err(|error| error.to_string()).and_then(|snapshot| {
                 let made = decode(&snapshot)?;
@@ -171,6 +172,11 @@ impl Snapshots {
                     continue;
                 }
             };
+            // To begin with record 1 again would be another log under the same key.
+            if is_empty {
+                let why = format!("there is none, and a snapshot of {size} records");
+                return Err(StoreError::no_segments(1..size + 1, why));
+            }
             match Journal::open_from(segments.clone(), settings, key.clone(), Some(&anchor)) {
                 // Of another journal, or of one that was put back from an older copy.
                 Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -216,23 +222,25 @@ impl Snapshots {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let file = files.create(&unfinished, 0)?;
-        let mut sink = Sink { file: file.as_ref(), at: 0, hash: Sha256::new(), buffer: Vec::new() };
-        let mut head = Vec::from(MAGIC);
-        head.extend_from_slice(&SNAPSHOT_VERSION.to_le_bytes());
-        anchor.encode(&mut head);
-        sink.write_all(&head)?;
-        encode(&mut sink)?;
-        let bytes = sink.finish(key, anchor.size())?;
-        if bytes > SNAPSHOT_BYTES_MAX {
-            files.remove(&unfinished)?;
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("more than {SNAPSHOT_BYTES_MAX} bytes"),
-            ));
-        }
-        file.sync()?;
-        files.rename(&unfinished, name)?;
+        let written = || {
+            let file = files.create(&unfinished, 0)?;
+            let (at, hash, buffer) = (0, Sha256::new(), Vec::new());
+            let mut sink = Sink { file: file.as_ref(), at, hash, buffer };
+            let mut head = Vec::from(MAGIC);
+            head.extend_from_slice(&SNAPSHOT_VERSION.to_le_bytes());
+            anchor.encode(&mut head);
+            sink.write_all(&head)?;
+            encode(&mut sink)?;
+            let bytes = sink.finish(key, anchor.size())?;
+            if bytes > SNAPSHOT_BYTES_MAX {
+                let why = format!("more than {SNAPSHOT_BYTES_MAX} bytes");
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+            }
+            file.sync()?;
+            files.rename(&unfinished, name)?;
+            Ok(bytes)
+        };
+        let bytes = discarded(files, &unfinished, written())?;
         files.sync_dir(SNAPSHOTS_DIR)?;
         Ok(bytes)
     }

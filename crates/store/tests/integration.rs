@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod integration {
     mod archive;
+    mod archive_elsewhere;
     mod crash;
     mod crash_files;
     mod files;

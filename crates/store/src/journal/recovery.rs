@@ -20,7 +20,7 @@ use super::frame::{FRAME_HEADER, FrameHeader, FrameKind};
 use super::index::Index;
 use super::scan::{Rest, SegmentScan, Step};
 use super::segment::{HEADER_MAX, JOURNAL_DIR, SegmentHeader, first_of, path};
-use super::segments::{ArchiveNote, Lookup, Segments};
+use super::segments::{ARCHIVE_NOTE, ArchiveNote, Lookup, Segments};
 use super::{Position, Settings};
 
 /// A segment's end is signed by its successor, so one between them cannot be left out.
@@ -77,6 +77,10 @@ impl Opening<'_> {
         // Without the note an archive that is not there has no names; nothing else depends on it.
         let archived = lookup.note(self.key.public()).unwrap_or_default();
         let Some(&newest) = here.last() else {
+            if archived.next > 1 {
+                let why = format!("there is none, and `{ARCHIVE_NOTE}` names older ones");
+                return Err(StoreError::no_segments(1..archived.next, why));
+            }
             return self.first_segment(index);
         };
         let mut all = lookup.archived()?;

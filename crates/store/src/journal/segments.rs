@@ -9,10 +9,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::StoreError;
-use crate::files::{File, Files, UNFINISHED, read_small, write_atomic};
+use crate::files::{File, Files, read_small, write_atomic};
 use crate::ledger::{LedgerKey, PublicKey};
 use crate::tiles::Tiles;
 
+use super::moving;
 use super::segment::{JOURNAL_DIR, file_name, first_of, path};
 
 /// Where archived segments stand in the data directory, if they do not have a directory of their own.
@@ -24,8 +25,6 @@ pub const ARCHIVE_NOTE: &str = "archive.note";
 const ARCHIVE_TITLE: &str = "ark-os archive";
 /// Largest note: about 200 000 segments, 12 TiB at their usual size.
 const ARCHIVE_NOTE_BYTES_MAX: u64 = 4 << 20;
-/// Copied at a time.
-const COPY_BYTES: usize = 1 << 20;
 
 /// The directories of a journal's segments. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -184,10 +183,24 @@ impl Segments {
         }
     }
 
+    /// The archive, if it is not beside the journal.
+    pub(super) fn elsewhere(&self) -> Option<&dyn Files> {
+        self.elsewhere.as_deref()
+    }
+
     /// The files of the data directory.
     #[must_use]
     pub fn files(&self) -> &Arc<dyn Files> {
         &self.files
+    }
+
+    /// Whether the journal's directory has no segment.
+    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
+        match self.files.list(JOURNAL_DIR) {
+            Ok(names) => Ok(!names.iter().any(|name| first_of(name).is_some())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(StoreError::io(format!("read `{JOURNAL_DIR}`"), error)),
+        }
     }
 
     /// Bytes of a segment that is not archived.
@@ -198,11 +211,13 @@ impl Segments {
     }
 
     /// Moves the oldest segment of the journal, which holds the records `first..next` in its first `end` bytes,
-    /// into the archive. Nothing is ever removed that the archive does not durably have. After a crash at any
-    /// point doing it again finishes it.
+    /// into the archive, which must be this journal's. After a crash at any point doing it again finishes it.
     pub fn archive(&self, key: &LedgerKey, span: &Span) -> Result<(), StoreError> {
         let what = || format!("archive `{}`", path(span.first));
         let mut note = self.lookup().note(key.public())?;
+        if let Some(archive) = self.elsewhere() {
+            moving::claim(self.files.as_ref(), archive, &note, key.public())?;
+        }
         // A crash may have come between the note and the move.
         if note.firsts.binary_search(&span.first).is_err() {
             note.firsts.push(span.first);
@@ -211,30 +226,7 @@ impl Segments {
             write_atomic(self.files.as_ref(), ARCHIVE_NOTE, text.as_bytes())
                 .map_err(|error| StoreError::io(format!("write `{ARCHIVE_NOTE}`"), error))?;
         }
-        self.move_file(span).map_err(|error| StoreError::io(what(), error))
-    }
-
-    fn move_file(&self, span: &Span) -> io::Result<()> {
-        let (from, name) = (path(span.first), file_name(span.first));
-        let file = self.files.open(&from)?;
-        // The reserved space was given back when it was sealed, but perhaps not durably.
-        if file.len()? > span.end {
-            file.truncate(span.end)?;
-        }
-        file.sync()?;
-        match &self.elsewhere {
-            None => {
-                self.files.make_dir(ARCHIVE_DIR)?;
-                self.files.sync_dir("")?;
-                self.files.rename(&from, &in_dir(ARCHIVE_DIR, &name))?;
-                self.files.sync_dir(ARCHIVE_DIR)?;
-            }
-            Some(archive) => {
-                copy(file.as_ref(), archive.as_ref(), &name)?;
-                self.files.remove(&from)?;
-            }
-        }
-        self.files.sync_dir(JOURNAL_DIR)
+        moving::move_file(self, span).map_err(|error| StoreError::io(what(), error))
     }
 }
 
@@ -249,30 +241,7 @@ pub struct Span {
     pub end: u64,
 }
 
-/// Copies a file so that it has its name only when it is durable.
-fn copy(from: &dyn File, archive: &dyn Files, name: &str) -> io::Result<()> {
-    let unfinished = format!("{name}{UNFINISHED}");
-    match archive.remove(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let to = archive.create(&unfinished, from.len()?)?;
-    let mut buffer = vec![0; COPY_BYTES];
-    let mut at = 0;
-    loop {
-        let read = from.read_at(&mut buffer, at)?;
-        if read == 0 {
-            break;
-        }
-        to.write_at(buffer.get(..read).unwrap_or_default(), at)?;
-        at += read as u64;
-    }
-    to.sync()?;
-    archive.rename(&unfinished, name)?;
-    archive.sync_dir("")
-}
-
-fn in_dir(dir: &str, name: &str) -> String {
+pub(super) fn in_dir(dir: &str, name: &str) -> String {
     if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }
 

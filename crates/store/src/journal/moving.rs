@@ -1,0 +1,151 @@
+//! Moving a segment into the archive. Nothing is removed that the archive does not durably have, nothing in it is
+//! ever replaced, and nothing goes into a directory that is not this journal's.
+
+use std::io;
+
+use crate::error::{ErrorKind, StoreError};
+use crate::files::{File, Files, UNFINISHED, discarded, read_small, write_atomic};
+use crate::ledger::PublicKey;
+
+use super::segment::{HEADER_MAX, JOURNAL_DIR, SegmentHeader, file_name, first_of, path};
+use super::segments::{ARCHIVE_DIR, ArchiveNote, Segments, Span, in_dir};
+
+/// Says in an archive of its own whose it is: a directory without it is perhaps one where nothing was mounted, and
+/// one that has another is somebody else's.
+const ARCHIVE_OWNER: &str = "archive.owner";
+/// A public key is far shorter.
+const OWNER_BYTES_MAX: u64 = 1 << 10;
+/// Copied or compared at a time.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Makes sure that a directory outside the data directory is the archive of this journal and of no other.
+pub(super) fn claim(
+    journal: &dyn Files,
+    archive: &dyn Files,
+    note: &ArchiveNote,
+    key: &PublicKey,
+) -> Result<(), StoreError> {
+    let failed = |error| StoreError::io("look whose archive it is", error);
+    let owner = format!("{key}\n");
+    match read_small(archive, ARCHIVE_OWNER, OWNER_BYTES_MAX) {
+        Ok(bytes) if bytes == owner.as_bytes() => return Ok(()),
+        Ok(_) => return Err(of_another()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Err(_) => {}
+    }
+    let names = archive.list("").map_err(failed)?;
+    match names.iter().find(|name| first_of(name).is_some()) {
+        Some(name) if !is_ours(archive, name, key).map_err(failed)? => return Err(of_another()),
+        None if !note.firsts.is_empty() => {
+            let message = "use the archive: what was archived before is not there";
+            return Err(StoreError::new(ErrorKind::Unavailable, message)
+                .with_hint("mount it, or move the archived segments there from where they were"));
+        }
+        _ => {}
+    }
+    write_atomic(archive, ARCHIVE_OWNER, owner.as_bytes()).map_err(failed)?;
+    let beside = journal.list(JOURNAL_DIR).map_err(failed)?;
+    if beside.iter().any(|name| name == ARCHIVE_OWNER) {
+        archive.remove(ARCHIVE_OWNER).map_err(failed)?;
+        let message = "use the archive: it is the journal's own directory";
+        return Err(StoreError::new(ErrorKind::Conflict, message)
+            .with_hint("set `store.archive_dir` to another, or leave it empty"));
+    }
+    Ok(())
+}
+
+fn of_another() -> StoreError {
+    StoreError::new(ErrorKind::Conflict, "use the archive: it is another journal's")
+        .with_hint("give every instance a `store.archive_dir` of its own")
+}
+
+fn is_ours(archive: &dyn Files, name: &str, key: &PublicKey) -> io::Result<bool> {
+    let mut bytes = vec![0; HEADER_MAX];
+    let read = archive.open(name)?.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(SegmentHeader::decode(&bytes, key).is_ok())
+}
+
+/// Moves the file of a segment whose frames end where the span says. After a crash at any point doing it again
+/// finishes it.
+pub(super) fn move_file(segments: &Segments, span: &Span) -> io::Result<()> {
+    let (from, name) = (path(span.first), file_name(span.first));
+    let files = segments.files().as_ref();
+    let file = files.open(&from)?;
+    // The reserved space was given back when it was sealed, but perhaps not durably.
+    if file.len()? > span.end {
+        file.truncate(span.end)?;
+    }
+    file.sync()?;
+    match segments.elsewhere() {
+        None => {
+            files.make_dir(ARCHIVE_DIR)?;
+            files.sync_dir("")?;
+            let to = in_dir(ARCHIVE_DIR, &name);
+            if is_there(file.as_ref(), files, &to)? {
+                files.sync_dir(ARCHIVE_DIR)?;
+                files.remove(&from)?;
+            } else {
+                files.rename(&from, &to)?;
+                files.sync_dir(ARCHIVE_DIR)?;
+            }
+        }
+        Some(archive) => {
+            if !is_there(file.as_ref(), archive, &name)? {
+                copy(file.as_ref(), archive, &name)?;
+            }
+            archive.sync_dir("")?;
+            files.remove(&from)?;
+        }
+    }
+    files.sync_dir(JOURNAL_DIR)
+}
+
+/// Whether the archive durably has this very file already; another of its name is an error.
+fn is_there(file: &dyn File, archive: &dyn Files, name: &str) -> io::Result<bool> {
+    let there = match archive.open(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => there?,
+    };
+    let (mut ours, mut theirs) = (vec![0; COPY_BYTES], vec![0; COPY_BYTES]);
+    let (mut at, mut is_same) = (0, file.len()? == there.len()?);
+    while is_same {
+        let (read, as_many) = (file.read_at(&mut ours, at)?, there.read_at(&mut theirs, at)?);
+        is_same = ours.get(..read) == theirs.get(..as_many);
+        at += read as u64;
+        if read == 0 {
+            break;
+        }
+    }
+    if !is_same {
+        let message = "the archive has another segment of this name, which is not replaced";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    }
+    there.sync()?;
+    Ok(true)
+}
+
+/// Copies a file so that it has its name only when all of it is durable.
+fn copy(from: &dyn File, archive: &dyn Files, name: &str) -> io::Result<()> {
+    let unfinished = format!("{name}{UNFINISHED}");
+    match archive.remove(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let copied = || {
+        let to = archive.create(&unfinished, from.len()?)?;
+        let mut buffer = vec![0; COPY_BYTES];
+        let mut at = 0;
+        loop {
+            let read = from.read_at(&mut buffer, at)?;
+            if read == 0 {
+                break;
+            }
+            to.write_at(buffer.get(..read).unwrap_or_default(), at)?;
+            at += read as u64;
+        }
+        to.sync()?;
+        archive.rename(&unfinished, name)
+    };
+    discarded(archive, &unfinished, copied())
+}
