@@ -227,7 +227,7 @@ impl Parts {
         let skills = Arc::new(self.components.skills.clone());
         let newest = journal.next_seq() - 1;
         let reader = journal.reader();
-        let fetcher = Fetcher::new(reader.clone(), tx.clone());
+        let fetcher = Fetcher::new(reader.clone(), tx.clone(), self.components.clock);
         let started = instance_started(&self.settings, &self.components);
         let grant = Arc::new(operator_grant(&self.components));
         let clock = self.components.clock;

@@ -1,19 +1,29 @@
 //! Records of runs that wait on disk: read on a thread of their own, so that the loop never waits for
 //! the disk.
+//!
+//! An accepted run does not fail because the process was short of file handles for a moment: what cannot be
+//! read now is tried again for a while, and the others do not wait for it.
 
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use ark_os_core::ids::RunId;
 use ark_os_store::Reader;
 
 use crate::RuntimeError;
+use crate::clock::Clock;
 use crate::handle::Message;
-use crate::kernel::record::read_accepted;
+use crate::kernel::record::{Unread, read_accepted};
 use crate::kernel::{Fetched, Input};
 use crate::threads::spawn;
 
 /// Runs given to the loop at one time: it hears of leases in between.
 const PART: usize = 128;
+/// What cannot be read is tried again after this long.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often one record is tried: two minutes, in which a shortage passes or an archive is mounted again, and
+/// after which whoever waits for the run should be told.
+const TRIES_MAX: u32 = 120;
 
 /// Runs to read, each with the record that accepted it, in the order in which they are wanted.
 type Job = Vec<(RunId, u64)>;
@@ -22,12 +32,13 @@ type Job = Vec<(RunId, u64)>;
 pub(crate) struct Fetcher {
     reader: Reader,
     to_loop: Sender<Message>,
+    clock: Clock,
     jobs: Option<Sender<Job>>,
 }
 
 impl Fetcher {
-    pub(crate) fn new(reader: Reader, to_loop: Sender<Message>) -> Self {
-        Fetcher { reader, to_loop, jobs: None }
+    pub(crate) fn new(reader: Reader, to_loop: Sender<Message>, clock: Clock) -> Self {
+        Fetcher { reader, to_loop, clock, jobs: None }
     }
 
     /// Reads runs in turn; they come as messages.
@@ -43,15 +54,13 @@ impl Fetcher {
 
     fn hire(&self) -> Result<Sender<Job>, RuntimeError> {
         let (tx, jobs) = channel::<Job>();
-        let (reader, to_loop) = (self.reader.clone(), self.to_loop.clone());
+        let (reader, to_loop, clock) = (self.reader.clone(), self.to_loop.clone(), self.clock);
         spawn("ark-fetcher", move || {
-            for job in jobs {
-                let mut fetched = read_all(&reader, job);
-                while !fetched.is_empty() {
-                    let part = fetched.drain(..fetched.len().min(PART)).collect();
-                    if to_loop.send(Message::One(Input::Fetched(part))).is_err() {
-                        return;
-                    }
+            let again_at = clock.instant();
+            let mut desk = Desk { reader, to_loop, clock, again: Vec::new(), again_at };
+            while let Some(job) = desk.next(&jobs) {
+                if desk.read(job).is_err() {
+                    return;
                 }
             }
         })?;
@@ -59,26 +68,87 @@ impl Fetcher {
     }
 }
 
-/// Reads in the order of the records, and gives back in the order that was asked for.
-fn read_all(reader: &Reader, job: Job) -> Vec<Fetched> {
-    let mut order: Vec<(usize, RunId, u64)> =
-        job.into_iter().enumerate().map(|(at, (run, seq))| (at, run, seq)).collect();
-    order.sort_unstable_by_key(|(_, _, seq)| *seq);
-    let mut cursor = reader.lookup(order.first().map_or(1, |(_, _, seq)| *seq));
-    let read =
-        |(at, run, seq)| (at, Fetched { run, seq, accepted: read_accepted(&mut cursor, run, seq) });
-    let mut fetched: Vec<(usize, Fetched)> = order.into_iter().map(read).collect();
-    for (_, it) in &fetched {
-        if let Err(failure) = &it.accepted {
-            let (run, error) = (it.run.to_string(), &*failure.message);
-            tracing::error!(
-                run_id = run,
-                seq = it.seq,
-                error,
-                "a run on disk cannot be read and fails"
-            );
+/// A run that is to be read, and how often that was tried.
+#[derive(Clone, Copy)]
+struct Wanted {
+    run: RunId,
+    seq: u64,
+    tries: u32,
+}
+
+/// What the thread owns.
+struct Desk {
+    reader: Reader,
+    to_loop: Sender<Message>,
+    clock: Clock,
+    /// What could not be read; never more than are called in at one time.
+    again: Vec<Wanted>,
+    again_at: Instant,
+}
+
+impl Desk {
+    /// What to read next; none: nobody wants anything any more.
+    fn next(&mut self, jobs: &Receiver<Job>) -> Option<Vec<Wanted>> {
+        let left = self.again_at.saturating_duration_since(self.clock.instant());
+        let next = match self.again.is_empty() {
+            true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false if left.is_zero() => Err(RecvTimeoutError::Timeout),
+            false => jobs.recv_timeout(left),
+        };
+        match next {
+            Ok(job) => {
+                Some(job.into_iter().map(|(run, seq)| Wanted { run, seq, tries: 0 }).collect())
+            }
+            Err(RecvTimeoutError::Timeout) => Some(std::mem::take(&mut self.again)),
+            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
-    fetched.sort_unstable_by_key(|(at, _)| *at);
-    fetched.into_iter().map(|(_, it)| it).collect()
+
+    /// Reads in the order of the records, and gives to the loop in the order that was asked for. An error: the
+    /// loop is gone.
+    fn read(&mut self, wanted: Vec<Wanted>) -> Result<(), RuntimeError> {
+        let mut order: Vec<(usize, Wanted)> = wanted.into_iter().enumerate().collect();
+        order.sort_unstable_by_key(|(_, it)| it.seq);
+        let mut cursor = self.reader.lookup(order.first().map_or(1, |(_, it)| it.seq));
+        let mut fetched: Vec<(usize, Fetched)> = Vec::with_capacity(order.len());
+        let mut first = None;
+        for (at, Wanted { run, seq, tries }) in order {
+            let accepted = match read_accepted(&mut cursor, run, seq) {
+                Err(Unread::Yet(error)) if tries + 1 < TRIES_MAX => {
+                    self.again.push(Wanted { run, seq, tries: tries + 1 });
+                    first.get_or_insert(error);
+                    continue;
+                }
+                read => read.map_err(Unread::given_up),
+            };
+            fetched.push((at, Fetched { run, seq, accepted }));
+        }
+        if let Some(error) = first {
+            self.again_at = self.clock.instant() + AGAIN_AFTER;
+            let runs = self.again.len();
+            tracing::warn!(runs, error = %error, "runs on disk cannot be read now and wait on");
+        }
+        fetched.sort_unstable_by_key(|(at, _)| *at);
+        self.give(fetched.into_iter().map(|(_, it)| it).collect())
+    }
+
+    fn give(&self, mut fetched: Vec<Fetched>) -> Result<(), RuntimeError> {
+        for it in &fetched {
+            if let Err(failure) = &it.accepted {
+                let (run, error) = (it.run.to_string(), &*failure.message);
+                tracing::error!(
+                    run_id = run,
+                    seq = it.seq,
+                    error,
+                    "a run on disk cannot be read and fails"
+                );
+            }
+        }
+        while !fetched.is_empty() {
+            let part = fetched.drain(..fetched.len().min(PART)).collect();
+            let part = Message::One(Input::Fetched(part));
+            self.to_loop.send(part).map_err(|_| RuntimeError::closed())?;
+        }
+        Ok(())
+    }
 }

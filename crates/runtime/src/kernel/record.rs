@@ -79,12 +79,36 @@ pub fn decode(record: &Record<'_>) -> Result<Change, StoreError> {
     Ok(Change { run, at: Time(record.header.time_ms), events })
 }
 
+/// Why a run's record was not read.
+#[derive(Debug)]
+pub enum Unread {
+    /// It may be read later: there was no file handle or no memory, or the device did not answer.
+    Yet(StoreError),
+    /// The disk has lost it: the run fails with this.
+    Ever(Failure),
+}
+
+impl Unread {
+    /// Nobody tries again.
+    pub fn given_up(self) -> Failure {
+        match self {
+            Unread::Yet(error) => unreadable(&error),
+            Unread::Ever(failure) => failure,
+        }
+    }
+}
+
+fn unreadable(why: &dyn std::fmt::Display) -> Failure {
+    Failure::fatal("record_unreadable", why.to_string())
+}
+
 /// Reads how a run was accepted, by the record that says so. The journal was checked when it was
-/// opened: what cannot be read now is tried once more, and then the disk has lost it.
+/// opened: what is not as it was then is read once more, and then the disk has lost it.
 ///
 /// # Errors
-/// The record cannot be read, or says nothing of the kind; the run fails with this.
-pub fn read_accepted(cursor: &mut Cursor, run: RunId, seq: u64) -> Result<RunAccepted, Failure> {
+/// The record cannot be read now, or never; or it says nothing of the kind.
+pub fn read_accepted(cursor: &mut Cursor, run: RunId, seq: u64) -> Result<RunAccepted, Unread> {
+    use ark_os_store::ErrorKind::{Archived, Exhausted, Unavailable};
     let mut read = || -> Result<Option<RunAccepted>, StoreError> {
         cursor.seek(seq)?;
         let Some(record) = cursor.next()? else { return Ok(None) };
@@ -95,11 +119,17 @@ pub fn read_accepted(cursor: &mut Cursor, run: RunId, seq: u64) -> Result<RunAcc
             _ => None,
         }))
     };
-    let found = read().or_else(|_| read()).map_err(|error| error.to_string());
-    let other = || format!("record {seq} does not accept the run");
-    found
-        .and_then(|found| found.ok_or_else(other))
-        .map_err(|message| Failure::fatal("record_unreadable", message))
+    match read().or_else(|_| read()) {
+        Ok(Some(accepted)) => Ok(accepted),
+        Ok(None) => {
+            let other = format!("record {seq} does not accept the run");
+            Err(Unread::Ever(unreadable(&other)))
+        }
+        Err(error) if matches!(error.kind(), Unavailable | Exhausted | Archived) => {
+            Err(Unread::Yet(error))
+        }
+        Err(error) => Err(Unread::Ever(unreadable(&error))),
+    }
 }
 
 /// The tenant of the run that a change is about. A run that the change ended has left the state;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ark_os_core::ids::RunId;
@@ -12,7 +13,8 @@ use ark_os_core::{Command, Event};
 use ark_os_runtime::{Handle, RunRequest};
 use ark_os_store::views::RunFilter;
 
-use crate::world::{Gate, World, history, over, request, run, skill, until};
+use crate::faulty_files::{Fault, FaultyFiles};
+use crate::world::{Gate, PATIENCE, World, history, over, request, run, skill, until};
 
 const PLACES: u32 = 4;
 const RUNS: usize = 300;
@@ -158,6 +160,32 @@ async fn a_run_whose_record_the_disk_has_lost_fails_and_says_so() {
     }
     let retry = Command::RetryRun { run: lost, task: None, reason: "again".into() };
     assert_eq!(handle.command(retry).await.unwrap_err().code(), "run_not_begun");
+    drop(handle);
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn runs_on_disk_wait_on_while_there_is_no_handle_to_read_them_with() {
+    let (mut world, gate) = gated();
+    let files = FaultyFiles::new();
+    world.components.files = Some(Arc::new(files.clone()));
+    let instance = world.start();
+    let handle = instance.handle();
+    files.set(Fault::Handles);
+    let runs = submit(&handle, PLACES as usize + 8).await;
+    assert!(on_disk(&handle).await > 0);
+    gate.open();
+    let refused = async {
+        // A record is read once more at once; the third time is later.
+        while files.refused() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect("it is tried again");
+    files.heal();
+    for run in &runs {
+        assert_eq!(over(&handle, *run).await.state, RunState::Succeeded);
+    }
     drop(handle);
     instance.stop().unwrap();
 }

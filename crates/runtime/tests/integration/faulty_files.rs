@@ -2,7 +2,7 @@
 //! crash would leave in the worst case: what was synced last.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -17,7 +17,12 @@ pub(crate) enum Fault {
     Sync = 1,
     /// There is no space for another byte.
     Full = 2,
+    /// The process has no handle left for another segment.
+    Handles = 3,
 }
+
+/// What a system says that has no handle left.
+const NO_HANDLE: i32 = 24;
 
 #[derive(Clone, Debug)]
 pub(crate) struct FaultyFiles {
@@ -30,6 +35,7 @@ struct Shared {
     fault: AtomicU8,
     durable: Mutex<MemFiles>,
     blob_writers: Mutex<Vec<ThreadId>>,
+    refused: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -47,10 +53,8 @@ impl FaultyFiles {
     fn over(files: MemFiles) -> Self {
         let durable = Mutex::new(files.copy());
         let fault = AtomicU8::new(0);
-        FaultyFiles {
-            files,
-            shared: Arc::new(Shared { fault, durable, blob_writers: Mutex::default() }),
-        }
+        let (blob_writers, refused) = (Mutex::default(), AtomicUsize::new(0));
+        FaultyFiles { files, shared: Arc::new(Shared { fault, durable, blob_writers, refused }) }
     }
 
     /// The threads that made blobs, in order.
@@ -60,6 +64,16 @@ impl FaultyFiles {
 
     pub(crate) fn set(&self, fault: Fault) {
         self.shared.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn heal(&self) {
+        self.shared.fault.store(0, Ordering::SeqCst);
+    }
+
+    /// How often there was no handle.
+    pub(crate) fn refused(&self) -> usize {
+        self.shared.refused.load(Ordering::SeqCst)
     }
 
     /// The files after a crash: what was not synced is lost, and they are sound again.
@@ -98,6 +112,10 @@ impl FaultyFiles {
 
 impl Files for FaultyFiles {
     fn open(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        if self.fails(Fault::Handles) && path.starts_with("journal/") {
+            self.shared.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(io::Error::from_raw_os_error(NO_HANDLE));
+        }
         Ok(self.wrapped(self.files.open(path)?))
     }
 

@@ -10,7 +10,7 @@ use ark_os_core::timers::Timer;
 use ark_os_core::{Command, Event};
 use ark_os_runtime::data::{self, Payloads};
 use ark_os_runtime::keeper::Keeper;
-use ark_os_runtime::kernel::record::{Appended, read_accepted};
+use ark_os_runtime::kernel::record::{Appended, Unread, read_accepted};
 use ark_os_runtime::kernel::{Fetched, Input, Loop, Output, Released};
 use ark_os_store::{Batch, Journal};
 
@@ -235,7 +235,8 @@ impl World {
         let mut cursor = node.journal.reader().lookup(1);
         let mut part = Vec::new();
         for (run, seq) in runs {
-            let mut accepted = read_accepted(&mut cursor, run, seq);
+            let read = read_accepted(&mut cursor, run, seq);
+            let mut accepted = read.map_err(Unread::given_up);
             if self.files.is_dead() {
                 return self.die_of_power();
             }
