@@ -46,7 +46,9 @@ pub struct Keeper {
     retention: Retention,
     /// The snapshots that are known to be good, newest first.
     good: Vec<Good>,
-    /// When the oldest run was accepted that lives or could be retried.
+    /// Whether the older snapshots that were there at the start are among them.
+    older_seen: bool,
+    /// When the oldest run was accepted that lives.
     needed_since: Time,
     /// Segments before it are archived.
     archived: u64,
@@ -82,7 +84,17 @@ impl Keeper {
         let good = from.map(|anchor| Good { size: anchor.size(), segment: anchor.segment() });
         let needed_since = oldest(state);
         let good = good.into_iter().collect();
-        Keeper { snapshots, key, reader, retention, good, needed_since, archived: 1, tiles: None }
+        Keeper {
+            snapshots,
+            key,
+            reader,
+            retention,
+            good,
+            older_seen: false,
+            needed_since,
+            archived: 1,
+            tiles: None,
+        }
     }
 
     /// How many records the newest snapshot covers.
@@ -156,6 +168,11 @@ impl Keeper {
         };
         match added {
             Err(error) if error.kind() == ErrorKind::Closed => Ok(0),
+            Err(error) if error.kind() == ErrorKind::Archived => {
+                // What is to be archived now changes nothing about that.
+                tracing::warn!(%error, "the tiles cannot be made anew before the archive is back");
+                Ok(0)
+            }
             Err(error) => Err(error),
             Ok(added) => {
                 self.tiles = Some(tiles);
@@ -198,28 +215,24 @@ impl Keeper {
         Ok(Made { size, bytes })
     }
 
-    /// Archives the segments that neither a start nor a run needs and that are old enough, or too many; how many.
+    /// Archives the segments that neither a start nor a run needs and that are old enough, or too many, for as
+    /// long as `go_on` says yes; how many.
     ///
     /// # Errors
     /// A segment cannot be read or moved.
-    pub fn archive(&mut self, now: Time) -> Result<u64, StoreError> {
+    pub fn archive(&mut self, now: Time, go_on: &dyn Fn() -> bool) -> Result<u64, StoreError> {
+        self.look_for_older();
         let Some(floor) = self.floor() else { return Ok(0) };
-        let mut here = Vec::new();
-        for first in self.reader.sealed_segments() {
-            if first >= self.archived {
-                match self.reader.segments().bytes(first) {
-                    Ok(bytes) => here.push((first, bytes)),
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
+        let here = self.segments_here()?;
         let mut live: u64 = here.iter().map(|(_, bytes)| bytes).sum();
         let mut moved = 0;
         for (first, bytes) in here {
             let Some(span) = self.reader.span(first)?.filter(|span| span.next <= floor) else {
                 break;
             };
+            if !go_on() || span.next >= self.reader.next_seq() {
+                break;
+            }
             // No record of the segment is younger than the one behind it.
             let next = Time(self.reader.read(span.next)?.record()?.header.time_ms);
             let is_needed = next >= self.needed_since;
@@ -234,6 +247,39 @@ impl Keeper {
             moved += 1;
         }
         Ok(moved)
+    }
+
+    /// The sealed segments that are not archived, with their bytes.
+    fn segments_here(&self) -> Result<Vec<(u64, u64)>, StoreError> {
+        let mut here = Vec::new();
+        for first in self.reader.sealed_segments() {
+            if first >= self.archived {
+                match self.reader.segments().bytes(first) {
+                    Ok(bytes) => here.push((first, bytes)),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(here)
+    }
+
+    /// The snapshot before the one that the journal was opened from is kept in case that one is damaged, and then
+    /// a start needs segments that are older. What cannot be read now is none that a start could use.
+    fn look_for_older(&mut self) {
+        if std::mem::replace(&mut self.older_seen, true) {
+            return;
+        }
+        let newest = self.size();
+        let sizes = self.snapshots.list().unwrap_or_default();
+        for size in sizes.into_iter().filter(|size| *size < newest) {
+            if self.good.len() >= SNAPSHOTS_KEPT {
+                break;
+            }
+            if let Ok(snapshot) = self.snapshots.load(size) {
+                self.good.push(Good { size, segment: snapshot.anchor().segment() });
+            }
+        }
     }
 }
 
@@ -258,11 +304,12 @@ impl Leaves for Stoppable<'_> {
     }
 }
 
-/// When the oldest run was accepted of which the state knows: its records are read when somebody asks for its
-/// history, or when it waits on disk and there is room for it.
+/// When the oldest run was accepted that is not over: its records are read when it waits on disk and there is room
+/// for it, and whoever looks after it asks for its history. A retry of one that is over needs none of them.
 fn oldest(state: &State) -> Time {
     let runs = state.run_ids();
-    let accepted = runs.iter().filter_map(|id| state.run(*id)).map(|run| run.accepted);
+    let runs = runs.iter().filter_map(|id| state.run(*id)).filter(|run| !run.is_over());
+    let accepted = runs.map(|run| run.accepted);
     let waiting = state.backlog().oldest().map(|it| it.accepted);
     accepted.chain(waiting).min().unwrap_or(Time::NEVER)
 }

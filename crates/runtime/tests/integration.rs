@@ -38,6 +38,8 @@ mod models;
 mod proofs;
 #[path = "integration/restoring.rs"]
 mod restoring;
+#[path = "integration/retention.rs"]
+mod retention;
 #[path = "integration/stalling.rs"]
 mod stalling;
 #[path = "integration/stopping.rs"]

@@ -21,6 +21,9 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(600);
 /// How often it extends the tiles, without which proofs read more of the journal, and looks for segments to archive,
 /// which come of age by the day.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(60);
+/// How long it moves segments before it looks whether something else is to be done: to another file system that
+/// takes long, and a start is to replay no more than it has to meanwhile.
+const ARCHIVE_TURN: Duration = Duration::from_secs(5);
 /// What failed is tried again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -144,7 +147,14 @@ impl Watch {
         // Before segments may be taken away: their hashes stay.
         let stop = &self.stop;
         self.keeper.tiles(&|| !stop.load(Ordering::Relaxed))?;
-        let moved = self.keeper.archive(self.clock.now())?;
+        let until = self.clock.instant() + ARCHIVE_TURN;
+        let has_time = || self.clock.instant() < until;
+        let go_on = || !stop.load(Ordering::Relaxed) && has_time();
+        let moved = self.keeper.archive(self.clock.now(), &go_on)?;
+        if !has_time() {
+            // There may be more, and a snapshot may be due before.
+            self.archive_at = now + LOOK_EVERY;
+        }
         if moved > 0 {
             self.metrics.segments_archived.add(moved);
             tracing::info!(segments = moved, "segments archived");

@@ -17,13 +17,13 @@ use ark_os_store::{Anchor, DiskFiles, Files, Journal, LedgerKey, Segments, Setti
 use crate::world::{Gate, World, history, over, pass, request, run, skill};
 
 /// Some segments' worth of runs.
-const RUNS: usize = 150;
+pub(crate) const RUNS: usize = 150;
 
-fn small(world: &mut World) {
+pub(crate) fn small(world: &mut World) {
     world.settings.segment_bytes = 16 << 10;
 }
 
-fn names(dir: &Path, what: &str) -> Vec<PathBuf> {
+pub(crate) fn names(dir: &Path, what: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir.join(what)) else { return Vec::new() };
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     names.sort();
@@ -31,15 +31,15 @@ fn names(dir: &Path, what: &str) -> Vec<PathBuf> {
 }
 
 /// A data directory without its instance.
-struct Offline {
-    journal: Journal,
-    state: State,
+pub(crate) struct Offline {
+    pub(crate) journal: Journal,
+    pub(crate) state: State,
     from: Option<Anchor>,
     snapshots: Snapshots,
     key: LedgerKey,
 }
 
-fn offline(dir: &Path, segment_bytes: u64) -> Offline {
+pub(crate) fn offline(dir: &Path, segment_bytes: u64) -> Offline {
     let files: Arc<dyn Files> = Arc::new(DiskFiles::new(dir).unwrap());
     let key = LedgerKey::load(&*files).unwrap();
     let snapshots = Snapshots::new(files.clone(), key.public().clone());
@@ -55,7 +55,7 @@ fn offline(dir: &Path, segment_bytes: u64) -> Offline {
 }
 
 impl Offline {
-    fn keeper(&self, retention: Retention) -> Keeper {
+    pub(crate) fn keeper(&self, retention: Retention) -> Keeper {
         let (key, reader) = (self.key.clone(), self.journal.reader());
         let from = (self.from.as_ref(), &self.state);
         Keeper::new(self.snapshots.clone(), key, reader, retention, from)
@@ -186,13 +186,13 @@ async fn only_segments_that_no_start_and_no_run_needs_are_archived() {
     assert!(it.state.run(held).is_some(), "it was under way when the instance stopped");
     let now = it.state.now();
     let sealed = it.journal.reader().sealed_segments();
-    assert_eq!(it.keeper(Retention { age, live_bytes_max }).archive(now).unwrap(), 0);
+    assert_eq!(it.keeper(Retention { age, live_bytes_max }).archive(now, &|| true).unwrap(), 0);
     let small = Retention { age, live_bytes_max: 0 };
-    let moved = it.keeper(small).archive(now).unwrap() as usize;
+    let moved = it.keeper(small).archive(now, &|| true).unwrap() as usize;
     assert!(0 < moved && moved < sealed.len(), "{moved} of {}", sealed.len());
-    assert_eq!(it.keeper(small).archive(now).unwrap(), 0);
+    assert_eq!(it.keeper(small).archive(now, &|| true).unwrap(), 0);
     let old = Retention { age: Duration::ZERO, live_bytes_max };
-    assert_eq!(it.keeper(old).archive(Time::NEVER).unwrap(), 0, "a run needs the rest");
+    assert_eq!(it.keeper(old).archive(Time::NEVER, &|| true).unwrap(), 0, "a run needs the rest");
     assert!(sealed[moved] <= accepted && accepted < sealed[moved + 1]);
     drop(it);
     assert_eq!(names(dir, "archive").len(), moved);

@@ -94,7 +94,7 @@ impl World {
         let Some(node) = &mut self.node else { return Ok(()) };
         let archived = match self.bug {
             Some(Bug::NeededArchived) => archive_oldest(node),
-            _ => node.keeper.archive(now),
+            _ => node.keeper.archive(now, &|| true),
         };
         let archived = archived.map_err(RuntimeError::from);
         match archived {
@@ -115,7 +115,7 @@ impl World {
         })
     }
 
-    /// INVARIANT: no record of a run that lives or could be retried is archived, nor one that a start needs.
+    /// INVARIANT: no record of a run that lives is archived, nor one that a start needs.
     fn check_archived(&self) -> Check {
         let Some(node) = &self.node else { return Ok(()) };
         let reader = node.journal.reader();
@@ -135,7 +135,10 @@ impl World {
         ensure(waiting.is_none_or(|seq| seq >= here), "archive", || {
             format!("record {waiting:?} waits to be read, and all before {here} is archived")
         })?;
-        for run in node.lp.state().run_ids() {
+        let state = node.lp.state();
+        // One that is retried lives again: what was archived of it is not missed by it.
+        let lives = |run| state.run(run).is_some_and(|it| !it.is_over() && it.generation == 0);
+        for run in state.run_ids().into_iter().filter(|run| lives(*run)) {
             let accepted = self.checker.accepted_seq(run);
             ensure(accepted.is_none_or(|seq| seq >= here), "archive", || {
                 format!(

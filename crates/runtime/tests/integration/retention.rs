@@ -1,0 +1,176 @@
+//! What is archived and when: what nobody needs, as soon as it is due, and no more than there is time for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ark_os_core::run::RunState;
+use ark_os_core::time::Time;
+use ark_os_core::{Change, Command};
+use ark_os_runtime::keeper::Retention;
+use ark_os_runtime::kernel::record::Appended;
+use ark_os_runtime::skills::SkillError;
+use ark_os_store::Batch;
+
+use crate::keeping::{RUNS, names, offline, small};
+use crate::world::{World, history, over, pass, request, run, skill};
+
+/// Everything that nobody needs.
+const ALL: Retention = Retention { age: Duration::ZERO, live_bytes_max: 0 };
+
+fn world() -> World {
+    let mut world = World::new([skill(|_, _| Ok(b"{}".to_vec()))]);
+    small(&mut world);
+    world
+}
+
+/// Runs some segments' worth of runs and stops in good order.
+async fn some_segments(world: &World) {
+    let instance = world.start();
+    for _ in 0..RUNS {
+        run(&instance.handle(), request()).await;
+    }
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_failed_does_not_keep_the_journal_from_the_archive_and_can_be_retried() {
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let seen = is_mended.clone();
+    let mut world = World::new([skill(move |_, input| {
+        match seen.load(Ordering::SeqCst) || input != b"{\"fails\":true}" {
+            true => Ok(b"{}".to_vec()),
+            false => Err(SkillError::permanent("broken", "it is broken")),
+        }
+    })]);
+    small(&mut world);
+    let instance = world.start();
+    let failing = ark_os_runtime::RunRequest::task("test", b"{\"fails\":true}".to_vec());
+    let failed = run(&instance.handle(), failing).await;
+    assert_eq!(failed.state, RunState::Failed);
+    instance.stop().unwrap();
+    some_segments(&world).await;
+    some_segments(&world).await;
+
+    let dir = &world.settings.data_dir;
+    let it = offline(dir, world.settings.segment_bytes);
+    let moved = it.keeper(ALL).archive(it.state.now(), &|| true).unwrap();
+    assert!(moved > 0, "one failure is no reason to keep all that came after it");
+    drop(it);
+    is_mended.store(true, Ordering::SeqCst);
+    let instance = world.start();
+    let handle = instance.handle();
+    let retry = Command::RetryRun { run: failed.run, task: None, reason: "mended".into() };
+    handle.command(retry).await.unwrap();
+    assert_eq!(over(&handle, failed.run).await.state, RunState::Succeeded);
+    assert!(history(&handle, failed.run).await.len() > 2, "also what is in the archive");
+    drop(handle);
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_does_not_forget_that_the_older_snapshot_is_kept() {
+    let world = world();
+    some_segments(&world).await;
+    some_segments(&world).await;
+    let dir = &world.settings.data_dir;
+    let it = offline(dir, world.settings.segment_bytes);
+    let mut keeper = it.keeper(ALL);
+    assert!(keeper.archive(Time::NEVER, &|| true).unwrap() > 0);
+    assert_eq!(names(dir, "snapshots").len(), 2);
+    drop(it);
+    // The newest is damaged, and the archive far away.
+    let newest = names(dir, "snapshots").pop().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(newest, bytes).unwrap();
+    std::fs::rename(dir.join("archive"), dir.join("away")).unwrap();
+    let instance = world.start();
+    assert_eq!(run(&instance.handle(), request()).await.state, RunState::Succeeded);
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn archiving_ends_when_it_is_told_to_and_goes_on_later() {
+    let world = world();
+    some_segments(&world).await;
+    some_segments(&world).await;
+    let dir = &world.settings.data_dir;
+    let it = offline(dir, world.settings.segment_bytes);
+    let mut keeper = it.keeper(ALL);
+    let now = it.state.now();
+    let calls = std::cell::Cell::new(0);
+    let once = || {
+        calls.set(calls.get() + 1);
+        calls.get() <= 1
+    };
+    assert_eq!(keeper.archive(now, &|| false).unwrap(), 0);
+    assert_eq!(keeper.archive(now, &once).unwrap(), 1);
+    assert_eq!(names(dir, "archive").len(), 1);
+    assert!(keeper.archive(now, &|| true).unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_segment_that_nothing_follows_yet_is_no_failure() {
+    let world = world();
+    some_segments(&world).await;
+    let dir = &world.settings.data_dir;
+    std::fs::remove_dir_all(dir.join("snapshots")).unwrap();
+    let mut it = offline(dir, world.settings.segment_bytes);
+    let reader = it.journal.reader();
+    // Until a checkpoint is the first thing in a segment.
+    loop {
+        let (seq, at) = (it.journal.next_seq(), it.state.now());
+        let change = Change { run: None, at, events: Vec::new() };
+        it.state.apply(&change, &mut Vec::new());
+        let mut batch = Batch::new(seq);
+        let appended = Appended { seq, cause: 0, namespace: "".into(), change };
+        appended.encode(&mut batch).unwrap();
+        it.journal.append(&mut batch).unwrap();
+        it.journal.checkpoint().unwrap();
+        if reader.anchor().unwrap().segment() == it.journal.next_seq() {
+            break;
+        }
+    }
+    let mut keeper = it.keeper(ALL);
+    keeper.finish(&it.state).unwrap().expect("there is none yet");
+    assert_eq!(keeper.floor(), Some(it.journal.next_seq()));
+    let sealed = reader.sealed_segments().len() as u64;
+    assert_eq!(keeper.archive(Time::NEVER, &|| true).unwrap(), sealed - 1);
+}
+
+#[tokio::test]
+async fn an_instance_archives_by_itself_what_is_old_or_too_much() {
+    for is_old in [true, false] {
+        let mut world = world();
+        let instance = world.start();
+        let first = run(&instance.handle(), request()).await.run;
+        instance.stop().unwrap();
+        some_segments(&world).await;
+        some_segments(&world).await;
+        let archive = tempfile::tempdir().unwrap();
+        world.settings.archive_dir = Some(archive.path().to_owned());
+        match is_old {
+            true => world.settings.audit_retention = Duration::ZERO,
+            false => world.settings.live_bytes_max = 0,
+        }
+        let instance = world.start();
+        let handle = instance.handle();
+        while handle.metrics().segments_archived.value() == 0 {
+            pass(&handle, 20).await;
+        }
+        assert!(!names(archive.path(), "").is_empty());
+        assert!(names(&world.settings.data_dir, "archive").is_empty());
+        assert!(!history(&handle, first).await.is_empty(), "it is read where it is now");
+        assert_eq!(handle.metrics().keeper_failures.value(), 0);
+        drop(handle);
+        instance.stop().unwrap();
+        // And by a start that has nothing else to begin with.
+        std::fs::remove_dir_all(world.settings.data_dir.join("snapshots")).unwrap();
+        std::fs::remove_file(world.settings.data_dir.join("views.db")).unwrap();
+        let instance = world.start();
+        assert_eq!(over(&instance.handle(), first).await.state, RunState::Succeeded);
+        instance.stop().unwrap();
+    }
+}
