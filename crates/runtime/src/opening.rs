@@ -56,6 +56,9 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
         None => Segments::new(files.clone()),
         Some(path) => Segments::with_archive(files.clone(), directory(path, "archive")?),
     };
+    if let Err(error) = segments.check_archive(key.public()) {
+        tracing::warn!(%error, hint = error.hint(), "nothing is archived before that is mended");
+    }
     let ledger = (files.clone(), key.public().clone());
     let snapshots = Snapshots::new(files, key.public().clone());
     let segment = ark_os_store::Settings { segment_bytes: settings.segment_bytes };

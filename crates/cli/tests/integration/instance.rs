@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 
-use crate::support::{Home, await_that};
+use crate::support::{Home, await_that, done};
 
 #[test]
 fn a_started_instance_tells_its_address_and_keeps_its_token_private() {
@@ -105,6 +105,37 @@ fn doctor_finds_what_is_wrong() {
     for plane in ["execution plane", "orchestrator plane", "sandbox plane"] {
         assert!(checks.iter().any(|check| check["name"] == plane), "{plane}");
     }
+}
+
+#[test]
+fn doctor_and_the_log_of_a_start_tell_that_the_archive_is_another_journals() {
+    let (home, other) = (Home::new(), Home::new());
+    home.call(&["run", "--task", "echo"]).expect(0);
+    other.call(&["run", "--task", "echo"]).expect(0);
+    let archive = home.path().join("elsewhere");
+    let call = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("ARK_OS_STORE_ARCHIVE_DIR", &archive);
+        done(command.output().unwrap())
+    };
+    let checked = || {
+        let told = call(&["--json", "doctor"]).expect(0).json();
+        let checks = told["checks"].as_array().unwrap();
+        checks.iter().find(|it| it["name"] == "archive").unwrap().clone()
+    };
+    assert_eq!(checked()["health"], "degraded", "it is not mounted");
+    std::fs::create_dir(&archive).unwrap();
+    assert_eq!(checked()["health"], "ok");
+    std::fs::copy(other.data().join("ledger.pub"), archive.join("archive.owner")).unwrap();
+    let told = checked();
+    assert_eq!(told["health"], "degraded");
+    assert!(told["found"].as_str().unwrap().contains("another journal's"), "{told}");
+    let config = home.file("archive.toml", &format!("[store]\narchive_dir = {archive:?}\n"));
+    let node = home.start(&["--config", config.to_str().unwrap()]);
+    node.signal(Signal::INT);
+    let (code, log) = node.wait();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("nothing is archived before that is mended"), "{log}");
 }
 
 #[test]

@@ -18,6 +18,31 @@ const OWNER_BYTES_MAX: u64 = 1 << 10;
 /// Copied or compared at a time.
 const COPY_BYTES: usize = 1 << 20;
 
+/// Whether a directory outside the data directory says already that it is this journal's archive. An error: it is
+/// another's, or not the one that was used before.
+pub(super) fn is_claimed(
+    archive: &dyn Files,
+    note: &ArchiveNote,
+    key: &PublicKey,
+) -> Result<bool, StoreError> {
+    match read_small(archive, ARCHIVE_OWNER, OWNER_BYTES_MAX) {
+        Ok(bytes) if bytes == owner(key).as_bytes() => return Ok(true),
+        Ok(_) => return Err(of_another()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unknown(error)),
+        Err(_) => {}
+    }
+    let names = archive.list("").map_err(unknown)?;
+    match names.iter().find(|name| first_of(name).is_some()) {
+        Some(name) if !is_ours(archive, name, key).map_err(unknown)? => Err(of_another()),
+        None if !note.firsts.is_empty() => {
+            let message = "use the archive: what was archived before is not there";
+            Err(StoreError::new(ErrorKind::Unavailable, message)
+                .with_hint("mount it, or move the archived segments there from where they were"))
+        }
+        _ => Ok(false),
+    }
+}
+
 /// Makes sure that a directory outside the data directory is the archive of this journal and of no other.
 pub(super) fn claim(
     journal: &dyn Files,
@@ -25,33 +50,26 @@ pub(super) fn claim(
     note: &ArchiveNote,
     key: &PublicKey,
 ) -> Result<(), StoreError> {
-    let failed = |error| StoreError::io("look whose archive it is", error);
-    let owner = format!("{key}\n");
-    match read_small(archive, ARCHIVE_OWNER, OWNER_BYTES_MAX) {
-        Ok(bytes) if bytes == owner.as_bytes() => return Ok(()),
-        Ok(_) => return Err(of_another()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        Err(_) => {}
+    if is_claimed(archive, note, key)? {
+        return Ok(());
     }
-    let names = archive.list("").map_err(failed)?;
-    match names.iter().find(|name| first_of(name).is_some()) {
-        Some(name) if !is_ours(archive, name, key).map_err(failed)? => return Err(of_another()),
-        None if !note.firsts.is_empty() => {
-            let message = "use the archive: what was archived before is not there";
-            return Err(StoreError::new(ErrorKind::Unavailable, message)
-                .with_hint("mount it, or move the archived segments there from where they were"));
-        }
-        _ => {}
-    }
-    write_atomic(archive, ARCHIVE_OWNER, owner.as_bytes()).map_err(failed)?;
-    let beside = journal.list(JOURNAL_DIR).map_err(failed)?;
+    write_atomic(archive, ARCHIVE_OWNER, owner(key).as_bytes()).map_err(unknown)?;
+    let beside = journal.list(JOURNAL_DIR).map_err(unknown)?;
     if beside.iter().any(|name| name == ARCHIVE_OWNER) {
-        archive.remove(ARCHIVE_OWNER).map_err(failed)?;
+        archive.remove(ARCHIVE_OWNER).map_err(unknown)?;
         let message = "use the archive: it is the journal's own directory";
         return Err(StoreError::new(ErrorKind::Conflict, message)
             .with_hint("set `store.archive_dir` to another, or leave it empty"));
     }
     Ok(())
+}
+
+fn owner(key: &PublicKey) -> String {
+    format!("{key}\n")
+}
+
+fn unknown(error: io::Error) -> StoreError {
+    StoreError::io("look whose archive it is", error)
 }
 
 fn of_another() -> StoreError {

@@ -210,6 +210,14 @@ impl Segments {
         len.map_err(|error| StoreError::io(format!("read `{name}`"), error))
     }
 
+    /// Whether segments may go to the archive; an error says whose it is, or that nothing is there that should be.
+    /// Touches nothing.
+    pub fn check_archive(&self, key: &PublicKey) -> Result<(), StoreError> {
+        let Some(archive) = self.elsewhere() else { return Ok(()) };
+        let note = self.lookup().note(key)?;
+        moving::is_claimed(archive, &note, key).map(drop)
+    }
+
     /// Moves the oldest segment of the journal, which holds the records `first..next` in its first `end` bytes,
     /// into the archive, which must be this journal's. After a crash at any point doing it again finishes it.
     pub fn archive(&self, key: &LedgerKey, span: &Span) -> Result<(), StoreError> {

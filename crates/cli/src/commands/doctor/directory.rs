@@ -11,7 +11,7 @@ use std::time::Duration;
 use ark_os_runtime::clock::Clock;
 use ark_os_store::journal::Lookup;
 use ark_os_store::verify::{Trust, verify_in};
-use ark_os_store::{DataLock, DiskFiles, ErrorKind, Files, PublicKey, Snapshots};
+use ark_os_store::{DataLock, DiskFiles, ErrorKind, Files, PublicKey, Segments, Snapshots};
 
 use super::{Check, Health};
 use crate::client::{InstanceRecord, TOKEN_FILE};
@@ -44,6 +44,7 @@ pub(super) fn checks(data_dir: &Path, archive: Option<&Path>, listen: SocketAddr
     checks.push(sync_latency(data_dir));
     checks.push(token(data_dir));
     checks.push(journal(data_dir, archive));
+    checks.extend(archive.and_then(|dir| elsewhere(data_dir, dir)));
     checks.extend(snapshots(data_dir));
     if !is_running {
         checks.push(port(listen));
@@ -216,6 +217,30 @@ fn journal(data_dir: &Path, archive: Option<&Path>) -> Check {
         }
         Err(error) => Check::new(name, Health::Bad, error.to_string()),
     }
+}
+
+/// Where archived segments go, if that is not in the data directory.
+fn elsewhere(data_dir: &Path, archive: &Path) -> Option<Check> {
+    let name = "archive";
+    let shown = archive.display();
+    let later = "segments stay in `journal/` until then";
+    if !archive.is_dir() {
+        let check = Check::new(name, Health::Less, format!("{shown} is not there"));
+        return Some(check.hint(format!("a start makes it, unless it is to be mounted; {later}")));
+    }
+    let files: Arc<dyn Files> = Arc::new(DiskFiles::new(data_dir).ok()?);
+    // Without a key there is no journal, which is told elsewhere.
+    let key = PublicKey::load(&*files).ok()?;
+    let checked = DiskFiles::new(archive).map_err(|error| (error.to_string(), None));
+    let checked = checked.and_then(|archive| {
+        let segments = Segments::with_archive(files, Arc::new(archive));
+        segments.check_archive(&key).map_err(|error| (error.to_string(), error.hint()))
+    });
+    Some(match checked {
+        Ok(()) => Check::new(name, Health::Good, shown.to_string()),
+        Err((error, hint)) => Check::new(name, Health::Less, format!("{shown}: {error}"))
+            .hint(format!("{}; {later}", hint.unwrap_or("mend the directory"))),
+    })
 }
 
 /// What a start begins with.
