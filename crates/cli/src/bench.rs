@@ -18,6 +18,7 @@ mod load;
 mod plans;
 mod raw;
 mod restart;
+mod resume;
 
 pub(crate) use figures::BenchError;
 
@@ -51,10 +52,12 @@ pub(crate) enum Kind {
     Volume,
     /// A run with a million events, read page by page.
     History,
-    /// A million runs accepted that nobody can work on, and kills with many in flight.
+    /// A million runs accepted that nobody can work on, starts with them, and their ends.
     Backlog,
     /// Starts on a data directory with a million runs that are over.
     Restart,
+    /// A kill with 100 000 runs in flight, until all go on.
+    Resume,
 }
 
 /// Measures, and reports as JSON.
@@ -81,6 +84,7 @@ async fn measure(settings: &BenchSettings) -> Result<Value, BenchError> {
         Kind::Backlog => json!({ "backlog": backlog::backlog(settings).await? }),
         Kind::Volume => json!({ "volume": plans::volume(settings).await? }),
         Kind::Restart => json!({ "restart": restart::starts(settings).await? }),
+        Kind::Resume => json!({ "resume": resume::resume(settings).await? }),
         Kind::History => json!({ "history": history::pages(settings).await? }),
     };
     Ok(json!({

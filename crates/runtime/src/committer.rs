@@ -16,9 +16,11 @@ use crate::threads::spawn;
 
 /// A signed checkpoint is never older than this while there is work.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-/// Batches that the views may be behind before the committer waits for them: bounds the memory of
-/// changes that are durable and not yet shown.
+/// Parts of batches that the views may be behind before the committer waits for them.
 const FOLLOW_QUEUE_MAX: usize = 64;
+/// Changes of one part. Together they bound the memory of changes that are durable and not yet shown, about a
+/// kilobyte each, and what the views have to catch up with at a start after a crash.
+const FOLLOW_PART_MAX: usize = 1_024;
 
 /// The loop's end of the committer.
 pub(crate) struct Committer {
@@ -160,8 +162,17 @@ impl Writer {
         // The loop or the views are gone only when the instance stops; the records are durable.
         let through = self.journal.next_seq() - 1;
         let _ = self.to_loop.send(Message::Committed { through });
-        let _ = self.to_views.send(changes);
+        self.pass_on(changes);
         Ok(())
+    }
+
+    fn pass_on(&self, changes: Vec<Appended>) {
+        for part in parts(changes) {
+            // Views that are gone have failed, and the loop knows.
+            if self.to_views.send(part).is_err() {
+                return;
+            }
+        }
     }
 
     fn append(&mut self) -> Result<(), StoreError> {
@@ -193,5 +204,28 @@ impl Writer {
         );
         // If the loop is gone, nobody acknowledges anything.
         let _ = self.to_loop.send(Message::Failed(failed));
+    }
+}
+
+/// The line to the views has so many places: what takes one must not be as large as a batch may be.
+fn parts<T>(changes: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+    let mut rest = changes.into_iter();
+    std::iter::from_fn(move || {
+        let part: Vec<T> = rest.by_ref().take(FOLLOW_PART_MAX).collect();
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_batch_goes_to_the_views_in_parts_of_bounded_size() {
+        let sizes = |count: usize| parts(vec![(); count]).map(|it| it.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(0), [0; 0]);
+        assert_eq!(sizes(3), [3]);
+        assert_eq!(sizes(FOLLOW_PART_MAX), [FOLLOW_PART_MAX]);
+        assert_eq!(sizes(2 * FOLLOW_PART_MAX + 1), [FOLLOW_PART_MAX, FOLLOW_PART_MAX, 1]);
     }
 }

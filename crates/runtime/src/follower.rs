@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::telemetry;
 use crate::threads::spawn;
 
-/// Batches put into the tables in one transaction.
+/// Parts of batches put into the tables in one transaction.
 const MERGE_MAX: usize = 32;
 
 /// Starts the thread; it ends when the committer does.

@@ -107,6 +107,11 @@ impl Keeper {
         self.good.iter().map(|good| good.segment).min()
     }
 
+    /// The journal that it keeps.
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// How many records that are signed it does not cover.
     pub fn lag(&self) -> u64 {
         self.reader.anchor().map_or(0, |anchor| anchor.size().saturating_sub(self.size()))

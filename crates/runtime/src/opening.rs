@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ark_os_core::effect::Effect;
 use ark_os_core::{Change, Event, Kind, State};
 use ark_os_store::snapshots::{self, Refused};
 use ark_os_store::views::{Follower, Queries, Views, ViewsOptions};
@@ -16,15 +15,15 @@ use ark_os_store::{
 use crate::RuntimeError;
 use crate::follower;
 use crate::keeper::{Keeper, Retention};
-use crate::kernel::record::{Appended, decode};
+use crate::kernel::record::Appended;
 use crate::settings::Settings;
+
+mod replay;
 
 /// The name under which the journal signs its checkpoints.
 const ORIGIN: &str = "ark-os/journal";
 /// The views' file in the data directory.
 pub const VIEWS_FILE: &str = "views.db";
-/// Records that the views take in one transaction while they catch up.
-const CATCH_UP: usize = 4_096;
 
 /// An open data directory.
 pub(crate) struct Opened {
@@ -82,23 +81,11 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
     leave_out_absent(&mut follower, &journal.reader(), &state)?;
     let position = follower.position();
     recovered.seek(covered.min(position) + 1);
-    let mut replay = Replay {
-        state: &mut state,
-        position,
-        follower: &mut follower,
-        behind: Vec::new(),
-        effects: Vec::new(),
-    };
-    while let Some(record) = recovered.next()? {
-        replay.take(record.seq, record.header.cause, record.header.namespace, decode(&record)?)?;
+    let records = recovered.records() - covered;
+    if covered.min(position) < recovered.records() {
+        replay::replay(recovered, &mut state, &mut follower)?;
     }
-    replay.catch_up()?;
-    tracing::info!(
-        snapshot = covered,
-        records = recovered.records() - covered,
-        live = state.live(),
-        "journal replayed"
-    );
+    tracing::info!(snapshot = covered, records, live = state.live(), "journal replayed");
     let retention =
         Retention { age: settings.audit_retention, live_bytes_max: settings.live_bytes_max };
     let reader = journal.reader();
@@ -171,44 +158,4 @@ pub(crate) fn state_of(snapshot: &Snapshot) -> Result<State, String> {
     let state = State::decode(snapshot.payload()).map_err(|error| error.to_string())?;
     let (changes, size) = (state.changes(), snapshot.anchor().size());
     if changes == size { Ok(state) } else { Err(format!("it is of {changes} records, not {size}")) }
-}
-
-/// The records behind the snapshot make the state, those behind the views the views.
-struct Replay<'a> {
-    state: &'a mut State,
-    position: u64,
-    follower: &'a mut Follower,
-    behind: Vec<Appended>,
-    effects: Vec<Effect>,
-}
-
-impl Replay<'_> {
-    fn take(
-        &mut self,
-        seq: u64,
-        cause: u64,
-        namespace: &str,
-        change: Change,
-    ) -> Result<(), RuntimeError> {
-        if seq > self.state.changes() {
-            // What they asked for was done before the crash, or is asked again by the recovery.
-            self.state.apply(&change, &mut self.effects);
-            self.effects.clear();
-        }
-        if seq > self.position {
-            self.behind.push(Appended { seq, cause, namespace: namespace.into(), change });
-        }
-        if self.behind.len() >= CATCH_UP {
-            self.catch_up()?;
-        }
-        Ok(())
-    }
-
-    fn catch_up(&mut self) -> Result<(), RuntimeError> {
-        if !self.behind.is_empty() {
-            follower::follow(self.follower, &self.behind)?;
-            self.behind.clear();
-        }
-        Ok(())
-    }
 }

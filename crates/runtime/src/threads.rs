@@ -1,15 +1,13 @@
 //! The one place that starts threads: each has a name, and a panic in it is told. Also work that
 //! would hold up the tasks of an async runtime.
 
-use std::thread::{Builder, JoinHandle};
+use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
 use ark_os_core::Kind;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::RuntimeError;
 
-/// What a thread in the background gives up: it still has about a tenth of a busy processor.
-const BACKGROUND_NICE: i32 = 10;
 /// Enough for a TLS handshake and for reading JSON as deep as any is read.
 const SMALL_STACK_BYTES: usize = 512 * 1024;
 
@@ -35,22 +33,31 @@ pub(crate) fn spawn_small<T: Send + 'static>(
     start(Builder::new().stack_size(SMALL_STACK_BYTES), name, work)
 }
 
+/// Starts a named thread that ends within the scope.
+///
+/// # Errors
+/// The system gives no more threads.
+pub(crate) fn spawn_within<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, RuntimeError> {
+    let started = Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+    started.map_err(|error| not_started(name, error))
+}
+
 #[expect(clippy::disallowed_methods, reason = "the sanctioned place")]
 fn start<T: Send + 'static>(
     builder: Builder,
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, RuntimeError> {
-    builder.name(name.to_owned()).spawn(work).map_err(|error| {
-        RuntimeError::new(Kind::Unavailable, "no_thread", format!("start the thread `{name}`"))
-            .with_source(error)
-    })
+    builder.name(name.to_owned()).spawn(work).map_err(|error| not_started(name, error))
 }
 
-/// Lets other threads of the machine go before this one, for work that nobody waits for.
-pub(crate) fn stand_back() {
-    // One that may not be slowed down works as fast as the others.
-    let _ = rustix::process::nice(BACKGROUND_NICE);
+fn not_started(name: &str, error: std::io::Error) -> RuntimeError {
+    RuntimeError::new(Kind::Unavailable, "no_thread", format!("start the thread `{name}`"))
+        .with_source(error)
 }
 
 /// Does work that takes long on a thread where no task waits for it. Its caller bounds how much.

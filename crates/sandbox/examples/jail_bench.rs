@@ -1,4 +1,5 @@
-//! How long a jailed `true` takes from call to answer, beside what else starts one on this machine.
+//! How long a jailed `true` takes from call to answer, beside what else starts one on this machine, and what many
+//! jails at one time take of its memory; prints JSON.
 //!
 //! `cargo run --release -p ark-os-sandbox --example jail_bench [-- ROUNDS [AT_ONCE]]`
 #![allow(
@@ -14,11 +15,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ark_os_sandbox::{Exit, Jail, Job, Profile, Settings, launcher_main_if_asked};
+use serde_json::{Value, json};
 
 /// Enough for a median that does not move.
 const ROUNDS: usize = 200;
 /// As many as an instance may be asked to run together.
 const AT_ONCE: usize = 200;
+/// What a jailed `true` is to take.
+const AIM_US: u64 = 8_000;
 
 fn main() {
     if let Some(code) = launcher_main_if_asked() {
@@ -29,20 +33,21 @@ fn main() {
     let at_once = counts.next().unwrap_or(AT_ONCE);
     let opening = Instant::now();
     let jail = Jail::open(Settings::default()).expect("the launcher starts");
-    println!("open and probe: {}", shown(opening.elapsed()));
+    let opened = us(opening.elapsed());
     assert!(jail.probe().available, "{:#?}", jail.probe());
     let job = Job::new(Profile::default(), ["/usr/bin/true"]);
-    let jailed = median(rounds, || run(&jail, &job));
-    println!("jailed true: {}", told(&jailed));
-    let bare = median(rounds, || quiet(&mut Command::new("/usr/bin/true")));
-    println!("fork and exec: {}", told(&bare));
-    if Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_ok() {
-        let words = ["--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib"];
-        let more = ["--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev"];
-        let bwrap = || quiet(Command::new("bwrap").args(words).args(more).arg("/usr/bin/true"));
-        println!("bwrap --unshare-all true: {}", told(&median(rounds, bwrap)));
-    }
-    many(&jail, at_once);
+    let document = json!({
+        "rounds": rounds,
+        "open_and_probe_us": opened,
+        "jailed_true": times(rounds, || run(&jail, &job)),
+        "aim_median_us": AIM_US,
+        "raw": {
+            "fork_and_exec": times(rounds, || quiet(&mut Command::new("/usr/bin/true"))),
+            "bwrap_unshare_all_true": bwrap(rounds),
+        },
+        "at_once": many(&jail, at_once),
+    });
+    println!("{document:#}");
 }
 
 fn run(jail: &Jail, job: &Job) {
@@ -54,43 +59,54 @@ fn quiet(command: &mut Command) {
     assert!(command.stdin(Stdio::null()).status().expect("it starts").success());
 }
 
-fn median(rounds: usize, work: impl Fn()) -> Vec<Duration> {
-    let mut times: Vec<Duration> = (0..rounds)
+/// The same by bubblewrap; null where there is none.
+fn bwrap(rounds: usize) -> Value {
+    let words = ["--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib"];
+    let more = ["--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev"];
+    if Command::new("bwrap").arg("--version").stdout(Stdio::null()).status().is_err() {
+        return Value::Null;
+    }
+    times(rounds, || quiet(Command::new("bwrap").args(words).args(more).arg("/usr/bin/true")))
+}
+
+fn times(rounds: usize, work: impl Fn()) -> Value {
+    let mut times: Vec<u64> = (0..rounds)
         .map(|_| {
             let start = Instant::now();
             work();
-            start.elapsed()
+            us(start.elapsed())
         })
         .collect();
     times.sort_unstable();
-    times
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    json!({ "median_us": at(50), "least_us": at(0), "p95_us": at(95) })
 }
 
-fn told(times: &[Duration]) -> String {
-    let at = |percent: usize| shown(times[(times.len() - 1) * percent / 100]);
-    format!("median {}, least {}, p95 {}", at(50), at(0), at(95))
-}
-
-fn shown(time: Duration) -> String {
-    format!("{}.{:02} ms", time.as_micros() / 1000, time.as_micros() % 1000 / 10)
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap()
 }
 
 /// Many jobs that all live at the same time, and what they take of the machine's memory.
-fn many(jail: &Jail, count: usize) {
+fn many(jail: &Jail, count: usize) -> Value {
     let free = available_kib();
     let start = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..count {
-            scope.spawn(|| {
-                let job = Job::new(Profile::default(), ["/usr/bin/sleep", "3"]);
-                run(jail, &job);
-            });
+    let taken = std::thread::scope(|scope| {
+        let job = Job::new(Profile::default(), ["/usr/bin/sleep", "3"]);
+        let jobs: Vec<_> = (0..count).map(|_| job.clone()).collect();
+        for job in jobs {
+            scope.spawn(move || run(jail, &job));
         }
         std::thread::sleep(Duration::from_secs(2));
-        let taken = free.saturating_sub(available_kib());
-        println!("{count} at once: {} KiB each", taken / u64::try_from(count).unwrap());
+        free.saturating_sub(available_kib())
     });
-    println!("{count} at once: all over after {}", shown(start.elapsed()));
+    json!({
+        "jobs": count,
+        "each_sleeps_ms": 3_000,
+        "all_over_after_ms": us(start.elapsed()) / 1_000,
+        "machine_kib_more": taken,
+        "machine_kib_each": taken / u64::try_from(count).unwrap(),
+        "machine_kib_more_afterwards": free.saturating_sub(available_kib()),
+    })
 }
 
 fn available_kib() -> u64 {

@@ -1,29 +1,48 @@
-//! `cargo xtask bench`: release builds, then the whole system's bench and the journal's own, as
-//! one JSON document on standard output.
+//! `cargo xtask bench`: release builds, then the suites of benches, as one JSON document on standard output.
 
 use serde_json::{Map, Value};
 
 use crate::place::Place;
 use crate::shell::{self, Failed, say};
 
+/// What `ark-os bench` measures of a node with a million of something, one after the other.
+const SCALE_KINDS: [&str; 4] = ["resume", "backlog", "restart", "history"];
+
 /// What is measured.
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {
-    Everything,
+    /// Throughput and latency: `system` and `journal`.
+    Engine,
+    /// What holds with many: jails, runs in flight, waiting runs, starts, long histories.
+    Scale,
+    /// Both.
+    All,
+    /// The journal alone.
     Journal,
+    /// `ark-os bench` with flags of its own.
     System,
 }
 
-/// Builds, runs, prints. `--kind journal` measures the journal alone; any other flags go to
-/// `ark-os bench` as they are, which is then the only thing measured.
+/// Builds, runs, prints. `--suite engine|scale|all` chooses what (default: all), `--kind journal` measures the journal
+/// alone; any other flags go to `ark-os bench` as they are, which is then the only thing measured.
 pub(crate) fn run(place: &Place, args: &[String]) -> Result<(), Failed> {
-    let plan = plan(args);
+    let plan = plan(args)?;
     let mut document = Map::new();
-    if plan != Plan::Journal {
-        document.insert("system".into(), system(place, args)?);
+    if matches!(plan, Plan::Engine | Plan::All) {
+        document.insert("system".into(), system(place, &["--kind", "suite"])?);
     }
-    if plan != Plan::System {
-        document.insert("journal".into(), journal(place)?);
+    if plan == Plan::System {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        document.insert("system".into(), system(place, &args)?);
+    }
+    if matches!(plan, Plan::Engine | Plan::All | Plan::Journal) {
+        document.insert("journal".into(), example(place, "ark-os-store", "journal_bench")?);
+    }
+    if matches!(plan, Plan::Scale | Plan::All) {
+        document.insert("jail".into(), example(place, "ark-os-sandbox", "jail_bench")?);
+        for kind in SCALE_KINDS {
+            document.insert(kind.into(), system(place, &["--kind", kind])?);
+        }
     }
     let text = serde_json::to_string_pretty(&Value::Object(document))
         .map_err(|error| Failed::new(format!("the figures were not written: {error}")))?;
@@ -31,33 +50,33 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Result<(), Failed> {
     Ok(())
 }
 
-fn plan(args: &[String]) -> Plan {
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match args.as_slice() {
-        [] => Plan::Everything,
-        ["--kind", "journal"] | ["--kind=journal"] => Plan::Journal,
-        _ => Plan::System,
+fn plan(args: &[String]) -> Result<Plan, Failed> {
+    let words: Vec<&str> = args.iter().flat_map(|arg| arg.splitn(2, '=')).collect();
+    match words.as_slice() {
+        [] | ["--suite", "all"] => Ok(Plan::All),
+        ["--suite", "engine"] => Ok(Plan::Engine),
+        ["--suite", "scale"] => Ok(Plan::Scale),
+        ["--suite", ..] => Err(Failed::new("--suite is engine, scale or all, and alone".into())),
+        ["--kind", "journal"] => Ok(Plan::Journal),
+        _ => Ok(Plan::System),
     }
 }
 
-fn system(place: &Place, args: &[String]) -> Result<Value, Failed> {
+fn system(place: &Place, args: &[&str]) -> Result<Value, Failed> {
     let mut build = shell::command("cargo", &place.root);
-    build.args(["build", "--release", "--package", "ark-os", "--bin", "ark-os"]);
+    build.args(["build", "--quiet", "--release", "--package", "ark-os", "--bin", "ark-os"]);
     shell::run(build)?;
     let mut bench = shell::command(place.release_binary("ark-os"), &place.root);
     bench.args(["bench", "--directory", "target", "--json"]);
-    if args.is_empty() {
-        bench.args(["--kind", "suite"]);
-    }
     bench.args(args);
     read("ark-os bench", &shell::output(bench)?)
 }
 
-fn journal(place: &Place) -> Result<Value, Failed> {
+/// The bench that stands beside the code of a crate.
+fn example(place: &Place, package: &str, name: &str) -> Result<Value, Failed> {
     let mut bench = shell::command("cargo", &place.root);
-    bench.args(["run", "--quiet", "--release", "--package", "ark-os-store"]);
-    bench.args(["--example", "journal_bench"]);
-    read("journal_bench", &shell::output(bench)?)
+    bench.args(["run", "--quiet", "--release", "--package", package, "--example", name]);
+    read(name, &shell::output(bench)?)
 }
 
 /// One document, or one per line.
@@ -83,9 +102,16 @@ mod tests {
 
     #[test]
     fn flags_choose_what_is_measured() {
-        assert_eq!(plan(&args(&[])), Plan::Everything);
-        assert_eq!(plan(&args(&["--kind", "journal"])), Plan::Journal);
-        assert_eq!(plan(&args(&["--kind", "soak", "--for", "30s"])), Plan::System);
+        let chosen = |words: &[&str]| plan(&args(words)).ok();
+        assert_eq!(chosen(&[]), Some(Plan::All));
+        assert_eq!(chosen(&["--suite", "all"]), Some(Plan::All));
+        assert_eq!(chosen(&["--suite=scale"]), Some(Plan::Scale));
+        assert_eq!(chosen(&["--suite", "engine"]), Some(Plan::Engine));
+        assert_eq!(chosen(&["--suite", "other"]), None);
+        assert_eq!(chosen(&["--suite", "scale", "--agents", "3"]), None);
+        assert_eq!(chosen(&["--kind", "journal"]), Some(Plan::Journal));
+        assert_eq!(chosen(&["--kind=journal"]), Some(Plan::Journal));
+        assert_eq!(chosen(&["--kind", "soak", "--seconds", "30"]), Some(Plan::System));
     }
 
     #[test]

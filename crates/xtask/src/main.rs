@@ -22,8 +22,8 @@ cargo xtask <task>
   openapi  [--check]                             write docs/openapi.json, or compare it with the code
   proofs   [--mutations N] [--seed S]            two verifiers of proof bundles on mutations of real ones
   sim      [--seeds N] [--seed S] ...            the simulator; its own flags follow
-  bench    [--kind journal] ...                  release build and benches, one JSON document; other flags
-                                                 go to `ark-os bench`";
+  bench    [--suite engine|scale|all]            release build and benches, one JSON document; `--kind journal`:
+                                                 the journal alone; other flags go to `ark-os bench`";
 
 fn main() -> ExitCode {
     let args = shell::arguments();

@@ -1,109 +1,147 @@
-//! Many runs that wait: what they take up, and how soon all goes on after `kill -9`.
+//! Many runs that wait: what they take up, how soon a node is ready with them, and that all of them end.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::child::{Node, now, pause};
+use super::child::{Node, ms, now, pause};
 use super::client::Target;
 use super::load::per_second;
-use super::{BenchError, BenchSettings};
+use super::{BenchError, BenchSettings, raw};
 
 /// Runs that wait.
 const WAITING: u64 = 1_000_000;
-/// Runs in flight when the process is killed.
-const IN_FLIGHT: u64 = 100_000;
+/// Runs before them: what a full memory takes up is not what a waiting run costs.
+const FIRST: u64 = 30_000;
 /// Lines of one batch request.
 const LINES: u64 = 10_000;
 /// One attempt at a time, and one place for emergencies: a sleeper is all there is room for.
-const NOBODY_FREE: [(&str, &str); 1] = [("ARK_OS_MAX_CONCURRENT_TASKS", "2")];
+pub(super) const NOBODY_FREE: [(&str, &str); 1] = [("ARK_OS_MAX_CONCURRENT_TASKS", "2")];
 /// It sleeps longer than any measurement.
 const SLEEPER: &[u8] = br#"{"skill":"sleep","input":{"ms":3600000},"timeout":"2h"}"#;
 const BATCH_PATH: &str = "/api/v1/tasks/batch";
 /// How often numbers are read while something is awaited.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long the keeper may take to come up with the load.
+pub(super) const QUIET: Duration = Duration::from_secs(10);
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A million accepted runs, with and without keys, and 100 000 in flight.
+/// A million accepted runs, with and without idempotency keys.
 pub(super) async fn backlog(settings: &BenchSettings) -> Result<Value, BenchError> {
+    let empty = Node::start(&settings.directory, settings.agents)?.ready;
     Ok(json!({
+        "raw": {
+            "append": raw::append(&settings.directory)?,
+            "ready_on_an_empty_directory_ms": ms(empty),
+        },
         "without_keys": waiting(settings, false).await?,
         "with_keys": waiting(settings, true).await?,
-        "in_flight": in_flight(settings).await?,
     }))
 }
 
-/// Runs are accepted while nothing can start; the node is killed and comes back.
+/// Runs are accepted while nothing can start; the node is killed and comes back; then there is room for them.
 async fn waiting(settings: &BenchSettings, has_keys: bool) -> Result<Value, BenchError> {
     let mut node = Node::start_with(&settings.directory, settings.agents, &NOBODY_FREE)?;
-    let few = submit(&node.target, 0..LINES * 3, has_keys).await?;
+    sleeper(&node.target).await?;
+    let few = submit(&node.target, 0..FIRST, |number| echo(number, has_keys)).await?;
     settled(&node.target).await?;
     let before = node.resident_kib();
-    let took = submit(&node.target, LINES * 3..LINES * 3 + WAITING, has_keys).await?;
+    node.forget_peak()?;
+    let all = FIRST..FIRST + WAITING;
+    let took = submit(&node.target, all, |number| echo(number, has_keys)).await?;
     settled(&node.target).await?;
-    let after = node.resident_kib();
+    let (after, peak) = (node.resident_kib(), node.peak_kib());
     let on_disk = gauge(&node.target, "ark_os_runs_waiting").await?;
-    node.crash_and_restart(&NOBODY_FREE)?;
-    let ready = node.ready;
-    settled(&node.target).await?;
+    let starts = starts(&mut node).await?;
+    let ends = ends(&mut node).await?;
     Ok(json!({
         "runs": WAITING,
         "runs_per_second": per_second(WAITING, took),
-        "first_runs_per_second": per_second(LINES * 3, few),
+        "first_runs_per_second": per_second(FIRST, few),
         "on_disk": on_disk,
         "resident_kib_before": before,
         "resident_kib_after": after,
+        "resident_kib_peak": peak,
         "bytes_each": after.saturating_sub(before) * 1024 / WAITING,
-        "ready_after_kill_ms": ready.as_millis() as u64,
-        "resident_kib_after_restart": node.resident_kib(),
-        "on_disk_after_restart": gauge(&node.target, "ark_os_runs_waiting").await?,
+        "bytes_each_at_peak": peak.saturating_sub(before) * 1024 / WAITING,
+        "starts": starts,
+        "ends": ends,
     }))
 }
 
-/// The node is killed with many runs in flight; then there are agents for all of them.
-async fn in_flight(settings: &BenchSettings) -> Result<Value, BenchError> {
-    let mut node = Node::start_with(&settings.directory, settings.agents, &NOBODY_FREE)?;
-    submit(&node.target, 0..IN_FLIGHT, false).await?;
+/// Kills right behind the load and when the keeper has come up with it, each with a new start.
+async fn starts(node: &mut Node) -> Result<Value, BenchError> {
+    node.crash_and_restart(&NOBODY_FREE)?;
+    let after_load = node.ready;
+    let peak = node.peak_kib();
+    let on_disk = gauge(&node.target, "ark_os_runs_waiting").await?;
+    pause(QUIET);
+    let snapshot = node.bytes_of("snapshots");
+    node.crash_and_restart(&NOBODY_FREE)?;
+    settled(&node.target).await?;
+    Ok(json!({
+        "ready_after_kill_under_load_ms": ms(after_load),
+        "ready_after_kill_when_quiet_ms": ms(node.ready),
+        "resident_kib": node.resident_kib(),
+        "resident_kib_peak": peak.max(node.peak_kib()),
+        "snapshots_bytes": snapshot,
+        "on_disk": on_disk,
+    }))
+}
+
+/// Killed once more; now there are agents for everything that waits.
+async fn ends(node: &mut Node) -> Result<Value, BenchError> {
     let begun = now();
     node.crash_and_restart(&[])?;
-    let ready = now().duration_since(begun);
-    let first = until(&node.target, begun, 1).await?;
-    let all = until(&node.target, begun, IN_FLIGHT).await?;
+    let ready = node.ready;
+    let took = until(&node.target, begun, RUNS_DONE, FIRST + WAITING).await?;
+    let peak = node.peak_kib();
+    settled(&node.target).await?;
     Ok(json!({
-        "runs": IN_FLIGHT,
-        "ready_after_kill_ms": ready.as_millis() as u64,
-        "first_done_after_kill_ms": first.as_millis() as u64,
-        "all_done_after_kill_ms": all.as_millis() as u64,
-        "aim_all_going_ms": 3_000,
+        "ready_after_kill_ms": ms(ready),
+        "all_done_after_kill_ms": ms(took),
+        "runs_per_second": per_second(FIRST + WAITING, took.saturating_sub(ready)),
+        "views_settled_after_kill_ms": ms(now().duration_since(begun)),
+        "resident_kib": node.resident_kib(),
+        "resident_kib_peak": peak.max(node.peak_kib()),
+        "runs_waiting": gauge(&node.target, "ark_os_runs_waiting").await?,
+        "runs_live": gauge(&node.target, "ark_os_runs_live").await?,
     }))
 }
 
-/// A sleeper in front, if it is the beginning, and runs behind it.
-async fn submit(
+/// The counter of runs that succeeded.
+pub(super) const RUNS_DONE: &str = "/counters/ark_os_runs_succeeded_total";
+
+/// A run that takes the one place there is.
+pub(super) async fn sleeper(target: &Target) -> Result<(), BenchError> {
+    let (status, body) = target.connect().await?.call("POST", "/api/v1/tasks", SLEEPER).await?;
+    if status == 202 {
+        return Ok(());
+    }
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Err(BenchError::new(format!("the sleeper was answered {status}: {body}")))
+}
+
+/// A task that is over as soon as it begins.
+pub(super) fn echo(number: u64, has_key: bool) -> String {
+    let key = if has_key { format!(",\"key\":\"bench-{number}\"") } else { String::new() };
+    format!("{{\"skill\":\"echo\",\"input\":{number}{key}}}\n")
+}
+
+/// A run of each line, in batches; how long it took until all were accepted durably.
+pub(super) async fn submit(
     target: &Target,
     numbers: std::ops::Range<u64>,
-    has_keys: bool,
+    line: impl Fn(u64) -> String,
 ) -> Result<Duration, BenchError> {
     let mut connection = target.connect().await?;
-    if numbers.start == 0 {
-        let (status, body) = connection.call("POST", "/api/v1/tasks", SLEEPER).await?;
-        if status != 202 {
-            let body = String::from_utf8_lossy(&body).into_owned();
-            return Err(BenchError::new(format!("the sleeper was answered {status}: {body}")));
-        }
-    }
     let begun = now();
     let mut next = numbers.start;
     while next < numbers.end {
         let end = numbers.end.min(next + LINES);
-        let mut lines = Vec::new();
-        for number in next..end {
-            let key = if has_keys { format!(",\"key\":\"bench-{number}\"") } else { String::new() };
-            let text = format!("{{\"skill\":\"echo\",\"input\":{number}{key}}}\n");
-            lines.extend_from_slice(text.as_bytes());
-        }
-        let answered = connection.batch(BATCH_PATH, &lines).await?;
+        let lines: String = (next..end).map(&line).collect();
+        let answered = connection.batch(BATCH_PATH, lines.as_bytes()).await?;
         if answered.accepted != end - next {
             let message = format!("{} of {} lines were accepted", answered.accepted, end - next);
             return Err(BenchError::new(message));
@@ -114,7 +152,7 @@ async fn submit(
 }
 
 /// Waits until the views show everything.
-async fn settled(target: &Target) -> Result<(), BenchError> {
+pub(super) async fn settled(target: &Target) -> Result<(), BenchError> {
     let begun = now();
     while gauge(target, "ark_os_views_lag").await? > 0 {
         check(begun)?;
@@ -123,12 +161,16 @@ async fn settled(target: &Target) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// From `begun` until so many runs have succeeded.
-async fn until(target: &Target, begun: Instant, runs: u64) -> Result<Duration, BenchError> {
+/// From `begun` until a number of the node's metrics is so high.
+pub(super) async fn until(
+    target: &Target,
+    begun: Instant,
+    place: &str,
+    least: u64,
+) -> Result<Duration, BenchError> {
     loop {
         let metrics = target.metrics().await?;
-        let done = metrics.pointer("/counters/ark_os_runs_succeeded_total");
-        if done.and_then(Value::as_u64).unwrap_or(0) >= runs {
+        if metrics.pointer(place).and_then(Value::as_u64).unwrap_or(0) >= least {
             return Ok(now().duration_since(begun));
         }
         check(begun)?;

@@ -115,10 +115,38 @@ impl Node {
 
     /// Resident memory in KiB.
     pub(super) fn resident_kib(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most that was resident since the start, or since [`Node::forget_peak`].
+    pub(super) fn peak_kib(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// From now on the peak counts anew.
+    pub(super) fn forget_peak(&self) -> Result<(), BenchError> {
+        std::fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5")
+            .map_err(BenchError::io("begin a new peak of the node's memory"))
+    }
+
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
         let status = status.unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    }
+
+    /// Bytes of the files of one directory of the node's data.
+    pub(super) fn bytes_of(&self, name: &str) -> u64 {
+        let files = std::fs::read_dir(self.directory.join(name)).into_iter().flatten().flatten();
+        files.filter_map(|file| file.metadata().ok()).map(|it| it.len()).sum()
+    }
+
+    /// The largest file of one directory of the node's data.
+    pub(super) fn largest_in(&self, name: &str) -> Option<PathBuf> {
+        let files = std::fs::read_dir(self.directory.join(name)).into_iter().flatten().flatten();
+        let largest = files.max_by_key(|file| file.metadata().map_or(0, |it| it.len()));
+        largest.map(|file| file.path())
     }
 }
 
@@ -154,6 +182,11 @@ fn spawn(directory: &Path, agents: u32, variables: &[(&str, &str)]) -> Result<Ch
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(BenchError::io("start the node"))
+}
+
+/// Whole milliseconds, as they are reported.
+pub(super) fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The clock of a measurement.

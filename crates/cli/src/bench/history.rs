@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use super::child::{Node, fresh_directory, now};
 use super::client::Connection;
-use super::{BenchError, BenchSettings};
+use super::{BenchError, BenchSettings, raw};
 
 /// Children of the map: as many as one may have.
 const CHILDREN: u32 = 10_000;
@@ -52,7 +52,9 @@ pub(super) async fn pages(settings: &BenchSettings) -> Result<Value, BenchError>
     let mut asking = Asking { connection: node.target.connect().await?, node: &node };
     let run = format!("/api/v1/runs/{run}");
     let idle_kib = node.resident_kib();
-    let first = asking.once(&format!("{run}/events?limit=500")).await?;
+    let first_path = format!("{run}/events?limit=500");
+    let first = asking.once(&first_path).await?;
+    let echo = asking.echo_us(&first_path).await?;
     let middle = asking.once(&format!("{run}/events?limit=500&after={}", records / 2)).await?;
     let view = asking.once(&run).await?;
     let first_trace = asking.once(&format!("{run}/trace?limit=500&expand=true")).await?;
@@ -63,6 +65,7 @@ pub(super) async fn pages(settings: &BenchSettings) -> Result<Value, BenchError>
     let events = asking.all(&format!("{run}/events?limit=500"), "after").await?;
     let trace = asking.all(&format!("{run}/trace?limit=500&expand=true"), "after").await?;
     Ok(json!({
+        "raw": { "page_of_as_many_bytes_p50_us": echo },
         "records": records,
         "ready_ms": u64::try_from(node.ready.as_millis()).unwrap_or(u64::MAX),
         "idle_kib": idle_kib,
@@ -119,6 +122,12 @@ impl Asking<'_> {
             report.insert("resident_kib_max".to_owned(), json!(kib));
         }
         Ok(report)
+    }
+
+    /// What a route that does nothing takes to answer with as many bytes.
+    async fn echo_us(&mut self, path: &str) -> Result<u64, BenchError> {
+        let (_, page) = self.connection.call("GET", path, b"").await?;
+        raw::echo_us(&page).await
     }
 
     fn report(&self, begun: std::time::Instant, items: usize) -> Value {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::BenchError;
 use super::child::now;
 use super::client::Target;
+use super::figures::Latencies;
 use super::load::per_second;
 
 const SYNCS: usize = 201;
@@ -18,6 +19,8 @@ const BLOCK: usize = 4_096;
 const BATCHES: u64 = 300;
 const BATCH_RECORDS: u64 = 1_000;
 const RECORD_BYTES: u64 = 200;
+/// Requests whose median is told.
+const ECHOES: usize = 51;
 /// Messages through a bare channel.
 const MESSAGES: u64 = 2_000_000;
 
@@ -96,15 +99,7 @@ pub(super) fn append(dir: &Path) -> Result<Value, BenchError> {
 
 /// Single requests against an axum route that does nothing.
 pub(super) async fn bare_post(connections: usize, seconds: u64) -> Result<Value, BenchError> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(BenchError::io("open a port"))?;
-    let address = listener.local_addr().map_err(BenchError::io("read the port"))?.to_string();
-    let app = axum::Router::new()
-        .route("/api/v1/tasks", axum::routing::post(|body: axum::body::Bytes| async { body }));
-    let mut set = tokio::task::JoinSet::new();
-    set.spawn(async move { axum::serve(listener, app).await });
-    let target = Target { address, token: String::new() };
+    let (mut set, target) = bare_route().await?;
     let time = Duration::from_secs(seconds);
     let mut clients = super::load::clients(&target, connections, time).await?;
     set.abort_all();
@@ -113,6 +108,35 @@ pub(super) async fn bare_post(connections: usize, seconds: u64) -> Result<Value,
         "requests_per_second": per_second(clients.len() as u64, time),
         "latency": clients.report(),
     }))
+}
+
+/// Median of a request to that route which sends so many bytes there and back.
+pub(super) async fn echo_us(body: &[u8]) -> Result<u64, BenchError> {
+    let (mut set, target) = bare_route().await?;
+    let mut connection = target.connect().await?;
+    let mut latencies = Latencies::default();
+    for _ in 0..ECHOES {
+        let begun = now();
+        connection.call("POST", "/api/v1/tasks", body).await?;
+        latencies.push(now().duration_since(begun).as_micros());
+    }
+    set.abort_all();
+    Ok(latencies.at(500))
+}
+
+type Serving = tokio::task::JoinSet<std::io::Result<()>>;
+
+/// An axum route that answers with what it was sent.
+async fn bare_route() -> Result<(Serving, Target), BenchError> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .map_err(BenchError::io("open a port"))?;
+    let address = listener.local_addr().map_err(BenchError::io("read the port"))?.to_string();
+    let app = axum::Router::new()
+        .route("/api/v1/tasks", axum::routing::post(|body: axum::body::Bytes| async { body }));
+    let mut set = Serving::new();
+    set.spawn(async move { axum::serve(listener, app).await });
+    Ok((set, Target { address, token: String::new() }))
 }
 
 /// Messages a second through a bounded channel between two tasks.

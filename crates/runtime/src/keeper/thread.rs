@@ -1,5 +1,7 @@
-//! The keeper's thread: looks once a second whether something is to be done.
+//! The keeper's thread: looks once a second whether something is to be done. It leaves the processor to others, but
+//! for snapshots that fall behind: what no snapshot covers is what the next start has to replay.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -7,12 +9,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ark_os_core::State;
+use ark_os_store::Reader;
 
 use super::{Keeper, Made};
 use crate::RuntimeError;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::threads::{spawn, stand_back};
+use crate::threads::spawn;
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +27,12 @@ const ARCHIVE_EVERY: Duration = Duration::from_secs(60);
 /// How long it moves segments before it looks whether something else is to be done: to another file system that
 /// takes long, and a start is to replay no more than it has to meanwhile.
 const ARCHIVE_TURN: Duration = Duration::from_secs(5);
+/// So many times as long as it worked it rests, while nothing is urgent: it takes a quarter of a processor.
+const RESTS: u32 = 3;
+/// One rest, at most: the next look at whether it has become urgent.
+const REST_MAX: Duration = Duration::from_millis(50);
+/// So many times the records of a snapshot may be behind one before it does not rest any more.
+const URGENT_TIMES: u64 = 2;
 /// What failed is tried again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -71,7 +80,6 @@ impl KeeperThread {
             again_at: now,
         };
         let thread = spawn("ark-keeper", move || {
-            stand_back();
             watch.run(&woken);
             watch.keeper
         })?;
@@ -110,47 +118,66 @@ fn note(metrics: &Metrics, made: &Made) {
 
 impl Watch {
     fn run(&mut self, woken: &Receiver<()>) {
-        while woken.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-            self.look();
+        let mut wait = LOOK_EVERY;
+        while woken.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            // While it made a snapshot, enough for the next one may have come.
+            wait = if self.look(woken) { Duration::ZERO } else { LOOK_EVERY };
         }
     }
 
-    fn look(&mut self) {
+    /// Does what is to be done; whether to look again at once.
+    fn look(&mut self, woken: &Receiver<()>) -> bool {
         let now = self.clock.instant();
         if now < self.again_at {
-            return;
+            return false;
         }
-        if let Err(error) = self.snapshot(now).and_then(|()| self.archive(now)) {
+        let done = self.snapshot(now, woken).and_then(|made| {
+            self.archive(now, woken)?;
+            Ok(made)
+        });
+        done.unwrap_or_else(|error| {
             self.again_at = now + AGAIN_AFTER;
             self.metrics.keeper_failures.inc();
             tracing::warn!(error = %error, "the keeper failed and tries again in a minute; the journal is whole");
+            false
+        })
+    }
+
+    /// How to go about something long.
+    fn pace<'a>(&self, woken: &'a Receiver<()>) -> Pace<'a> {
+        Pace {
+            stop: self.stop.clone(),
+            woken,
+            clock: self.clock,
+            since: Cell::new(self.clock.instant()),
+            reader: self.keeper.reader().clone(),
+            urgent_from: self.keeper.size() + URGENT_TIMES * self.snapshot_records,
         }
     }
 
-    fn snapshot(&mut self, now: Instant) -> Result<(), RuntimeError> {
+    fn snapshot(&mut self, now: Instant, woken: &Receiver<()>) -> Result<bool, RuntimeError> {
         let lag = self.keeper.lag();
         if lag == 0 || (lag < self.snapshot_records && now < self.snapshot_at) {
-            return Ok(());
+            return Ok(false);
         }
         self.snapshot_at = now + SNAPSHOT_EVERY;
-        let stop = &self.stop;
-        let made = self.keeper.snapshot(&|| !stop.load(Ordering::Relaxed))?;
+        let pace = self.pace(woken);
+        let made = self.keeper.snapshot(&|| pace.go_on())?;
         made.iter().for_each(|made| note(&self.metrics, made));
-        Ok(())
+        Ok(made.is_some())
     }
 
-    fn archive(&mut self, now: Instant) -> Result<(), RuntimeError> {
+    fn archive(&mut self, now: Instant, woken: &Receiver<()>) -> Result<(), RuntimeError> {
         if now < self.archive_at || self.stop.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.archive_at = now + ARCHIVE_EVERY;
         // Before segments may be taken away: their hashes stay.
-        let stop = &self.stop;
-        self.keeper.tiles(&|| !stop.load(Ordering::Relaxed))?;
+        let pace = self.pace(woken);
+        self.keeper.tiles(&|| pace.go_on())?;
         let until = self.clock.instant() + ARCHIVE_TURN;
         let has_time = || self.clock.instant() < until;
-        let go_on = || !stop.load(Ordering::Relaxed) && has_time();
-        let moved = self.keeper.archive(self.clock.now(), &go_on)?;
+        let moved = self.keeper.archive(self.clock.now(), &|| pace.go_on() && has_time())?;
         if !has_time() {
             // There may be more, and a snapshot may be due before.
             self.archive_at = now + LOOK_EVERY;
@@ -160,5 +187,49 @@ impl Watch {
             tracing::info!(segments = moved, "segments archived");
         }
         Ok(())
+    }
+}
+
+/// Rests now and then, unless it has become urgent.
+struct Pace<'a> {
+    stop: Arc<AtomicBool>,
+    woken: &'a Receiver<()>,
+    clock: Clock,
+    /// When the last rest ended.
+    since: Cell<Instant>,
+    reader: Reader,
+    /// How many signed records make it urgent.
+    urgent_from: u64,
+}
+
+impl Pace<'_> {
+    /// Whether to go on, after a rest.
+    fn go_on(&self) -> bool {
+        let signed = self.reader.anchor().map_or(0, |anchor| anchor.size());
+        let worked = self.clock.instant().duration_since(self.since.get());
+        if let Some(rest) = rest(worked, signed >= self.urgent_from) {
+            // Whoever wakes it stops it.
+            let _ = self.woken.recv_timeout(rest);
+        }
+        self.since.set(self.clock.instant());
+        !self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// How long to rest after work.
+fn rest(worked: Duration, is_urgent: bool) -> Option<Duration> {
+    (!is_urgent).then(|| (worked * RESTS).min(REST_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_that_has_fallen_behind_is_made_without_rests() {
+        let worked = Duration::from_millis(4);
+        assert_eq!(rest(worked, false), Some(worked * RESTS));
+        assert_eq!(rest(Duration::from_secs(4), false), Some(REST_MAX));
+        assert_eq!(rest(worked, true), None);
     }
 }
