@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::terminal::{Terminal, Tone};
+use crate::terminal::{Terminal, Tone, one_line};
 
 /// A keep file: a note a day for some two centuries.
 const KEEP_BYTES_MAX: u64 = 32 << 20;
@@ -227,7 +227,7 @@ fn lines(report: &Report, terminal: &Terminal) -> Vec<String> {
         None => lines.push(terminal.out(Tone::Good, "the journal verifies")),
         Some(fault) => {
             lines.push(terminal.out(Tone::Bad, "the journal does NOT verify"));
-            lines.push(format!("  {fault}"));
+            lines.push(format!("  {}", one_line(&fault.to_string())));
         }
     }
     let up_to = if report.is_ok() { "" } else { " up to there" };
@@ -238,12 +238,13 @@ fn lines(report: &Report, terminal: &Terminal) -> Vec<String> {
     lines.push(format!("  {} records are behind the newest checkpoint", report.unsigned()));
     lines.push(format!("  root {}", report.root));
     let source = if report.key_was_given { "given" } else { "from the data directory itself" };
-    lines.push(format!("  key {} ({source})", report.key));
+    lines.push(format!("  key {} ({source})", one_line(&report.key.to_string())));
     lines.extend(report.absent.iter().map(|absent| {
         let (first, last) = (absent.start, absent.end - 1);
         format!("  note: records {first} to {last} are absent: they were archived and taken away")
     }));
-    lines.extend(report.oddities.iter().map(|oddity| format!("  note: {oddity}")));
+    let oddities = report.oddities.iter().map(ToString::to_string);
+    lines.extend(oddities.map(|oddity| format!("  note: {}", one_line(&oddity))));
     lines.push(format!("  note: {UNSEEN}"));
     lines
 }
