@@ -7,13 +7,23 @@ use std::time::Duration;
 use ark_os_core::Command;
 use ark_os_core::ids::RunId;
 use ark_os_core::plan::EffectClass;
+use ark_os_core::time::Time;
+use ark_os_runtime::keeper::{Keeper, Retention};
+use ark_os_runtime::kernel::record::decode;
+use ark_os_runtime::opening::open_journal;
 use ark_os_runtime::proofs::Offline;
-use ark_os_runtime::skills::{Cost, Host, Skill, SkillError, SkillSpec, StepCall};
+use ark_os_runtime::skills::{
+    Cost, Effect, Host, ProbeAnswer, Skill, SkillError, SkillSpec, StepCall,
+};
 use ark_os_runtime::{Components, Handle, Instance, PlanRequest, RunRequest, Settings};
+use ark_os_store::{DiskFiles, Files, LedgerKey, Segments, Snapshots};
 use serde_json::json;
 
 /// Longer than the sample's runs take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So that the sample fills some, which can be archived.
+const SEGMENT_BYTES: u64 = 16 << 10;
 
 /// A bundle, and what a verification of it may trust.
 #[derive(Debug, Clone)]
@@ -51,17 +61,59 @@ impl Skill for Stepping {
     }
 }
 
-fn stepping() -> Arc<dyn Skill> {
-    Arc::new(Stepping(SkillSpec {
-        name: "steps".into(),
+/// Takes two steps of which nobody knows at first whether they happened: the one did, the other did not.
+struct Probing(SkillSpec);
+
+/// A step of it, in this attempt of its task.
+struct Probed {
+    happened: bool,
+    attempt: u32,
+}
+
+impl Effect for Probed {
+    fn perform(&mut self, _: &str) -> Result<Vec<u8>, SkillError> {
+        // The first attempt gets to the first step, the second to the second.
+        let last = if self.happened { 1 } else { 2 };
+        match self.attempt > last {
+            true => Ok(b"{\"by\":\"call\"}".to_vec()),
+            false => Err(SkillError::unknown("sink_silent", "the sink does not answer")),
+        }
+    }
+
+    fn probe(&mut self, _: &str) -> Result<ProbeAnswer, SkillError> {
+        Ok(match self.happened {
+            true => ProbeAnswer::Happened(b"{\"by\":\"probe\"}".to_vec()),
+            false => ProbeAnswer::NotHappened,
+        })
+    }
+}
+
+impl Skill for Probing {
+    fn spec(&self) -> &SkillSpec {
+        &self.0
+    }
+
+    fn run(&self, host: &dyn Host, _: &[u8]) -> Result<Vec<u8>, SkillError> {
+        let attempt = host.attempt().number;
+        for (arguments, happened) in [(&b"{\"n\":1}"[..], true), (b"{\"n\":2}", false)] {
+            let call = StepCall::new("sink.put", arguments, EffectClass::Probed);
+            host.step(&call, &mut Probed { happened, attempt })?;
+        }
+        Ok(b"{}".to_vec())
+    }
+}
+
+fn spec(name: &'static str, class: EffectClass) -> SkillSpec {
+    SkillSpec {
+        name: name.into(),
         summary: "takes steps".into(),
-        class: EffectClass::Idempotent,
+        class,
         cost: Cost::Blocking,
         output_bytes_max: 1_000,
         input_schema: "true".into(),
         output_schema: "true".into(),
         concurrency_max: None,
-    }))
+    }
 }
 
 /// Makes the samples.
@@ -79,7 +131,8 @@ pub fn samples() -> Made<Vec<Sample>> {
 
     let opened = Offline::open(dir.path(), None)?;
     let mut samples = Vec::new();
-    for (name, run) in runs {
+    for (name, run) in &runs {
+        let (name, run) = (*name, *run);
         let kept = || Some(kept.clone());
         for (embeds, kept) in [(false, None), (true, None), (false, kept()), (true, kept())] {
             let mut bundle = Vec::new();
@@ -90,7 +143,42 @@ pub fn samples() -> Made<Vec<Sample>> {
         }
     }
     opened.close()?;
+    samples.push(archived(dir.path(), &runs, &samples)?);
     Ok(samples)
+}
+
+/// The first run once its records are in the archive: its bundle is what it was.
+fn archived(dir: &Path, runs: &[Named], samples: &[Sample]) -> Made<Sample> {
+    if archive(dir)? == 0 {
+        return Err("no segment of the sample was archived".into());
+    }
+    let ((_, run), before) = runs.first().zip(samples.first()).ok_or("there is no sample")?;
+    let opened = Offline::open(dir, None)?;
+    let mut bundle = Vec::new();
+    opened.prepare(*run, false, None)?.write(opened.evidence(), &mut bundle)?;
+    opened.close()?;
+    if bundle != before.bundle {
+        return Err("the archive changed the bundle of a run".into());
+    }
+    Ok(Sample { name: "archived", bundle, ..before.clone() })
+}
+
+/// Archives every segment that may be; how many.
+fn archive(dir: &Path) -> Made<u64> {
+    let files: Arc<dyn Files> = Arc::new(DiskFiles::new(dir)?);
+    let key = LedgerKey::load(&*files)?;
+    let snapshots = Snapshots::new(files.clone(), key.public().clone());
+    let settings = ark_os_store::Settings { segment_bytes: SEGMENT_BYTES };
+    let opened = open_journal(&snapshots, &Segments::new(files), settings, &key)?;
+    let (anchor, mut state) = opened.from.ok_or("there is no snapshot")?;
+    let mut recovered = opened.recovered;
+    while let Some(record) = recovered.next()? {
+        state.apply(&decode(&record)?, &mut Vec::new());
+    }
+    let retention = Retention { age: Duration::ZERO, live_bytes_max: 0 };
+    let reader = opened.journal.reader();
+    let mut keeper = Keeper::new(snapshots, key, reader, retention, (Some(&anchor), &state));
+    Ok(keeper.archive(Time::NEVER)?)
 }
 
 fn start(dir: &Path, agents: u32) -> Made<Instance> {
@@ -98,8 +186,10 @@ fn start(dir: &Path, agents: u32) -> Made<Instance> {
     settings.agents = agents;
     // Runs that come together wait on disk for each other.
     settings.runs_resident_max = 1;
+    settings.segment_bytes = SEGMENT_BYTES;
     let mut components = Components::builtin();
-    components.skills.insert(stepping());
+    components.skills.insert(Arc::new(Stepping(spec("steps", EffectClass::Idempotent))));
+    components.skills.insert(Arc::new(Probing(spec("probes", EffectClass::Probed))));
     Ok(Instance::start(settings, components)?)
 }
 
@@ -158,6 +248,9 @@ fn requests() -> Vec<(&'static str, RunRequest)> {
     let steps = json!({"name": "steps", "version": "\"1\"\u{7f}\u{e9}", "tasks": [
         {"name": "a", "skill": "steps", "input": {}},
         {"name": "b", "skill": "steps", "input": {}, "after": ["a"]}]});
+    let probed = json!({"name": "probed", "version": "1", "tasks": [
+        {"name": "probed", "skill": "probes", "input": {},
+         "retry": {"attempts": 4, "backoff": "1ms"}}]});
     let workflow = |plan| RunRequest::new(PlanRequest::Workflow(plan), b"{}".to_vec());
     vec![
         ("task", RunRequest::task("echo", b"{\"a\":1}".to_vec())),
@@ -167,6 +260,7 @@ fn requests() -> Vec<(&'static str, RunRequest)> {
         ("failed", RunRequest::task("fail", no)),
         ("flaky", workflow(flaky)),
         ("steps", workflow(steps)),
+        ("probed", workflow(probed)),
     ]
 }
 
