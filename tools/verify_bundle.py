@@ -24,7 +24,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 FORMAT = "ark-os/proof-bundle/v1"
 LINE_BYTES_MAX = 128 << 20
 ENTRIES_MAX = 50_000_000
+HEAD_BYTES_MAX = 1 << 20
 NOTE_BYTES_MAX = 16 << 10
+NODES_MAX = 1_000
+CHILDREN_MAX = 10_000
+DECISIONS_MAX = 16
 U32_MAX = (1 << 32) - 1
 U64_MAX = (1 << 64) - 1
 ZERO = bytes(32)
@@ -477,7 +481,7 @@ class Record:
         if number == 18:
             return "retried", [uint32(node) for node in array(field(it, 1))]
         if number == 21:
-            return "expanded", payload(field(it, 2))
+            return "expanded", (task_of(field(it, 0)), uint32(field(it, 1)), payload(field(it, 2)))
         if number == 23:
             it = field(it, 0)
             return "attempt", (
@@ -548,7 +552,8 @@ class Record:
 
     def admitted(self, it):
         decisions = []
-        for decision in array(field(it, 4)):
+        need(len(array(field(it, 4))) <= DECISIONS_MAX)
+        for decision in field(it, 4):
             layer = uint(field(decision, 0))
             need(layer < len(LAYERS))
             decisions.append((LAYERS[layer], text(field(decision, 1))))
@@ -566,6 +571,7 @@ class Record:
         end = it.ends[5]
         own = self.data[it.start:end - 32] + ZERO + self.data[end:it.end]
         tasks = len(array(field(it, 3)))
+        need(tasks <= NODES_MAX)
         name, version = text(field(it, 0)), text(field(it, 1))
         need(sha(own) == value)
         return name, version, value.hex(), tasks
@@ -580,41 +586,47 @@ def failed(code):
 TABLE_MIN = (1, 5, 10, 20, 50, 100)
 TABLE_MAX = (3, 15, 25, 50, 200, 1000)
 AGENTS_MAX = 200_000
-FLEETS = {}
+
+
+def fleets():
+    """The fleets of 0, 1, 2… agents, until every layer but the lowest is full: each has one seat more."""
+    counts = [0] * 6
+    found = [tuple(counts)]
+    for at in range(5, -1, -1):
+        counts[at] = 1
+        found.append(tuple(counts))
+    for start, full in (((0,) * 6, TABLE_MIN), (TABLE_MIN, TABLE_MAX)):
+        at = next_seat(counts, start, full)
+        while at is not None:
+            counts[at] += 1
+            found.append(tuple(counts))
+            at = next_seat(counts, start, full)
+    return found
+
+
+def next_seat(counts, start, full):
+    """The layer that is furthest from its count by share of the way; the lowest in a tie."""
+    best = None
+    for at in range(5, -1, -1):
+        if counts[at] >= full[at]:
+            continue
+        if best is not None:
+            mine = (counts[at] + 1 - start[at]) * (full[best] - start[best])
+            theirs = (counts[best] + 1 - start[best]) * (full[at] - start[at])
+            if mine >= theirs:
+                continue
+        best = at
+    return best
+
+
+FLEETS = fleets()
 
 
 def fleet(agents):
     """Agents of each layer, highest first."""
     agents = min(max(agents, 1), AGENTS_MAX)
-    if agents not in FLEETS:
-        counts = [0] * 6
-        for at in range(min(agents, 6)):
-            counts[5 - at] = 1
-        left = hand_out(counts, (0,) * 6, TABLE_MIN, max(agents - 6, 0))
-        left = hand_out(counts, TABLE_MIN, TABLE_MAX, left)
-        counts[5] += left
-        FLEETS[agents] = counts
-    return FLEETS[agents]
-
-
-def hand_out(counts, start, full, left):
-    """Each seat to the layer that is furthest from its count by share of the way; the lowest in a tie."""
-    while left > 0:
-        best = None
-        for at in range(5, -1, -1):
-            if counts[at] >= full[at]:
-                continue
-            if best is not None:
-                mine = (counts[at] + 1 - start[at]) * (full[best] - start[best])
-                theirs = (counts[best] + 1 - start[best]) * (full[at] - start[at])
-                if mine >= theirs:
-                    continue
-            best = at
-        if best is None:
-            break
-        counts[best] += 1
-        left -= 1
-    return left
+    above = FLEETS[min(agents, len(FLEETS) - 1)]
+    return above[:5] + (above[5] + max(agents - len(FLEETS) + 1, 0),)
 
 
 def seat(counts, agent):
@@ -634,13 +646,47 @@ def seat(counts, agent):
 
 
 class Task:
-    __slots__ = ("open", "attempt", "over", "steps")
+    """A task that began and is not over."""
+
+    __slots__ = ("open", "attempt")
 
     def __init__(self):
         self.open = None
         self.attempt = 0
+
+
+class Node:
+    """A node of the plan. What is kept of its children stands here, so that no other's are gone through."""
+
+    def __init__(self, generation=0):
+        self.generation = generation
         self.over = False
+        self.children = 0
+        self.children_over = bytearray()
+        self.begun = {}
         self.steps = {}
+
+    def is_over(self, child):
+        if child is None:
+            return self.over
+        return child < len(self.children_over) and self.children_over[child] != 0
+
+    def end(self, child):
+        self.begun.pop(child, None)
+        if child is None:
+            self.over = True
+        else:
+            missing = child + 1 - len(self.children_over)
+            self.children_over.extend(bytes(max(missing, 0)))
+            self.children_over[child] = 1
+
+    def stop_children(self):
+        """Every child that began is over."""
+        own = self.begun.pop(None, None)
+        for child in list(self.begun):
+            self.end(child)
+        if own is not None:
+            self.begun[None] = own
 
 
 def task_name(task):
@@ -661,7 +707,10 @@ class History:
         self.fleet = None
         self.fleet_used = True
         self.plan = None
-        self.nodes = 0
+        self.plan_nodes = 0
+        self.nodes = {}
+        self.nodes_over = 0
+        self.attempts_open = 0
         self.admissions = {}
         self.referred = set()
         self.accepted = None
@@ -669,8 +718,6 @@ class History:
         self.fence = 0
         self.proofs = 0
         self.head = ZERO
-        self.tasks = {}
-        self.generations = {}
         self.agents = {}
         self.blobs = {}
 
@@ -713,7 +760,7 @@ class History:
 
     def take_plan(self, plan):
         self.check(self.plan is None or self.plan == plan[:3], "an admission is of another workflow")
-        self.plan, self.nodes = plan[:3], plan[3]
+        self.plan, self.plan_nodes = plan[:3], plan[3]
 
     def own(self, seq, record):
         proofs = []
@@ -758,12 +805,14 @@ class History:
         elif name == "retried":
             self.begin_again(set(it))
         elif name == "expanded":
-            self.refer(it)
+            self.expand(it[0], it[1])
+            self.refer(it[2])
         elif name == "attempt":
             self.start(*it)
         elif name == "attempt_ended":
             task = self.holding(it[0], it[1])
             task.open = None
+            self.attempts_open -= 1
             if not it[2]:
                 task.attempt = max(task.attempt - 1, 0)
         elif name == "succeeded":
@@ -772,7 +821,7 @@ class History:
             for task in it:
                 self.finish(task)
         elif name == "parked":
-            self.leave(it, False)
+            self.park(it)
         elif name == "intended":
             self.intend(it)
         elif name == "doubted":
@@ -789,10 +838,8 @@ class History:
         return None
 
     def end(self, time_ms, state, output, proof):
-        for node in range(self.nodes):
-            task = self.tasks.get((node, None))
-            self.check(task is not None and task.over, "the run ended before one of its tasks")
-        self.check(all(task.open is None for task in self.tasks.values()), "an attempt is under way")
+        self.check(self.nodes_over == self.plan_nodes, "the run ended before one of its tasks")
+        self.check(self.attempts_open == 0, "an attempt is under way")
         self.check(proof is None or proof == self.head, "the end names another chain of proofs")
         if output is not None:
             self.refer(output)
@@ -806,17 +853,37 @@ class History:
     def begin_again(self, nodes):
         self.check(self.ended is not None, "the run was retried before its end")
         self.ended = None
-        self.tasks = {task: it for task, it in self.tasks.items() if task[0] not in nodes}
-        for node in nodes:
-            self.generations[node] = self.generations.get(node, 0) + 1
+        for number in nodes:
+            node = self.node((number, None))
+            self.nodes_over -= node.over
+            self.attempts_open -= sum(task.open is not None for task in node.begun.values())
+            self.nodes[number] = Node(node.generation + 1)
+
+    def node(self, task):
+        """The node of a task of the plan, or of a map's list."""
+        number, child = task
+        self.check(number < self.plan_nodes, "a task is not of the plan")
+        node = self.nodes.get(number)
+        if node is None:
+            node = self.nodes[number] = Node()
+        self.check(child is None or child < node.children, "a task is not of its map's list")
+        return node
+
+    def expand(self, task, count):
+        node = self.node(task)
+        self.check(task[1] is None and count <= CHILDREN_MAX, "a map has too many children")
+        node.children = count
 
     def start(self, task, attempt, agent, fence):
         self.check(fence > self.fence, "the fence does not rise")
         self.fence = fence
-        it = self.tasks.setdefault(task, Task())
-        self.check(not it.over and it.open is None, "a task began while it was at work or over")
+        node = self.node(task)
+        it = node.begun.setdefault(task[1], Task())
+        at_work = node.is_over(task[1]) or it.open is not None
+        self.check(not at_work, "a task began while it was at work or over")
         self.check(attempt == it.attempt + 1, "an attempt is missing")
         it.open, it.attempt = fence, attempt
+        self.attempts_open += 1
         found = None if self.fleet is None else seat(self.fleet, agent)
         self.check(found is not None, "an agent is of no stack of the fleet")
         name, layer, stack = found
@@ -824,16 +891,17 @@ class History:
         self.agents.setdefault((name.encode(), stack), line)["attempts"] += 1
 
     def holding(self, task, fence):
-        it = self.tasks.get(task)
+        node = self.nodes.get(task[0])
+        it = None if node is None else node.begun.get(task[1])
         self.check(it is not None and it.open == fence, "the fence is not the one in use")
         return it
 
     def succeed(self, it):
-        task = self.holding(it["task"], it["fence"])
+        self.holding(it["task"], it["fence"])
         effects = None
-        if task.steps:
-            effects = sha(b"".join(key + (result or ZERO) for key, result in task.steps.items()))
-            task.steps = {}
+        steps = self.nodes[it["task"][0]].steps.pop(it["task"][1], None)
+        if steps:
+            effects = sha(b"".join(key + (result or ZERO) for key, result in steps.items()))
         self.check(effects == it["effects"], "a proof names other steps than were recorded")
         self.finish(it["task"])
         self.refer(it["output"])
@@ -859,33 +927,48 @@ class History:
         }
 
     def finish(self, task):
-        self.check(not self.tasks.setdefault(task, Task()).over, "a task came to a second end")
-        self.leave(task, True)
+        node = self.stop(task, "a task came to a second end")
+        node.end(task[1])
+        self.nodes_over += task[1] is None
 
-    def leave(self, task, is_over):
+    def park(self, task):
+        self.stop(task, "a task that was over is parked")
+
+    def stop(self, task, why):
+        """Nobody is at work on a task or its children any more."""
+        node = self.node(task)
+        self.check(not node.is_over(task[1]), why)
+        it = node.begun.get(task[1])
+        if it is not None and it.open is not None:
+            it.open = None
+            self.attempts_open -= 1
         if task[1] is None:
-            for other, child in self.tasks.items():
-                if other[0] == task[0] and other[1] is not None:
-                    child.open, child.over = None, True
-        it = self.tasks.setdefault(task, Task())
-        it.open, it.over = None, is_over
+            self.attempts_open -= sum(child.open is not None for child in node.begun.values())
+            node.stop_children()
+        return node
 
     def intend(self, it):
         key = of_parts(
             self.run,
             *task_bytes(it["task"]),
-            self.generations.get(it["task"][0], 0).to_bytes(4, "little"),
+            self.generation(it["task"][0]).to_bytes(4, "little"),
             it["number"].to_bytes(4, "little"),
             it["tool"].encode(),
             it["arguments"],
         )
         self.check(key == it["key"], "the key of a step is not that of its arguments")
-        self.holding(it["task"], it["fence"]).steps[key] = None
+        self.holding(it["task"], it["fence"])
+        self.nodes[it["task"][0]].steps.setdefault(it["task"][1], {})[key] = None
+
+    def generation(self, number):
+        node = self.nodes.get(number)
+        return 0 if node is None else node.generation
 
     def steps_of(self, task, key):
-        it = self.tasks.get(task)
-        self.check(it is not None and key in it.steps, "a step was not intended")
-        return it.steps
+        node = self.nodes.get(task[0])
+        steps = None if node is None else node.steps.get(task[1])
+        self.check(steps is not None and key in steps, "a step was not intended")
+        return steps
 
     def refer(self, given):
         if given[1]:
@@ -922,10 +1005,17 @@ def no_constant(_):
     raise ValueError("no JSON")
 
 
+def number_of(digits):
+    """A longer number is none of the format's, and takes time that grows faster than it."""
+    if len(digits) > 20:
+        raise ValueError("too long")
+    return int(digits)
+
+
 def parse(body, shape):
     """Reads a value that stands there in its only form and has this shape."""
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=no_constant)
+        value = json.loads(body.decode("utf-8"), parse_constant=no_constant, parse_int=number_of)
         holds = fits(value, shape) and compact(value) == body
     except (ValueError, UnicodeError, RecursionError):
         holds = False
@@ -1012,6 +1102,7 @@ class Bundle:
 
     def verify(self, trusted_key, trusted_note):
         line = self.line()
+        ensure(len(line) <= HEAD_BYTES_MAX, "format", "the first line is too long")
         shaped = line.startswith(b'{"bundle":') and line.endswith(b",")
         ensure(shaped, "format", "this is no proof bundle")
         head = parse(line[len(b'{"bundle":'):-1], HEAD)

@@ -14,6 +14,7 @@ mod live;
 mod offline;
 mod spine;
 mod summary;
+mod tasks;
 mod verify;
 mod write;
 
@@ -31,11 +32,15 @@ pub const LINE_BYTES_MAX: usize = 128 << 20;
 /// Entries of the log: records and hashes of what is between them.
 pub const ENTRIES_MAX: u64 = 50_000_000;
 
+/// In place of a hash that is not there.
+const ZERO: ark_os_store::Hash = ark_os_store::Hash([0; ark_os_store::merkle::HASH_BYTES]);
+
 /// What to say with every bundle that verifies.
 pub const PROVEN: &str = "these records are in the signed journal at these places, unchanged; within them tokens were \
                           drawn and proofs of progress accepted by the rules";
 /// What a bundle cannot show.
-pub const NOT_PROVEN: &str = "records that change none of this (lost attempts, renewed leases, pauses) could be left out; \
+pub const NOT_PROVEN: &str = "records that change none of this could be left out (lost attempts, steps of tasks that did \
+                              not succeed, renewed leases, pauses, parks, an earlier end with its retry); \
                               that the agents' names are right rests on no other start of an instance being left out; \
                               loss of the journal's end behind the newest kept checkpoint is not seen";
 

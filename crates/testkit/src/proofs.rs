@@ -3,6 +3,7 @@
 //! changed.
 
 mod campaign;
+mod crafted;
 mod document;
 mod forge;
 mod mutate;
@@ -10,6 +11,7 @@ mod python;
 mod sample;
 
 pub use campaign::{Campaign, Disagreement, Summary};
+pub use crafted::{Crafted, crafted};
 pub use mutate::{Mutant, mutant};
 pub use python::{Python, PythonError};
 pub use sample::{Sample, samples};

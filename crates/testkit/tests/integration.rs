@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ark_os_runtime::proofs::{BundleTrust, verify};
-use ark_os_testkit::proofs::{mutant, samples};
+use ark_os_testkit::proofs::{crafted, mutant, samples};
 
 use ark_os_testkit::fuzz::{Campaign, NAMES, Rng, input_of, target};
 
@@ -81,5 +81,53 @@ fn mutations_of_bundles_are_drawn_from_the_seed_and_refused_unless_they_may_pass
         let is_sample = samples.iter().any(|sample| sample.bundle == one.bundle);
         let passes = verdict(&one.bundle, one.key, one.kept).is_ok();
         assert!(!passes || is_sample || one.may_pass, "case {case}: {}", one.what);
+    }
+}
+
+/// A number of `/proc/self/status`, in bytes.
+fn memory(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// Processor time of this thread, in nanoseconds.
+fn spent() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// Bytes that a verification takes at most, beside the bundle, and its time.
+fn cost(bundle: &[u8]) -> (u64, u64) {
+    // The peak begins anew here.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let (before, began) = (memory("VmRSS"), spent());
+    let _ = verify(&mut &bundle[..], &BundleTrust::default()).unwrap();
+    (memory("VmHWM").saturating_sub(before), spent() - began)
+}
+
+#[test]
+fn no_bundle_costs_more_memory_than_three_times_its_size() {
+    /// What the process itself takes and gives back meanwhile.
+    const SLACK: u64 = 8 << 20;
+    for it in crafted(200_000).unwrap() {
+        let (peak, _) = cost(&it.bundle);
+        let size = it.bundle.len() as u64;
+        println!("{}: {} KiB of {} KiB", it.name, peak >> 10, size >> 10);
+        assert!(peak <= 3 * size + SLACK, "{}: {peak} bytes for {size}", it.name);
+    }
+}
+
+#[test]
+fn the_time_of_a_verification_grows_with_the_bundle_and_not_faster() {
+    let (small, large) = (crafted(10_000).unwrap(), crafted(100_000).unwrap());
+    for (small, large) in small.iter().zip(&large) {
+        let verdict = verify(&mut &large.bundle[..], &BundleTrust::default()).unwrap();
+        let verdict = verdict.map_or_else(|refused| refused.class.as_str(), |_| "ok");
+        assert_eq!(verdict, large.verdict, "{}", large.name);
+        let (few, many) = (cost(&small.bundle).1, cost(&large.bundle).1);
+        println!("{}: {} us, {} us", large.name, few / 1_000, many / 1_000);
+        // Ten times in proportion, a hundred times if it were quadratic.
+        assert!(many < 40 * few.max(1_000_000), "{}: {few} ns and {many} ns", large.name);
     }
 }

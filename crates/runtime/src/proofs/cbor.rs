@@ -1,41 +1,42 @@
 //! Records as plain CBOR, in the only form in which they are written: definite lengths, shortest numbers, map keys
 //! that are numbers and ascend. What an event means beyond the fields that a proof rests on is not looked at,
 //! so that bundles of later versions verify too.
+//!
+//! Nothing is built of what is read: an item is a place in the record, and its parts are found when they are
+//! asked for. Foreign bytes take no more memory than they are.
 
 use super::{Class, Fault};
 
 /// Nesting of a record: a workflow in a pending admission is the deepest, at about ten.
 const DEPTH_MAX: usize = 64;
-/// Items of a record: the largest plan has a tenth of it. Keeps foreign bytes from filling the memory.
+/// Items of a record: the largest plan has a tenth of it.
 const ITEMS_MAX: usize = 1 << 20;
 
-/// An item and the bytes that it takes.
-#[derive(Debug, Clone, PartialEq)]
+/// An item: the bytes that it is in, and where it begins and ends there.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Item<'a> {
-    pub(super) value: Value<'a>,
-    /// Where it begins and ends in what was read.
-    pub(super) start: usize,
-    pub(super) end: usize,
+    bytes: &'a [u8],
+    start: usize,
+    end: usize,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value<'a> {
-    Uint(u64),
-    Bytes(&'a [u8]),
-    Text(&'a str),
-    Array(Vec<Item<'a>>),
-    Map(Vec<(u64, Item<'a>)>),
-    /// A negative number, a truth value or null: nothing that a proof rests on.
-    Other,
+/// The items of an array that are still to come.
+#[derive(Debug, Clone)]
+pub(super) struct Items<'a> {
+    reader: Reader<'a>,
+    left: u64,
 }
 
 /// Reads the item at the start of `bytes`.
 pub(super) fn read(bytes: &[u8]) -> Result<Item<'_>, Fault> {
-    Reader { bytes, at: 0, items: 0 }
-        .item(0)
-        .ok_or_else(|| Fault::new(Class::Record, "the record is not CBOR in its only form"))
+    let mut reader = Reader::at(bytes, 0);
+    match reader.skip(0) {
+        Some(()) => Ok(Item { bytes, start: 0, end: reader.at }),
+        None => Err(Fault::new(Class::Record, "the record is not CBOR in its only form")),
+    }
 }
 
+#[derive(Debug, Clone)]
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -43,36 +44,48 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn item(&mut self, depth: usize) -> Option<Item<'a>> {
+    fn at(bytes: &'a [u8], at: usize) -> Self {
+        Reader { bytes, at, items: 0 }
+    }
+
+    /// Goes over an item; none if it is not in its only form.
+    fn skip(&mut self, depth: usize) -> Option<()> {
         self.items += 1;
         if depth >= DEPTH_MAX || self.items > ITEMS_MAX {
             return None;
         }
-        let start = self.at;
         let (major, argument) = self.head()?;
-        let value = match major {
-            0 => Value::Uint(argument),
-            1 => Value::Other,
-            2 => Value::Bytes(self.take(argument)?),
-            3 => Value::Text(std::str::from_utf8(self.take(argument)?).ok()?),
-            4 => Value::Array((0..argument).map(|_| self.item(depth + 1)).collect::<Option<_>>()?),
-            5 => self.map(argument, depth)?,
-            7 if (20..=22).contains(&argument) => Value::Other,
-            _ => return None,
-        };
-        Some(Item { value, start, end: self.at })
+        match major {
+            0 | 1 => Some(()),
+            2 => self.take(argument).map(|_| ()),
+            3 => std::str::from_utf8(self.take(argument)?).ok().map(|_| ()),
+            4 => (0..argument).try_for_each(|_| self.skip(depth + 1)),
+            5 => self.skip_map(argument, depth),
+            7 if (20..=22).contains(&argument) => Some(()),
+            _ => None,
+        }
     }
 
-    fn map(&mut self, pairs: u64, depth: usize) -> Option<Value<'a>> {
-        let mut map: Vec<(u64, Item<'a>)> = Vec::new();
+    fn skip_map(&mut self, pairs: u64, depth: usize) -> Option<()> {
+        let mut last = None;
         for _ in 0..pairs {
             let (major, key) = self.head()?;
-            if major != 0 || map.last().is_some_and(|(last, _)| *last >= key) {
+            if major != 0 || last.is_some_and(|last| last >= key) {
                 return None;
             }
-            map.push((key, self.item(depth + 1)?));
+            last = Some(key);
+            self.skip(depth + 1)?;
         }
-        Some(Value::Map(map))
+        Some(())
+    }
+
+    /// The item that comes next.
+    fn item(&mut self) -> Option<Item<'a>> {
+        let (start, bytes) = (self.at, self.bytes);
+        // It was counted when the whole was read.
+        self.items = 0;
+        self.skip(0)?;
+        Some(Item { bytes, start, end: self.at })
     }
 
     /// Major type and argument, in the shortest form.
@@ -104,11 +117,29 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Item<'a> {
+    /// Its bytes.
+    pub(super) fn raw(&self) -> &'a [u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// What is behind it.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.end..).unwrap_or_default()
+    }
+
+    /// Where a part of it ends, counted from its own start.
+    pub(super) fn end_of(&self, part: &Item<'a>) -> usize {
+        part.end.saturating_sub(self.start)
+    }
+
+    fn open(&self) -> Option<(u8, u64, Reader<'a>)> {
+        let mut reader = Reader::at(self.bytes, self.start);
+        let (major, argument) = reader.head()?;
+        Some((major, argument, reader))
+    }
+
     pub(super) fn uint(&self) -> Option<u64> {
-        match self.value {
-            Value::Uint(number) => Some(number),
-            _ => None,
-        }
+        self.open().filter(|(major, ..)| *major == 0).map(|(_, number, _)| number)
     }
 
     pub(super) fn uint32(&self) -> Option<u32> {
@@ -116,48 +147,66 @@ impl<'a> Item<'a> {
     }
 
     pub(super) fn bytes(&self) -> Option<&'a [u8]> {
-        match self.value {
-            Value::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
+        let (_, length, mut reader) = self.open().filter(|(major, ..)| *major == 2)?;
+        reader.take(length)
     }
 
     pub(super) fn text(&self) -> Option<&'a str> {
-        match self.value {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
+        let (_, length, mut reader) = self.open().filter(|(major, ..)| *major == 3)?;
+        std::str::from_utf8(reader.take(length)?).ok()
     }
 
-    pub(super) fn array(&self) -> Option<&[Item<'a>]> {
-        match &self.value {
-            Value::Array(items) => Some(items),
-            _ => None,
-        }
+    pub(super) fn array(&self) -> Option<Items<'a>> {
+        let (_, left, reader) = self.open().filter(|(major, ..)| *major == 4)?;
+        Some(Items { reader, left })
     }
 
     pub(super) fn is_map(&self) -> bool {
-        matches!(self.value, Value::Map(_))
+        self.open().is_some_and(|(major, ..)| major == 5)
     }
 
     /// The field of this number; none if it is not there, or this is no map.
-    pub(super) fn field(&self, number: u64) -> Option<&Item<'a>> {
-        match &self.value {
-            Value::Map(fields) => {
-                let at = fields.binary_search_by_key(&number, |(key, _)| *key).ok()?;
-                fields.get(at).map(|(_, item)| item)
-            }
-            _ => None,
-        }
+    pub(super) fn field(&self, number: u64) -> Option<Item<'a>> {
+        self.fields()
+            .take_while(|(key, _)| *key <= number)
+            .find(|(key, _)| *key == number)
+            .map(|it| it.1)
     }
 
-    /// The field numbers of a map.
-    pub(super) fn keys(&self) -> impl Iterator<Item = u64> + '_ {
-        let fields = match &self.value {
-            Value::Map(fields) => fields.as_slice(),
-            _ => &[],
+    /// The numbers and values of a map.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (u64, Item<'a>)> + use<'a> {
+        let map = self.open().filter(|(major, ..)| *major == 5);
+        let (mut left, mut reader) = match map {
+            Some((_, pairs, reader)) => (pairs, Some(reader)),
+            None => (0, None),
         };
-        fields.iter().map(|(key, _)| *key)
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let reader = reader.as_mut()?;
+            let (_, key) = reader.head()?;
+            Some((key, reader.item()?))
+        })
+    }
+}
+
+impl<'a> Items<'a> {
+    /// Those of an empty array.
+    pub(super) fn none() -> Self {
+        Items { reader: Reader::at(&[], 0), left: 0 }
+    }
+
+    /// How many are still to come.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        self.reader.item()
     }
 }
 

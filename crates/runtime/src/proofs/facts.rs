@@ -1,10 +1,11 @@
 //! What a proof rests on in a record: its header, and the fields of its events that a run's history is checked by.
 
+use ark_os_core::limits::PLAN_TASKS_MAX;
 use ark_os_store::Hash;
 use ark_os_store::merkle::HASH_BYTES;
 use ark_os_store::record::NAMESPACE_BYTES_MAX;
 
-use super::cbor::{Item, read};
+use super::cbor::{Item, Items, read};
 use super::{Class, Fault};
 
 /// A task of a run: its node and, below a map, the number of the child.
@@ -16,7 +17,35 @@ pub(super) struct Facts<'a> {
     pub(super) namespace: &'a str,
     pub(super) run: Option<[u8; 16]>,
     pub(super) time_ms: u64,
-    pub(super) events: Vec<Fact<'a>>,
+    events: Items<'a>,
+}
+
+/// A list of which every item was read once; they are read again when they are asked for, so that a list takes
+/// no memory.
+#[derive(Debug, Clone)]
+pub(super) struct List<'a, T> {
+    items: Items<'a>,
+    read: fn(&Item<'a>) -> Option<T>,
+}
+
+impl<'a, T> List<'a, T> {
+    fn new(it: &Item<'a>, read: fn(&Item<'a>) -> Option<T>) -> Option<Self> {
+        let items = it.array()?;
+        items.clone().all(|item| read(&item).is_some()).then_some(List { items, read })
+    }
+
+    /// How many are still to come.
+    pub(super) fn left(&self) -> u64 {
+        self.items.left()
+    }
+}
+
+impl<T> Iterator for List<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.items.next().and_then(|item| (self.read)(&item))
+    }
 }
 
 /// An event, as far as it is looked at.
@@ -51,9 +80,11 @@ pub(super) enum Fact<'a> {
         proof: Option<Hash>,
     },
     RunRetried {
-        nodes: Vec<u32>,
+        nodes: List<'a, u32>,
     },
     MapExpanded {
+        task: Task,
+        count: u32,
         list: Payload,
     },
     AttemptStarted {
@@ -68,10 +99,14 @@ pub(super) enum Fact<'a> {
         fence: u64,
         counts: bool,
     },
-    TaskSucceeded(Done),
-    /// Failed, skipped, cancelled, or a map that is done.
+    TaskSucceeded(Done<'a>),
+    /// Failed, or a map that is done.
+    TaskOver {
+        task: Task,
+    },
+    /// Skipped or cancelled.
     TasksOver {
-        tasks: Vec<Task>,
+        tasks: List<'a, Task>,
     },
     TaskParked {
         task: Task,
@@ -104,7 +139,7 @@ pub(super) struct Admitted<'a> {
     pub(super) namespace: &'a str,
     pub(super) plan: Plan<'a>,
     /// Layer and agent, highest first.
-    pub(super) decisions: Vec<(&'static str, &'a str)>,
+    pub(super) decisions: List<'a, (&'static str, &'a str)>,
     pub(super) rules: Hash,
 }
 
@@ -126,13 +161,13 @@ pub(super) struct Payload {
 
 /// A proof of progress.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct Done<'a> {
     pub(super) task: Task,
     pub(super) fence: u64,
     pub(super) output: Payload,
     pub(super) input: Hash,
     pub(super) effects: Option<Hash>,
-    pub(super) blobs: Vec<Hash>,
+    pub(super) blobs: Option<List<'a, Hash>>,
 }
 
 /// The intent of a step.
@@ -154,35 +189,42 @@ pub(super) struct Settled {
 }
 
 const LAYERS: [&str; 6] = ["cecca", "board", "executive", "stack-chief", "specialist", "micro"];
+/// Decisions of an admission: one for each layer, and room for more.
+const DECISIONS_MAX: u64 = 16;
+/// Tasks of a plan.
+const NODES_MAX: u32 = PLAN_TASKS_MAX as u32;
 const ENDS: [&str; 3] = ["succeeded", "failed", "cancelled"];
 /// These are of runs, and so is `RunLoaded`.
 const OF_RUN: std::ops::RangeInclusive<u64> = 10..=44;
 
-/// Reads a record.
+/// Reads a record, and every event of it.
 pub(super) fn facts(bytes: &[u8]) -> Result<Facts<'_>, Fault> {
     let header = read(bytes)?;
-    let rest = bytes.get(header.end..).unwrap_or_default();
-    let body = read(rest)?;
-    let mut facts = of_header(&header)
-        .ok_or_else(|| Fault::new(Class::Record, "the header of the record is malformed"))?;
-    let events = body.array().filter(|_| body.end == rest.len());
-    let events =
-        events.ok_or_else(|| Fault::new(Class::Record, "the record is not a list of events"))?;
-    for event in events {
-        let fact = of_event(event, rest)
-            .ok_or_else(|| Fault::new(Class::Record, "an event is malformed"))?;
-        facts.events.push(fact);
-    }
+    let body = read(header.rest())?;
+    let malformed = || Fault::new(Class::Record, "the header of the record is malformed");
+    let no_list = || Fault::new(Class::Record, "the record is not a list of events");
+    let known = of_header(&header).ok_or_else(malformed)?;
+    let events = body.array().filter(|_| body.rest().is_empty()).ok_or_else(no_list)?;
+    let facts = Facts { events, ..known };
+    facts.events().try_for_each(|event| event.map(|_| ()))?;
     Ok(facts)
 }
 
+impl<'a> Facts<'a> {
+    /// What it says, event by event.
+    pub(super) fn events(&self) -> impl Iterator<Item = Result<Fact<'a>, Fault>> + use<'a> {
+        let malformed = || Fault::new(Class::Record, "an event is malformed");
+        self.events.clone().map(move |event| of_event(&event).ok_or_else(malformed))
+    }
+}
+
 fn of_header<'a>(header: &Item<'a>) -> Option<Facts<'a>> {
-    let mut keys = header.keys();
+    let mut fields = header.fields();
     let zero =
         [3, 4, 5].iter().any(|key| header.field(*key).is_some_and(|it| it.uint() == Some(0)));
     let numbers =
         [3, 4, 5].iter().all(|key| header.field(*key).is_none_or(|it| it.uint().is_some()));
-    if keys.any(|key| key > 6) || header.field(0)?.uint() != Some(1) || zero || !numbers {
+    if fields.any(|(key, _)| key > 6) || header.field(0)?.uint() != Some(1) || zero || !numbers {
         return None;
     }
     let namespace = header.field(1)?.text().filter(|it| it.len() <= NAMESPACE_BYTES_MAX)?;
@@ -190,28 +232,28 @@ fn of_header<'a>(header: &Item<'a>) -> Option<Facts<'a>> {
         Some(run) => Some(run.bytes()?.try_into().ok()?),
         None => None,
     };
-    Some(Facts { namespace, run, time_ms: header.field(6)?.uint()?, events: Vec::new() })
+    Some(Facts { namespace, run, time_ms: header.field(6)?.uint()?, events: Items::none() })
 }
 
-/// `bytes` are those that the item's places are in.
-fn of_event<'a>(event: &Item<'a>, bytes: &[u8]) -> Option<Fact<'a>> {
-    let [number, it] = event.array()? else { return None };
+fn of_event<'a>(event: &Item<'a>) -> Option<Fact<'a>> {
+    let (number, it) = pair(event.array()?)?;
     let number = number.uint()?;
     let fact = match number {
         0 => Fact::InstanceStarted { agents: it.field(0)?.field(2)?.uint32()? },
-        4 => Fact::WorkflowAdmitted(admitted(it.field(0)?, bytes)?),
-        10 => accepted(it.field(0)?, bytes)?,
+        4 => Fact::WorkflowAdmitted(admitted(&it.field(0)?)?),
+        10 => accepted(&it.field(0)?)?,
         12 => Fact::RunStarted { admission: it.field(0)?.uint()? },
-        17 => ended(it.field(0)?)?,
-        18 => {
-            let nodes = it.field(1)?.array()?.iter().map(Item::uint32).collect::<Option<_>>()?;
-            Fact::RunRetried { nodes }
-        }
-        21 => Fact::MapExpanded { list: payload(it.field(2)?)? },
+        17 => ended(&it.field(0)?)?,
+        18 => Fact::RunRetried { nodes: List::new(&it.field(1)?, Item::uint32)? },
+        21 => Fact::MapExpanded {
+            task: task(&it.field(0)?)?,
+            count: it.field(1)?.uint32()?,
+            list: payload(&it.field(2)?)?,
+        },
         23 => {
             let it = it.field(0)?;
             Fact::AttemptStarted {
-                task: task(it.field(0)?)?,
+                task: task(&it.field(0)?)?,
                 attempt: it.field(1)?.uint32()?,
                 agent: it.field(2)?.uint32()?,
                 fence: it.field(3)?.uint()?,
@@ -220,66 +262,65 @@ fn of_event<'a>(event: &Item<'a>, bytes: &[u8]) -> Option<Fact<'a>> {
         26 => {
             let it = it.field(0)?;
             let end = it.field(2)?.uint().filter(|end| *end <= 4)?;
-            let (task, fence) = (task(it.field(0)?)?, it.field(1)?.uint()?);
+            let (task, fence) = (task(&it.field(0)?)?, it.field(1)?.uint()?);
             Fact::AttemptEnded { task, fence, counts: end != 1 && end != 4 }
         }
-        27 => Fact::TaskSucceeded(done(it.field(0)?)?),
-        28 | 33 => Fact::TasksOver { tasks: vec![task(it.field(0)?)?] },
-        29 | 30 => {
-            let tasks = it.field(0)?.array()?.iter().map(task).collect::<Option<_>>()?;
-            Fact::TasksOver { tasks }
-        }
-        31 => Fact::TaskParked { task: task(it.field(0)?)? },
-        40 => Fact::StepIntended(intent(it.field(0)?)?),
-        41..=44 => of_step(number, it)?,
-        50 => loaded(it, bytes)?,
+        27 => Fact::TaskSucceeded(done(&it.field(0)?)?),
+        28 | 33 => Fact::TaskOver { task: task(&it.field(0)?)? },
+        29 | 30 => Fact::TasksOver { tasks: List::new(&it.field(0)?, task)? },
+        31 => Fact::TaskParked { task: task(&it.field(0)?)? },
+        40 => Fact::StepIntended(intent(&it.field(0)?)?),
+        41..=44 => of_step(number, &it)?,
+        50 => loaded(&it)?,
         number if OF_RUN.contains(&number) => Fact::OfRun,
         _ => Fact::Other,
     };
     it.is_map().then_some(fact)
 }
 
-fn admitted<'a>(it: &Item<'a>, bytes: &[u8]) -> Option<Admitted<'a>> {
-    let decision = |it: &Item<'a>| {
-        let layer = usize::try_from(it.field(0)?.uint()?).ok()?;
-        Some((*LAYERS.get(layer)?, it.field(1)?.text()?))
-    };
+fn admitted<'a>(it: &Item<'a>) -> Option<Admitted<'a>> {
+    let decisions = List::new(&it.field(4)?, decision)?;
     Some(Admitted {
         id: it.field(0)?.uint()?,
         namespace: it.field(1)?.text()?,
-        plan: plan(it.field(2)?, bytes)?,
-        decisions: it.field(4)?.array()?.iter().map(decision).collect::<Option<_>>()?,
-        rules: hash(it.field(6)?)?,
+        plan: plan(&it.field(2)?)?,
+        decisions: (decisions.left() <= DECISIONS_MAX).then_some(decisions)?,
+        rules: hash(&it.field(6)?)?,
     })
 }
 
-/// A plan whose digest is that of its own bytes, with the digest's zero.
-fn plan<'a>(it: &Item<'a>, bytes: &[u8]) -> Option<Plan<'a>> {
-    let digest = it.field(5)?;
-    let hash = hash(digest)?;
-    let (before, after) =
-        (bytes.get(it.start..digest.end - HASH_BYTES)?, bytes.get(digest.end..it.end)?);
-    let own = Hash::of(&[before, &[0; HASH_BYTES], after].concat());
-    let nodes = u32::try_from(it.field(3)?.array()?.len()).ok()?;
-    let plan = Plan { name: it.field(0)?.text()?, version: it.field(1)?.text()?, nodes, hash };
-    (own == hash).then_some(plan)
+fn decision<'a>(it: &Item<'a>) -> Option<(&'static str, &'a str)> {
+    let layer = usize::try_from(it.field(0)?.uint()?).ok()?;
+    Some((*LAYERS.get(layer)?, it.field(1)?.text()?))
 }
 
-fn accepted<'a>(it: &Item<'a>, bytes: &[u8]) -> Option<Fact<'a>> {
+/// A plan whose digest is that of its own bytes, with the digest's zero.
+fn plan<'a>(it: &Item<'a>) -> Option<Plan<'a>> {
+    let digest = it.field(5)?;
+    let (hash, end) = (hash(&digest)?, it.end_of(&digest));
+    let mut own = it.raw().to_vec();
+    own.get_mut(end.checked_sub(HASH_BYTES)?..end)?.fill(0);
+    let nodes = it.field(3)?.array()?.left();
+    let nodes = u32::try_from(nodes).ok().filter(|nodes| *nodes <= NODES_MAX)?;
+    let plan = Plan { name: it.field(0)?.text()?, version: it.field(1)?.text()?, nodes, hash };
+    (Hash::of(&own) == hash).then_some(plan)
+}
+
+fn accepted<'a>(it: &Item<'a>) -> Option<Fact<'a>> {
     let admission = match it.field(0) {
         Some(admission) => Some(admission.uint()?),
         None => None,
     };
     let plan = match it.field(1) {
-        Some(pending) => Some(plan(pending.field(1)?, bytes)?),
+        Some(pending) => Some(plan(&pending.field(1)?)?),
         None => None,
     };
-    Some(Fact::RunAccepted { admission, plan, input: payload(it.field(2)?)? })
+    Some(Fact::RunAccepted { admission, plan, input: payload(&it.field(2)?)? })
 }
 
-fn loaded<'a>(it: &Item<'a>, bytes: &[u8]) -> Option<Fact<'a>> {
+fn loaded<'a>(it: &Item<'a>) -> Option<Fact<'a>> {
     match it.field(0) {
-        Some(it) => match accepted(it, bytes)? {
+        Some(it) => match accepted(&it)? {
             Fact::RunAccepted { admission, plan, .. } => Some(Fact::RunLoaded { admission, plan }),
             _ => None,
         },
@@ -290,30 +331,30 @@ fn loaded<'a>(it: &Item<'a>, bytes: &[u8]) -> Option<Fact<'a>> {
 fn ended<'a>(it: &Item<'a>) -> Option<Fact<'a>> {
     let end = ENDS.get(usize::try_from(it.field(0)?.uint()?).ok()?)?;
     let output = match it.field(1) {
-        Some(output) => Some(payload(output)?),
+        Some(output) => Some(payload(&output)?),
         None => None,
     };
     let proof = match it.field(3) {
-        Some(proof) => Some(hash(proof)?),
+        Some(proof) => Some(hash(&proof)?),
         None => None,
     };
     Some(Fact::RunEnded { end, output, proof })
 }
 
-fn done(it: &Item<'_>) -> Option<Done> {
+fn done<'a>(it: &Item<'a>) -> Option<Done<'a>> {
     let effects = match it.field(4) {
-        Some(effects) => Some(hash(effects)?),
+        Some(effects) => Some(hash(&effects)?),
         None => None,
     };
     let blobs = match it.field(7) {
-        Some(blobs) => blobs.array()?.iter().map(hash).collect::<Option<_>>()?,
-        None => Vec::new(),
+        Some(blobs) => Some(List::new(&blobs, hash)?),
+        None => None,
     };
     Some(Done {
-        task: task(it.field(0)?)?,
+        task: task(&it.field(0)?)?,
         fence: it.field(1)?.uint()?,
-        output: payload(it.field(2)?)?,
-        input: hash(it.field(3)?)?,
+        output: payload(&it.field(2)?)?,
+        input: hash(&it.field(3)?)?,
         effects,
         blobs,
     })
@@ -321,47 +362,33 @@ fn done(it: &Item<'_>) -> Option<Done> {
 
 fn intent<'a>(it: &Item<'a>) -> Option<Intent<'a>> {
     Some(Intent {
-        task: task(it.field(0)?)?,
-        key: hash(it.field(1)?)?,
+        task: task(&it.field(0)?)?,
+        key: hash(&it.field(1)?)?,
         number: it.field(2)?.uint32()?,
         tool: it.field(3)?.text()?,
-        arguments: hash(it.field(4)?)?,
+        arguments: hash(&it.field(4)?)?,
         fence: it.field(7)?.uint()?,
     })
 }
 
 fn of_step<'a>(number: u64, it: &Item<'a>) -> Option<Fact<'a>> {
-    let (task, key) = (task(it.field(0)?)?, hash(it.field(1)?)?);
-    let fact = match number {
-        41 => {
-            let (variant, fields) = variant(it.field(2)?)?;
-            let result = match (variant, fields) {
-                (0, [result]) => settled(payload(result)?),
-                (1, [failure]) => failed(failure.field(0)?.text()?),
-                _ => return None,
-            };
-            Fact::StepSettled { task, key, result }
+    let (task, key) = (task(&it.field(0)?)?, hash(&it.field(1)?)?);
+    if number == 42 {
+        return Some(Fact::StepInDoubt { task, key });
+    }
+    let (variant, field) = variant(&it.field(2)?)?;
+    let happened = |field: Option<Item<'a>>| Some(settled(payload(&field?)?));
+    let fact = match (number, variant) {
+        (41, 0) => Fact::StepSettled { task, key, result: happened(field)? },
+        (41, 1) => Fact::StepSettled { task, key, result: failed(field?.field(0)?.text()?) },
+        (43, 0) => Fact::StepResolved { task, key, result: Some(happened(field)?) },
+        (44, 0) => Fact::StepProbed { task, key, result: Some(happened(field)?) },
+        (43, 1) if field.is_none() => Fact::StepResolved { task, key, result: None },
+        (43, 2) if field.is_none() => {
+            Fact::StepResolved { task, key, result: Some(failed("given_up")) }
         }
-        42 => Fact::StepInDoubt { task, key },
-        44 => {
-            let (variant, fields) = variant(it.field(2)?)?;
-            let result = match (variant, fields) {
-                (0, [result]) => Some(settled(payload(result)?)),
-                (1 | 2, []) => None,
-                _ => return None,
-            };
-            Fact::StepProbed { task, key, result }
-        }
-        _ => {
-            let (variant, fields) = variant(it.field(2)?)?;
-            let result = match (variant, fields) {
-                (0, [result]) => Some(settled(payload(result)?)),
-                (1, []) => None,
-                (2, []) => Some(failed("given_up")),
-                _ => return None,
-            };
-            Fact::StepResolved { task, key, result }
-        }
+        (44, 1 | 2) if field.is_none() => Fact::StepProbed { task, key, result: None },
+        _ => return None,
     };
     Some(fact)
 }
@@ -384,28 +411,41 @@ pub(super) fn of_parts(parts: &[&[u8]]) -> Hash {
     Hash::of(&bytes)
 }
 
-/// One form of several: its number and its fields.
-fn variant<'a, 'b>(it: &'b Item<'a>) -> Option<(u64, &'b [Item<'a>])> {
-    let [number, fields] = it.array()? else { return None };
-    Some((number.uint()?, fields.array()?))
+/// The items of a list of two.
+fn pair<'a>(mut items: Items<'a>) -> Option<(Item<'a>, Item<'a>)> {
+    if items.left() != 2 {
+        return None;
+    }
+    Some((items.next()?, items.next()?))
+}
+
+/// One form of several: its number and its field, of which there is one at most.
+fn variant<'a>(it: &Item<'a>) -> Option<(u64, Option<Item<'a>>)> {
+    let (number, fields) = pair(it.array()?)?;
+    let mut fields = fields.array().filter(|fields| fields.left() <= 1)?;
+    Some((number.uint()?, fields.next()))
 }
 
 fn payload(it: &Item<'_>) -> Option<Payload> {
-    match variant(it)? {
-        (0, [text]) => Some(Payload { hash: Hash::of(text.bytes()?), is_blob: false }),
-        (1, [digest, length]) => {
+    let (number, fields) = pair(it.array()?)?;
+    let mut fields = fields.array()?;
+    match (number.uint()?, fields.left()) {
+        (0, 1) => Some(Payload { hash: Hash::of(fields.next()?.bytes()?), is_blob: false }),
+        (1, _) => {
+            let (digest, length) = pair(fields)?;
             length.uint()?;
-            Some(Payload { hash: hash(digest)?, is_blob: true })
+            Some(Payload { hash: hash(&digest)?, is_blob: true })
         }
         _ => None,
     }
 }
 
 fn task(it: &Item<'_>) -> Option<Task> {
-    match it.array()? {
-        [node] => Some((node.uint32()?, None)),
-        [node, child] => Some((node.uint32()?, Some(child.uint32()?))),
-        _ => None,
+    let mut items = it.array().filter(|items| (1..=2).contains(&items.left()))?;
+    let node = items.next()?.uint32()?;
+    match items.next() {
+        Some(child) => Some((node, Some(child.uint32()?))),
+        None => Some((node, None)),
     }
 }
 

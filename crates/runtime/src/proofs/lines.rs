@@ -1,10 +1,13 @@
 //! The lines of a bundle. Each is read as JSON, written again, and must be the same bytes: so there is one file
 //! for one content, and no reader can see another meaning in it.
 
+use std::borrow::Cow;
+use std::io;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Class, Fault};
 
@@ -14,6 +17,8 @@ pub(super) const SUMMARY: &str = "\"summary\":";
 pub(super) const PAYLOADS: &str = "\"payloads\":[";
 pub(super) const END: &str = "]}";
 const HEAD: &str = "{\"bundle\":";
+/// Bytes of the first line: two notes, and at most 65 hashes between them, take less than a tenth of it.
+const HEAD_BYTES_MAX: usize = 1 << 20;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,25 +44,27 @@ pub(super) struct Kept {
 
 /// A line of the log: a record, or the hash of a subtree without any.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Entry {
-    Record(RecordLine),
-    Cut(CutLine),
+pub(super) enum Entry<'a> {
+    Record(RecordLine<'a>),
+    Cut(CutLine<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RecordLine {
+pub(super) struct RecordLine<'a> {
     pub(super) record: u64,
-    pub(super) leaf: String,
+    #[serde(borrow)]
+    pub(super) leaf: Word<'a>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) proofs: Vec<ProofLine>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CutLine {
+pub(super) struct CutLine<'a> {
     pub(super) node: (u32, u64),
-    pub(super) hash: String,
+    #[serde(borrow)]
+    pub(super) hash: Word<'a>,
 }
 
 /// A proof of progress, and its place in the chain.
@@ -75,9 +82,54 @@ pub(super) struct ProofLine {
 /// A blob that a record names; the data is there if the bundle embeds them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PayloadLine {
-    pub(super) hash: String,
-    pub(super) data: Option<String>,
+pub(super) struct PayloadLine<'a> {
+    #[serde(borrow)]
+    pub(super) hash: Word<'a>,
+    #[serde(borrow)]
+    pub(super) data: Option<Word<'a>>,
+}
+
+/// A text that is not copied out of its line where it stands there as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(super) struct Word<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Words)
+    }
+}
+
+struct Words;
+
+impl<'de> Visitor<'de> for Words {
+    type Value = Word<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Word<'de>, E> {
+        Ok(Word(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Word<'de>, E> {
+        Ok(Word(Cow::Owned(text.to_owned())))
+    }
+}
+
+/// Takes only what stands there already: comparing takes no memory.
+struct Same<'a>(&'a [u8]);
+
+impl io::Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 pub(super) fn fault(why: &str) -> Fault {
@@ -94,11 +146,14 @@ pub(super) fn head_line(head: &Head) -> Vec<u8> {
 }
 
 pub(super) fn parse_head(line: &[u8]) -> Result<Head, Fault> {
+    if line.len() > HEAD_BYTES_MAX {
+        return Err(fault("the first line is too long"));
+    }
     let body = line.strip_prefix(HEAD.as_bytes()).and_then(|rest| rest.strip_suffix(b","));
     parse(body.ok_or_else(|| fault("this is no proof bundle"))?)
 }
 
-pub(super) fn parse_entry(body: &[u8]) -> Result<Entry, Fault> {
+pub(super) fn parse_entry(body: &[u8]) -> Result<Entry<'_>, Fault> {
     if body.starts_with(b"{\"record\":") {
         parse(body).map(Entry::Record)
     } else {
@@ -106,11 +161,13 @@ pub(super) fn parse_entry(body: &[u8]) -> Result<Entry, Fault> {
     }
 }
 
-/// Reads a value that stands there in its only form.
-pub(super) fn parse<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<T, Fault> {
-    let value = serde_json::from_slice(body)
-        .map_err(|error| Fault::new(Class::Format, format!("the line is malformed: {error}")))?;
-    if json(&value) != body {
+/// Reads a value that stands there in its only form. What is wrong is told without words of the file.
+pub(super) fn parse<'a, T: Deserialize<'a> + Serialize>(body: &'a [u8]) -> Result<T, Fault> {
+    let value: T = serde_json::from_slice(body).map_err(|error| {
+        Fault::new(Class::Format, format!("the line is malformed at byte {}", error.column()))
+    })?;
+    let mut same = Same(body);
+    if serde_json::to_writer(&mut same, &value).is_err() || !same.0.is_empty() {
         return Err(fault("the line is not in the one way in which it may be written"));
     }
     Ok(value)

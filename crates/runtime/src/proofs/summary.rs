@@ -69,7 +69,7 @@ pub struct Admission {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {
     /// The layer.
-    pub layer: String,
+    pub layer: &'static str,
     /// Who decided; `runtime` where it holds the seat.
     pub agent: String,
 }
@@ -80,7 +80,7 @@ pub struct AgentLine {
     /// Its name.
     pub name: String,
     /// Its layer.
-    pub layer: String,
+    pub layer: &'static str,
     /// The number of its stack.
     pub stack: u32,
     /// Attempts that it began.

@@ -1,4 +1,5 @@
-//! Verification of a bundle, line by line: memory is one line and the run's history, whatever the file's size.
+//! Verification of a bundle, line by line: memory is one line and the run's history, and not more than about
+//! three times the file even where somebody made it to cost much.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,7 +7,7 @@ use ark_os_core::ids::RunId;
 use ark_os_store::merkle::{leaf_hash, verify_consistency};
 use ark_os_store::{Checkpoint, Hash, PublicKey};
 
-use super::history::{History, Kind};
+use super::history::History;
 use super::lines::{
     CutLine, END, Entry, Head, LOG, LOG_END, PAYLOADS, PayloadLine, RecordLine, SUMMARY, decode,
     fault, hash, json, parse, parse_entry, parse_head,
@@ -139,7 +140,7 @@ impl Lines<'_> {
             match parse_entry(body)? {
                 Entry::Record(line) => record(&line, &mut spine, history)?,
                 Entry::Cut(CutLine { node: (height, index), hash: text }) => {
-                    spine.cut(height, index, hash(&text)?)?;
+                    spine.cut(height, index, hash(&text.0)?)?;
                 }
             }
             if is_last {
@@ -162,12 +163,12 @@ impl Lines<'_> {
             let body = body.ok_or_else(|| fault("the list of payloads ends too early"))?;
             let PayloadLine { hash: name, data } = parse(body)?;
             let refuse = |why: &str| Stop::from(Fault::new(Class::Payload, why));
-            if hash(&name)? != *blob {
+            if hash(&name.0)? != *blob {
                 return Err(refuse("the payload is not the one that the records name next"));
             }
             match data {
                 Some(data) if embeds => {
-                    if Hash::of(&decode(&data)?) != *blob {
+                    if Hash::of(&decode(&data.0)?) != *blob {
                         return Err(refuse("the payload is not what its name says"));
                     }
                 }
@@ -187,14 +188,12 @@ impl Lines<'_> {
     }
 }
 
-fn record(line: &RecordLine, spine: &mut Spine, history: &mut History) -> Result<(), Fault> {
-    let bytes = decode(&line.leaf)?;
+fn record(line: &RecordLine<'_>, spine: &mut Spine, history: &mut History) -> Result<(), Fault> {
+    let bytes = decode(&line.leaf.0)?;
     spine.leaf(line.record, leaf_hash(&bytes))?;
-    let proofs = match history.record(line.record, &bytes)? {
-        Kind::Own(proofs) => proofs,
-        Kind::Other => Vec::new(),
-    };
-    if proofs != line.proofs {
+    let (mut stated, mut is_same) = (line.proofs.iter(), true);
+    history.record(line.record, &bytes, &mut |proof| is_same &= stated.next() == Some(&proof))?;
+    if !is_same || stated.next().is_some() {
         return Err(Fault::new(
             Class::Summary,
             "the proofs of progress are not those of the record",

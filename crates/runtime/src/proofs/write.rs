@@ -14,10 +14,10 @@ use ark_os_store::views::Queries;
 use ark_os_store::{Checkpoint, Hash, PublicKey, Reader, Tiles};
 
 use super::facts::{Fact, facts};
-use super::history::{History, Kind};
+use super::history::History;
 use super::lines::{
-    CutLine, END, Head, Kept, LOG, LOG_END, PAYLOADS, PayloadLine, RecordLine, SUMMARY, encode,
-    head_line, json,
+    CutLine, END, Head, Kept, LOG, LOG_END, PAYLOADS, PayloadLine, RecordLine, SUMMARY, Word,
+    encode, head_line, json,
 };
 use super::spine::cuts;
 use super::{FORMAT, Fault};
@@ -153,8 +153,8 @@ struct Looked {
 
 impl Looked {
     fn record(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        for fact in facts(bytes)?.events {
-            match fact {
+        for fact in facts(bytes)?.events() {
+            match fact? {
                 Fact::RunAccepted { admission, .. } | Fact::RunLoaded { admission, .. } => {
                     self.admissions.extend(admission);
                 }
@@ -289,11 +289,10 @@ struct Writing<'a> {
 impl Writing<'_> {
     fn record(&mut self, seq: u64, bytes: &[u8]) -> Result<(), RuntimeError> {
         self.cut(seq - 1)?;
-        let proofs = match self.history.record(seq, bytes).map_err(unprovable)? {
-            Kind::Own(proofs) => proofs,
-            Kind::Other => Vec::new(),
-        };
-        self.entry(&json(&RecordLine { record: seq, leaf: encode(bytes), proofs }))?;
+        let mut proofs = Vec::new();
+        self.history.record(seq, bytes, &mut |proof| proofs.push(proof)).map_err(unprovable)?;
+        let leaf = Word(encode(bytes).into());
+        self.entry(&json(&RecordLine { record: seq, leaf, proofs }))?;
         self.position = seq;
         Ok(())
     }
@@ -302,7 +301,10 @@ impl Writing<'_> {
     fn cut(&mut self, to: u64) -> Result<(), RuntimeError> {
         for (height, index) in cuts(self.position, to) {
             let hash = self.leaves.root_of(index << height, (index + 1) << height)?;
-            self.entry(&json(&CutLine { node: (height, index), hash: hash.to_string() }))?;
+            self.entry(&json(&CutLine {
+                node: (height, index),
+                hash: Word(hash.to_string().into()),
+            }))?;
             self.position = (index + 1) << height;
         }
         Ok(())
@@ -321,7 +323,8 @@ impl Writing<'_> {
         out.write_all(&summary).map_err(unwritten)?;
         out.write_all(format!(",\n{PAYLOADS}\n").as_bytes()).map_err(unwritten)?;
         for (at, hash) in named.iter().enumerate() {
-            let line = PayloadLine { hash: hash.to_string(), data: data(blobs, hash, embeds)? };
+            let data = data(blobs, hash, embeds)?.map(|data| Word(data.into()));
+            let line = PayloadLine { hash: Word(hash.to_string().into()), data };
             let after: &[u8] = if at + 1 < named.len() { b",\n" } else { b"\n" };
             out.write_all(&json(&line)).and_then(|()| out.write_all(after)).map_err(unwritten)?;
         }

@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use ark_os_runtime::proofs::{BundleTrust, verify};
 use serde_json::{Value, json};
 
+use super::crafted::crafted;
 use super::mutate::{Mutant, mutant};
 use super::python::Python;
 use super::sample::{Sample, samples};
+
+/// Tasks of a bundle that is made to be large; its verification takes time in proportion.
+const CRAFTED_TASKS: u64 = 100_000;
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -85,6 +89,21 @@ impl Campaign {
             let verdict = judge(&untouched, &mut python)?;
             if verdict != Ok("ok".to_owned()) {
                 return Err(format!("the untouched bundle `{}`: {verdict:?}", sample.name).into());
+            }
+        }
+        for crafted in crafted(CRAFTED_TASKS)? {
+            let case = Mutant {
+                what: crafted.name,
+                bundle: crafted.bundle,
+                key: None,
+                kept: None,
+                may_pass: true,
+            };
+            match judge(&case, &mut python)? {
+                Ok(verdict) if verdict.split(' ').next() == Some(crafted.verdict) => {}
+                verdict => {
+                    return Err(format!("the crafted bundle `{}`: {verdict:?}", case.what).into());
+                }
             }
         }
         // Some cases have nothing to damage; they are not counted.
