@@ -45,33 +45,33 @@ pub fn crafted(tasks: u64) -> Result<Vec<Crafted>, &'static str> {
         let text = String::from_utf8(bundle).unwrap_or_default();
         text.replacen("{\"record\":1,", &format!("{{\"record\":{long},"), 1).into_bytes()
     };
-    let small = signed(log(Vec::new()), tasks, 0);
+    let small = signed(&log(Vec::new()), tasks, 0);
     Ok(vec![
         Crafted {
             name: "tasks",
-            bundle: signed(worked(tasks, true), tasks, tasks)?,
+            bundle: signed(&worked(tasks, true), tasks, tasks)?,
             verdict: "ok",
         },
-        Crafted { name: "retries", bundle: signed(log(again), tasks, 0)?, verdict: "ok" },
+        Crafted { name: "retries", bundle: signed(&log(again), tasks, 0)?, verdict: "ok" },
         Crafted {
             name: "attempts that do not end",
-            bundle: signed(worked(tasks, false), tasks, tasks)?,
+            bundle: signed(&worked(tasks, false), tasks, tasks)?,
             verdict: "history",
         },
-        Crafted { name: "steps", bundle: signed(log(steps), tasks, 1)?, verdict: "history" },
+        Crafted { name: "steps", bundle: signed(&log(steps), tasks, 1)?, verdict: "history" },
         Crafted {
             name: "children that are skipped",
-            bundle: signed(skipped(tasks), tasks, 0)?,
+            bundle: signed(&skipped(tasks), tasks, 0)?,
             verdict: "history",
         },
         Crafted {
             name: "tasks outside the plan",
-            bundle: signed(log(vec![event(29, &[(0, list(&outside))])]), tasks, 0)?,
+            bundle: signed(&log(vec![event(29, &[(0, list(&outside))])]), tasks, 0)?,
             verdict: "history",
         },
         Crafted {
             name: "events",
-            bundle: signed(log(vec![event(16, &[]); tasks as usize * 4]), tasks, 0)?,
+            bundle: signed(&log(vec![event(16, &[]); tasks as usize * 4]), tasks, 0)?,
             verdict: "history",
         },
         Crafted { name: "digits", bundle: digits(small?), verdict: "format" },
@@ -241,7 +241,7 @@ fn skipped(tasks: u64) -> Vec<Vec<u8>> {
 }
 
 /// The whole file; the summary is that of a run with so many attempts.
-fn signed(records: Vec<Vec<u8>>, tasks: u64, attempts: u64) -> Result<Vec<u8>, &'static str> {
+fn signed(records: &[Vec<u8>], tasks: u64, attempts: u64) -> Result<Vec<u8>, &'static str> {
     let entry =
         |(at, bytes): (usize, &Vec<u8>)| json!({"record": at + 1, "leaf": STANDARD.encode(bytes)});
     let fleet = FleetPlan::for_agents(AGENTS);
