@@ -18,7 +18,8 @@ const ROOM_FOR_ALL: [(&str, &str); 3] = [
 ];
 /// It outlasts the measurement, and waits without a thread.
 const SLEEP: &str = "{\"skill\":\"sleep\",\"input\":{\"ms\":3600000},\"timeout\":\"2h\"}\n";
-const ATTEMPTS: &str = "/counters/ark_os_agent_requests_total";
+/// The counter of attempts that were started.
+const ATTEMPTS: &str = "/counters/agent_requests_total";
 
 /// Runs that were accepted and not begun, and runs with an attempt under way each.
 pub(super) async fn resume(settings: &BenchSettings) -> Result<Value, BenchError> {
