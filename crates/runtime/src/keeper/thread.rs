@@ -172,13 +172,14 @@ impl Watch {
             return Ok(());
         }
         self.archive_at = now + ARCHIVE_EVERY;
-        // Before segments may be taken away: their hashes stay.
+        // Before segments may be taken away: their hashes stay. A snapshot that is wanted goes first.
         let pace = self.pace(woken);
-        self.keeper.tiles(&|| pace.go_on())?;
         let until = self.clock.instant() + ARCHIVE_TURN;
+        let go_on = || pace.go_on() && !pace.is_urgent();
         let has_time = || self.clock.instant() < until;
-        let moved = self.keeper.archive(self.clock.now(), &|| pace.go_on() && has_time())?;
-        if !has_time() {
+        self.keeper.tiles(&go_on)?;
+        let moved = self.keeper.archive(self.clock.now(), &|| go_on() && has_time())?;
+        if !has_time() || pace.is_urgent() {
             // There may be more, and a snapshot may be due before.
             self.archive_at = now + LOOK_EVERY;
         }
@@ -205,14 +206,18 @@ struct Pace<'a> {
 impl Pace<'_> {
     /// Whether to go on, after a rest.
     fn go_on(&self) -> bool {
-        let signed = self.reader.anchor().map_or(0, |anchor| anchor.size());
         let worked = self.clock.instant().duration_since(self.since.get());
-        if let Some(rest) = rest(worked, signed >= self.urgent_from) {
+        if let Some(rest) = rest(worked, self.is_urgent()) {
             // Whoever wakes it stops it.
             let _ = self.woken.recv_timeout(rest);
         }
         self.since.set(self.clock.instant());
         !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether so many records wait for their snapshot that it comes before everything else.
+    fn is_urgent(&self) -> bool {
+        self.reader.anchor().is_some_and(|anchor| anchor.size() >= self.urgent_from)
     }
 }
 
