@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ark_os_core::Command;
+use ark_os_core::authority::Scopes;
 use ark_os_core::ids::RunId;
 use ark_os_core::plan::EffectClass;
 use ark_os_core::time::Time;
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// So that the sample fills some, which can be archived.
 const SEGMENT_BYTES: u64 = 16 << 10;
+/// Runs that no bundle is made of: each writes half a segment.
+const FILLING_RUNS: usize = 12;
 
 /// A bundle, and what a verification of it may trust.
 #[derive(Debug, Clone)]
@@ -189,6 +192,7 @@ fn start(dir: &Path, agents: u32) -> Made<Instance> {
     settings.segment_bytes = SEGMENT_BYTES;
     let mut components = Components::builtin();
     components.skills.insert(Arc::new(Stepping(spec("steps", EffectClass::Idempotent))));
+    components.operator = Scopes::parse(["*", "effect:probed"])?;
     components.skills.insert(Arc::new(Probing(spec("probes", EffectClass::Probed))));
     Ok(Instance::start(settings, components)?)
 }
@@ -201,6 +205,11 @@ async fn first(dir: &Path) -> Made<(Vec<Named>, RunId)> {
     let handle = instance.handle();
     let mut runs = Vec::new();
     for (name, request) in requests() {
+        // What comes after a run that failed is needed for its retry: the first segments are filled before.
+        for _ in 0..if name == "failed" { FILLING_RUNS } else { 0 } {
+            let filling = format!("\"{}\"", "y".repeat(4_000)).into_bytes();
+            ended(&handle, RunRequest::task("echo", filling)).await?;
+        }
         runs.push((name, ended(&handle, request).await?));
     }
     let mut together = Vec::new();
