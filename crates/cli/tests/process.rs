@@ -14,16 +14,24 @@
 
 #[path = "process/client.rs"]
 mod client;
+#[path = "process/declared.rs"]
+mod declared;
 #[path = "process/disk.rs"]
 mod disk;
+#[path = "process/effects.rs"]
+mod effects;
 #[path = "process/ending.rs"]
 mod ending;
+#[path = "process/held.rs"]
+mod held;
 #[path = "process/node.rs"]
 mod node;
 #[path = "process/points.rs"]
 mod points;
 #[path = "process/script.rs"]
 mod script;
+#[path = "process/service.rs"]
+mod service;
 #[path = "process/sink.rs"]
 mod sink;
 #[path = "process/support.rs"]

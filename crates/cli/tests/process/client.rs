@@ -1,10 +1,13 @@
 //! A client of the node's API that tells an answer from a node that is gone.
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
+
+use super::support::command;
 
 /// Longer than any wait that a test asks for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,10 +41,11 @@ pub(crate) struct Client {
     agent: Agent,
     endpoint: String,
     token: String,
+    data: PathBuf,
 }
 
 impl Client {
-    pub(crate) fn new(endpoint: &str, token: &str) -> Self {
+    pub(crate) fn new(endpoint: &str, token: &str, data: &Path) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -51,6 +55,7 @@ impl Client {
             agent: config.new_agent(),
             endpoint: endpoint.to_owned(),
             token: format!("Bearer {token}"),
+            data: data.to_path_buf(),
         }
     }
 
@@ -75,6 +80,28 @@ impl Client {
             request = request.header("idempotency-key", key);
         }
         answer(request.send(body))
+    }
+
+    /// Says by the program's own command what became of a step in doubt.
+    pub(crate) fn resolve(
+        &self,
+        run: &str,
+        key: &str,
+        happened: Option<&Value>,
+    ) -> Result<(), Gone> {
+        let mut resolve = command(env!("CARGO_BIN_EXE_ark-os"));
+        resolve.args(["resolve", key, "--run", run, "--reason", "looked into the sink"]);
+        match happened {
+            Some(result) => resolve.args(["--happened", &result.to_string()]),
+            None => resolve.arg("--not-happened"),
+        };
+        let output = resolve.arg("--data-dir").arg(&self.data).output().unwrap();
+        if !output.status.success() {
+            // Whoever resolves may lose the node as well.
+            self.get("/health")?;
+            panic!("{resolve:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
     }
 
     fn url(&self, path: &str) -> String {

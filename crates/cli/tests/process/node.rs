@@ -1,5 +1,6 @@
 //! A node as a process of its own: started, watched by strace, killed.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Enough agents for every layer and two micros.
 const AGENTS: &str = "8";
+/// Enough of them for every effect of a session at one time.
+const AGENTS_FOR_EFFECTS: &str = "16";
+/// Whoever holds the token may have every effect.
+const SCOPES: &str = "*,effect:probed,effect:effectful";
 /// The smallest segments, so that a short session begins several.
 const SEGMENT_BYTES: &str = "1048576";
 
@@ -31,11 +36,31 @@ pub(crate) fn counting_node() -> PathBuf {
 /// A data directory with everything that belongs to its node.
 pub(crate) struct Home {
     dir: tempfile::TempDir,
+    program: PathBuf,
+    /// What it is started with besides.
+    arguments: Vec<OsString>,
+    /// What its operator may do, where the program itself does not say so.
+    scopes: Option<&'static str>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Home { dir: tempfile::tempdir().unwrap() }
+        let (program, arguments) = (counting_node(), ["--agents", AGENTS].map(OsString::from));
+        let dir = tempfile::tempdir().unwrap();
+        Home { dir, program, arguments: arguments.into(), scopes: None }
+    }
+
+    /// The home of the program as it is delivered, which has the agents of a manifest.
+    pub(crate) fn with_manifest(manifest: impl FnOnce(&Path) -> Value) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("manifest.yaml");
+        // What is JSON is YAML too.
+        std::fs::write(&file, manifest(dir.path()).to_string()).unwrap();
+        let mut arguments =
+            ["--agents", AGENTS_FOR_EFFECTS, "--manifest"].map(OsString::from).to_vec();
+        arguments.push(file.into());
+        let program = env!("CARGO_BIN_EXE_ark-os").into();
+        Home { dir, program, arguments, scopes: Some(SCOPES) }
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -58,7 +83,7 @@ impl Home {
 
     /// Starts a node here. `tracer` is a program with arguments that starts it, if any.
     pub(crate) fn start(&self, tracer: &[String]) -> Node {
-        let node = counting_node();
+        let node = &self.program;
         let mut command = match tracer.split_first() {
             Some((program, arguments)) => {
                 let mut command = command(program);
@@ -70,9 +95,11 @@ impl Home {
         let log = File::options().create(true).append(true).open(self.file("log")).unwrap();
         let before = self.record();
         let process = command
-            .args(["start", "--mode", "autonomous", "--agents", AGENTS, "--listen", "127.0.0.1:0"])
+            .args(["start", "--mode", "autonomous", "--listen", "127.0.0.1:0"])
             .args(["--log-level", "warn", "--data-dir"])
             .arg(self.data())
+            .args(&self.arguments)
+            .envs(self.scopes.map(|scopes| ("ARK_OS_OPERATOR_SCOPES", scopes)))
             .env("ARK_OS_STORE_SEGMENT_BYTES", SEGMENT_BYTES)
             .env_remove("ARK_OS_ENDPOINT")
             .stdin(Stdio::null())
@@ -107,7 +134,8 @@ impl Node {
             .unwrap_or_else(|| panic!("the node is not ready in time\n{}", home.log()))?;
         self.pid = record["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
         let token = std::fs::read_to_string(home.data().join("token")).ok()?;
-        Some(Client::new(record["endpoint"].as_str().unwrap(), token.trim()))
+        let endpoint = record["endpoint"].as_str().unwrap();
+        Some(Client::new(endpoint, token.trim(), &home.data()))
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -129,6 +157,13 @@ impl Node {
         self.signal(Signal::KILL);
         let status = self.ended();
         assert!(status.signal() == Some(9) || status.code() == Some(137), "{status}");
+    }
+
+    /// The same with its tracer, which ends when everybody has ended whom it watches.
+    pub(crate) fn died_of_kill(self, home: &Home) {
+        let status = self.ended();
+        let is_killed = status.signal() == Some(9) || status.code() == Some(137);
+        assert!(is_killed, "it ended by itself: {status}\n{}", home.log());
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

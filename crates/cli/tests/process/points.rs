@@ -8,7 +8,7 @@ use std::path::Path;
 use super::script::Script;
 
 /// Calls that change files or tell somebody something.
-const MUTATING: [&str; 17] = [
+pub(crate) const MUTATING: [&str; 17] = [
     "write",
     "writev",
     "pwrite64",

@@ -28,13 +28,19 @@ pub(crate) struct Script {
     pub(crate) home: Home,
     pub(crate) sink: Sink,
     pub(crate) works: Vec<Work>,
+    /// What a round gives.
+    pub(crate) session: Vec<Kind>,
 }
 
 impl Script {
     pub(crate) fn new() -> Self {
-        let home = Home::new();
-        let sink = Sink::new(&home.file("sink"));
-        Script { home, sink, works: Vec::new() }
+        Script::of(Home::new(), "sink", SESSION.to_vec())
+    }
+
+    /// Another node with another session; its sink is this file.
+    pub(crate) fn of(home: Home, sink: &str, session: Vec<Kind>) -> Self {
+        let sink = Sink::new(&home.file(sink));
+        Script { home, sink, works: Vec::new(), session }
     }
 
     /// New work, which has to be begun.
@@ -60,7 +66,7 @@ impl Script {
     pub(crate) fn play(&mut self, client: &Client, rounds: usize) -> Result<(), Gone> {
         self.settle(client)?;
         for _ in 0..rounds {
-            self.plan(&SESSION);
+            self.plan(&self.session.clone());
             self.settle(client)?;
         }
         Ok(())

@@ -11,6 +11,17 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
 }
 
+#[expect(clippy::disallowed_methods, reason = "who waits for a connection")]
+pub(crate) fn background(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work);
+}
+
+/// Whether everything is to be tried that there is, however long it takes.
+#[expect(clippy::disallowed_methods, reason = "who starts the tests says so")]
+pub(crate) fn is_wide() -> bool {
+    std::env::var_os("ARK_OS_SWEEP_WIDE").is_some()
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test must end, also when the node hangs")]
 pub(crate) fn now() -> Instant {
     Instant::now()

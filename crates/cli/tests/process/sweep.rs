@@ -107,7 +107,7 @@ fn play(plan: &[Point]) -> Vec<Point> {
 }
 
 /// One life. Whether it ended at its point; else it is killed wherever it is.
-fn live(script: &mut Script, point: &Point) -> bool {
+pub(crate) fn live(script: &mut Script, point: &Point) -> bool {
     let tracer = match point.threads {
         Some(_) => Vec::new(),
         None => {

@@ -13,6 +13,8 @@ use super::sink::Sink;
 const WAIT: &str = "wait=30s";
 /// Every crash can make one more of these necessary.
 const ROUNDS_MAX: usize = 100;
+/// Every crash takes one of a task's attempts.
+const ATTEMPTS: usize = 10;
 /// SHA-256 of `abc`.
 const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 /// Lines of a batch, and the bytes of each: just below what is kept inside the record.
@@ -40,6 +42,11 @@ pub(crate) enum Kind {
     },
     Cancel,
     Retry,
+    /// One effect of an agent of the manifest.
+    Declared {
+        skill: &'static str,
+        class: &'static str,
+    },
 }
 
 /// A session's work in the order in which it is given.
@@ -73,6 +80,10 @@ pub(crate) struct Work {
 impl Work {
     pub(crate) fn new(kind: Kind, label: String) -> Self {
         Work { kind, label, runs: BTreeMap::new(), ends: BTreeMap::new(), is_cancelled: false }
+    }
+
+    fn has_effects(&self) -> bool {
+        matches!(self.kind, Kind::Steps { .. } | Kind::Fan { .. } | Kind::Declared { .. })
     }
 
     fn keys(&self) -> usize {
@@ -154,6 +165,9 @@ impl Work {
             Kind::Retry => {
                 json!({"skill": "test.gate", "input": {"gate": self.gate(sink)}})
             }
+            Kind::Declared { skill, .. } => {
+                json!({"skill": skill, "input": {"label": self.label}, "retry": {"attempts": ATTEMPTS, "backoff": "1ms", "max": "1ms"}})
+            }
             Kind::MapReduce => map_reduce(),
             Kind::Fan { class, children } => {
                 let labels: Vec<_> = (0..children).map(|it| self.key(it as usize)).collect();
@@ -198,7 +212,7 @@ impl Work {
             let view = client.get(&format!("/runs/{run}?{WAIT}"))?.good();
             match view["state"].as_str().unwrap() {
                 "succeeded" | "cancelled" => return shown(client, run),
-                "parked" => resolve(client, sink, run)?,
+                "parked" => self.resolve(client, sink, run)?,
                 "failed" if self.kind == Kind::Retry => {
                     assert_eq!(view["failure"]["code"], "test.gate_closed", "{view}");
                     std::fs::write(self.gate(sink), "").unwrap();
@@ -210,6 +224,43 @@ impl Work {
             last = view;
         }
         panic!("{}: goes on for ever: {last}", self.label);
+    }
+
+    /// Says of every step in doubt what the sink knows.
+    fn resolve(&self, client: &Client, sink: &Sink, run: &str) -> Result<(), Gone> {
+        let tasks = client.get(&format!("/runs/{run}/tasks"))?.good();
+        let mut doubts = 0;
+        for task in tasks["items"].as_array().unwrap() {
+            if task["state"] != "parked" {
+                continue;
+            }
+            assert_eq!(task["parked"]["reason"], "in_doubt", "{task}");
+            let steps = task["steps"].as_array().unwrap();
+            for step in steps.iter().filter(|step| step["state"] == "in_doubt") {
+                doubts += 1;
+                assert_eq!(step["class"], "effectful", "only such a step may be in doubt: {task}");
+                let key = step["key"].as_str().unwrap();
+                self.say(client, run, key, sink.line_of(key))?;
+            }
+        }
+        assert!(doubts > 0, "parked without a doubt: {tasks}");
+        super::script::count_doubts(doubts);
+        Ok(())
+    }
+
+    /// What the sink knows of a step: its line, if it happened.
+    fn say(&self, client: &Client, run: &str, key: &str, line: Option<String>) -> Result<(), Gone> {
+        let happened = line.map(|line| json!({ "line": line }));
+        if matches!(self.kind, Kind::Declared { .. }) {
+            return client.resolve(run, key, happened.as_ref());
+        }
+        let mut word = json!({"reason": "looked into the sink"});
+        match happened {
+            Some(result) => word["happened"] = result,
+            None => word["not_happened"] = json!(true),
+        }
+        client.post(&format!("/runs/{run}/steps/{key}/resolve"), &word, None)?.good();
+        Ok(())
     }
 
     fn cancel(&mut self, client: &Client, run: &str) -> Result<(), Gone> {
@@ -238,6 +289,10 @@ impl Work {
                 sink.check(&self.label, steps, class);
                 json!({"lines": steps})
             }
+            Kind::Declared { class, .. } => {
+                sink.check(&self.label, 1, class);
+                json!({"line": format!("{}-0", self.label)})
+            }
             Kind::Fan { class, children } => {
                 for child in 0..children {
                     sink.check(&self.key(child as usize), 1, class);
@@ -252,7 +307,7 @@ impl Work {
     /// Its effects, when all is over: none came late.
     pub(crate) fn check_sink(&self, sink: &Sink) {
         for (key, end) in &self.ends {
-            if matches!(self.kind, Kind::Steps { .. } | Kind::Fan { .. }) {
+            if self.has_effects() {
                 self.check(key, end, sink);
             }
         }
@@ -276,34 +331,6 @@ fn shown(client: &Client, run: &str) -> Result<Value, Gone> {
     };
     Ok(json!({"state": view["state"], "ended": view["ended"], "output": output,
         "failure": view["failure"]["code"]}))
-}
-
-/// Says of every step in doubt what the sink knows.
-fn resolve(client: &Client, sink: &Sink, run: &str) -> Result<(), Gone> {
-    let tasks = client.get(&format!("/runs/{run}/tasks"))?.good();
-    let mut doubts = 0;
-    for task in tasks["items"].as_array().unwrap() {
-        if task["state"] != "parked" {
-            continue;
-        }
-        assert_eq!(task["parked"]["reason"], "in_doubt", "{task}");
-        let steps = task["steps"].as_array().unwrap();
-        for step in steps.iter().filter(|step| step["state"] == "in_doubt") {
-            doubts += 1;
-            assert_eq!(step["class"], "effectful", "only such a step may be in doubt: {task}");
-            let key = step["key"].as_str().unwrap();
-            let mut word = json!({"reason": "looked into the sink"});
-            match sink.line_of(key) {
-                Some(line) => word["happened"] = json!({"line": line}),
-                None => word["not_happened"] = json!(true),
-            }
-            let path = format!("/runs/{run}/steps/{key}/resolve");
-            client.post(&path, &word, None)?.good();
-        }
-    }
-    assert!(doubts > 0, "parked without a doubt: {tasks}");
-    super::script::count_doubts(doubts);
-    Ok(())
 }
 
 /// Text of this length that nobody else has.
