@@ -2,7 +2,9 @@
 //! full, and told to end while it works. What it accepted is never lost, and no effect happens
 //! twice.
 //!
-//! The node is `examples/counting_node.rs`; `strace` kills it or lets its disk fail.
+//! The node is `examples/counting_node.rs`, or the program as it is delivered with the agents of a
+//! manifest; `strace` kills it, lets its disk fail, or holds it until it is killed. `SWEEP_WIDE=1`
+//! tries more places of what declared agents do.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

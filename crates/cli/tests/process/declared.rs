@@ -1,19 +1,24 @@
 //! Agents of a manifest whose effects can be counted: commands that write into a directory which
 //! they may write to, and calls of a service. One of each for every class of effect.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::client::{Client, Gone};
 use super::node::Home;
 use super::script::Script;
 use super::service::{EFFECT, SENT, Service};
-use super::work::Kind;
+use super::support::groups_of;
+use super::work::{Kind, Work};
 
 /// Which may be written to from inside the jail.
 const OUT: &str = "out";
 /// The sink of commands and of the service.
 const SINK: &str = "out/sink";
+/// Where commands write the keys with which they were called.
+const ARRIVED: &str = "out/arrived";
 /// Longer than a service or command of the test is at work when the node is gone.
 const SETTLE_AFTER: &str = "300ms";
 
@@ -39,6 +44,9 @@ const WRITE: &str = r#"echo "$ARK_OS_STEP_KEY $line" >>/out/sink; echo "{\"line\
 const ARRIVE: &str = r#"echo "$ARK_OS_STEP_KEY $line" >>/out/arrived; "#;
 const PROBE: &str = r#"found=$(grep -s "^$ARK_OS_STEP_KEY " /out/sink) || exit 3; echo "{\"line\":\"${found#* }\"}""#;
 
+/// How often something came of crashes.
+pub(crate) type Tally = BTreeMap<String, usize>;
+
 /// A script over the effects of declared agents, whose rounds begin with another of them each time.
 pub(crate) struct Declared {
     pub(crate) script: Script,
@@ -61,23 +69,70 @@ impl Declared {
         Declared { script, service: service.unwrap() }
     }
 
-    /// Everything comes to its right end, and each thing is recorded once.
-    pub(crate) fn conclude(&mut self) {
-        self.script.conclude();
-        self.service.check();
-        self.check_arrived();
+    /// Everything comes to its right end, each thing is recorded once, and nothing is left of any
+    /// jail. What the crashes came to, and how often.
+    pub(crate) fn conclude(&mut self) -> Tally {
+        let mut tally = Tally::new();
+        self.script.conclude_with(|script, client| {
+            script.works.iter().try_for_each(|work| recorded_once(client, work, &mut tally))
+        });
+        for (class, times) in self.service.check() {
+            *tally.entry(format!("http.{class} came again")).or_default() += times;
+        }
+        self.check_arrived(&mut tally);
+        for node in &*self.script.home.nodes.borrow() {
+            let left = groups_of(*node);
+            assert!(left.is_empty(), "left of jails: {left:?}");
+        }
+        tally
     }
 
-    /// A command that honours keys got the same one each time.
-    fn check_arrived(&self) {
-        let text = std::fs::read_to_string(self.script.home.file("out/arrived"));
-        let mut key_of = std::collections::BTreeMap::new();
-        for line in text.unwrap_or_default().lines() {
+    /// A command got the same key each time.
+    fn check_arrived(&self, tally: &mut Tally) {
+        let text = std::fs::read_to_string(self.script.home.file(ARRIVED)).unwrap_or_default();
+        let mut key_of = BTreeMap::new();
+        for line in text.lines() {
             let (key, line) = line.split_once(' ').unwrap();
-            let known = key_of.entry(line.to_owned()).or_insert_with(|| key.to_owned());
-            assert_eq!(known, key, "{line}: came under more than one key");
+            match key_of.insert(line.to_owned(), key) {
+                None => {}
+                Some(known) => {
+                    assert_eq!(known, key, "{line}: came under more than one key");
+                    *tally.entry("a command came again".to_owned()).or_default() += 1;
+                }
+            }
         }
     }
+}
+
+/// A run with one effect was accepted once, had its step settled once, and ended once.
+fn recorded_once(client: &Client, work: &Work, tally: &mut Tally) -> Result<(), Gone> {
+    for run in work.runs.values() {
+        let events = client.get(&format!("/runs/{run}/events?limit=500"))?.good();
+        let events = events["items"].as_array().unwrap();
+        let count = |kind: &str, field: Option<&str>| {
+            let is_it = |event: &&Value| {
+                event["type"] == kind && field.is_none_or(|field| event.get(field).is_some())
+            };
+            events.iter().filter(is_it).count()
+        };
+        let settled = ["step_settled", "step_probed", "step_resolved"];
+        let fields = [None, Some("happened"), Some("happened")];
+        let times: usize = settled.iter().zip(fields).map(|(kind, field)| count(kind, field)).sum();
+        assert_eq!(times, 1, "{}: its step was settled {times} times: {events:?}", work.label);
+        for kind in ["run_accepted", "task_succeeded", "run_ended"] {
+            assert_eq!(count(kind, None), 1, "{}: {kind}: {events:?}", work.label);
+        }
+        let Kind::Declared { skill, .. } = work.kind else { continue };
+        for (kind, word) in [("step_probed", "asked"), ("step_resolved", "resolved")] {
+            for field in ["happened", "not_happened"] {
+                let times = count(kind, Some(field));
+                if times > 0 {
+                    *tally.entry(format!("{skill} {word}: {field}")).or_default() += times;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn manifest(dir: &Path, service: &Service) -> Value {

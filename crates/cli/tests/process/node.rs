@@ -1,5 +1,7 @@
 //! A node as a process of its own: started, watched by strace, killed.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -41,13 +43,15 @@ pub(crate) struct Home {
     arguments: Vec<OsString>,
     /// What its operator may do, where the program itself does not say so.
     scopes: Option<&'static str>,
+    /// Every node that was ready here.
+    pub(crate) nodes: RefCell<BTreeSet<i32>>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
         let (program, arguments) = (counting_node(), ["--agents", AGENTS].map(OsString::from));
         let dir = tempfile::tempdir().unwrap();
-        Home { dir, program, arguments: arguments.into(), scopes: None }
+        Home { dir, program, arguments: arguments.into(), scopes: None, nodes: RefCell::default() }
     }
 
     /// The home of the program as it is delivered, which has the agents of a manifest.
@@ -60,7 +64,7 @@ impl Home {
             ["--agents", AGENTS_FOR_EFFECTS, "--manifest"].map(OsString::from).to_vec();
         arguments.push(file.into());
         let program = env!("CARGO_BIN_EXE_ark-os").into();
-        Home { dir, program, arguments, scopes: Some(SCOPES) }
+        Home { dir, program, arguments, scopes: Some(SCOPES), nodes: RefCell::default() }
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -133,6 +137,7 @@ impl Node {
         let record = await_some(PATIENCE, look)
             .unwrap_or_else(|| panic!("the node is not ready in time\n{}", home.log()))?;
         self.pid = record["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        home.nodes.borrow_mut().extend(self.pid);
         let token = std::fs::read_to_string(home.data().join("token")).ok()?;
         let endpoint = record["endpoint"].as_str().unwrap();
         Some(Client::new(endpoint, token.trim(), &home.data()))

@@ -74,6 +74,14 @@ impl Script {
 
     /// A last life without any fault: everything comes to its end, and it was right.
     pub(crate) fn conclude(&mut self) {
+        self.conclude_with(|_, _| Ok(()));
+    }
+
+    /// The same, with a look at what came of everything.
+    pub(crate) fn conclude_with(
+        &mut self,
+        look: impl FnOnce(&Script, &Client) -> Result<(), Gone>,
+    ) {
         let mut node = self.home.start(&[]);
         let client = self.ready(&mut node);
         self.settle(&client).expect("the node stays");
@@ -82,6 +90,7 @@ impl Script {
             work.check_sink(&self.sink);
         }
         self.check_list(&client).expect("the node stays");
+        look(self, &client).expect("the node stays");
         node.signal(rustix::process::Signal::TERM);
         let status = node.ended();
         assert_eq!(status.code(), Some(0), "{}", self.home.log());
