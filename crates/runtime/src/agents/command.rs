@@ -43,13 +43,14 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Sets a command up. A machine without a jail is told of when it runs: others may do meanwhile.
+    /// Sets a command up; what a former instance left running of one ends here. A machine without a jail is told of when it runs: others may do meanwhile.
     pub(super) fn open(spec: &CommandSpec, base: &Path, jail: JailSource) -> Result<Self, String> {
         let named = Profile::named(&spec.profile).ok_or_else(|| {
             let names = Profile::NAMES.join("`, `");
             format!("there is no profile `{}`, only `{names}`", spec.profile)
         })?;
         let profile = narrowed(&named, &spec.limits)?;
+        jail.clear();
         let mut mounts = Vec::new();
         for mount in &spec.mounts {
             let path = base.join(&mount.source);

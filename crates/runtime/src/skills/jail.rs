@@ -1,5 +1,6 @@
-//! Where skills find the jail. It is opened when the first of them needs it: trying out what the
-//! machine can hold takes some milliseconds, which an instance without such work need not spend.
+//! Where skills find the jail. It is opened when there is an agent that needs it, or else when the
+//! first skill does: trying out what the machine can hold takes some milliseconds, which an instance
+//! without such work need not spend.
 
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +30,13 @@ impl JailSource {
     /// [`ark_os_sandbox::launcher_main_if_asked`].
     pub fn with(settings: Settings) -> Self {
         Self { inner: Some(Arc::new(Inner { settings, jail: OnceLock::new() })) }
+    }
+
+    /// Opens it before anything needs it, so that what an instance left behind in it that was
+    /// killed has ended before anything goes on. A machine without a jail is told of by whoever
+    /// needs one.
+    pub(crate) fn clear(&self) {
+        let _ = self.opened();
     }
 
     /// The jail, or why there is none, as a fragment fit after "there is no sandbox: ".

@@ -5,14 +5,17 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::hierarchy::{self, Controller, Place, Version};
+use crate::clock::Watch;
 use crate::error::SandboxError;
 use crate::machine::{Mechanism, Reaped};
 use crate::profile::Profile;
@@ -23,6 +26,9 @@ const PREFIX: &str = "ark-os-jail-";
 const PERIOD_US: u64 = 50_000;
 /// The first process, which the profile does not count, and the launcher until it has ended.
 const OWN_PROCESSES: u64 = 2;
+/// How long processes that were left behind may take to die of a kill, all together: a moment, unless
+/// they hang in the kernel. Less than a second.
+const END_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where groups are made; nowhere if this process may make none.
 #[derive(Debug)]
@@ -155,17 +161,16 @@ impl Cgroups {
     /// Removes what instances that are gone left behind, and what was stuck.
     pub(super) fn reap(&self) -> Reaped {
         let mut reaped = Reaped { groups: self.retry_stuck(), ..Reaped::default() };
-        for place in &self.places {
-            for dir in left_over(&place.dir) {
-                reaped.processes += end_all(&dir);
-                if is_removed(&dir) {
-                    reaped.groups += 1;
-                } else {
-                    reaped.kept += 1;
-                }
-            }
-        }
-        reaped.kept += self.stuck().len();
+        let left: Vec<_> = self.places.iter().flat_map(|place| left_over(&place.dir)).collect();
+        let ended: Vec<_> = left.iter().flat_map(|dir| end_all(dir)).collect();
+        reaped.processes = ended.len();
+        await_ends(&ended);
+        let (gone, kept): (Vec<_>, Vec<_>) = left.into_iter().partition(|dir| is_removed(dir));
+        reaped.groups += gone.len();
+        // They are tried again before the next job.
+        let mut stuck = self.stuck();
+        stuck.extend(kept);
+        reaped.kept = stuck.len();
         reaped
     }
 }
@@ -332,10 +337,24 @@ fn left_over(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Ends every process of a group that nobody watches any more.
-fn end_all(dir: &Path) -> usize {
+fn end_all(dir: &Path) -> Vec<OwnedFd> {
     let listed = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     let pids = listed.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw);
-    pids.filter(|pid| kill_process(*pid, Signal::KILL).is_ok()).count()
+    let processes = pids.filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    processes.filter(|process| pidfd_send_signal(process, Signal::KILL).is_ok()).collect()
+}
+
+/// Waits until processes that were told to end have ended: their groups can be removed then. One
+/// whose file system hangs is not waited for longer.
+fn await_ends(processes: &[OwnedFd]) {
+    let since = Watch::start();
+    for process in processes {
+        let left = END_PATIENCE.saturating_sub(since.so_far());
+        let left = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+        let mut fds = [PollFd::new(process, PollFlags::IN)];
+        // Whoever is not waited for ends later; its group is tried again.
+        let _ = poll(&mut fds, Some(&left));
+    }
 }
 
 fn number(text: &str) -> Option<u64> {

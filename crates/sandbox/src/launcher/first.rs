@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid, umask};
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
@@ -35,6 +35,11 @@ pub(super) fn main(
     }
     let ended = prepared(&plan, trees).and_then(|()| {
         let signal = kernel::children_signal().map_err(failed("watch its children"))?;
+        // Making the place takes a while, and whoever wanted it may be gone: a program that nobody
+        // waits for must not begin what its caller may be about to do again.
+        if has_gone(control)? {
+            return Ok(None);
+        }
         let program = command::start(&plan)?;
         drop(plan);
         supervise(control, &signal, program)
@@ -75,6 +80,16 @@ fn prepared(plan: &Plan, trees: Option<Vec<Piece>>) -> Result<()> {
     kernel::leave_keyring().map_err(lacking("leave the session's keys"))?;
     kernel::close_on_exec_from(3).map_err(lacking("close its files"))?;
     confine::everything(plan)
+}
+
+/// Whether the caller has gone. It sends nothing after the plan: whatever there is to read is its end.
+fn has_gone(control: &UnixStream) -> Result<bool> {
+    let mut fds = [PollFd::from_borrowed_fd(control.as_fd(), PollFlags::IN)];
+    match poll(&mut fds, Some(&Timespec::default())) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(failed("listen to its caller")(error)),
+    }
 }
 
 /// Waits for the program's end, or for the caller's, in which case there is nobody to tell.
