@@ -21,7 +21,7 @@ use super::sweep::live;
 /// not know yet.
 const TELLING: [(&str, &str); 2] = [("ark-http", "recvfrom"), ("program", "exit_group")];
 /// Calls that make a jail, start what runs in it, or reach a service.
-const OF_EFFECTS: [&str; 33] = [
+const OF_EFFECTS: [&str; 32] = [
     "rmdir",
     "socket",
     "socketpair",
@@ -54,7 +54,6 @@ const OF_EFFECTS: [&str; 33] = [
     "seccomp",
     "landlock_add_rule",
     "landlock_restrict_self",
-    "dup2",
 ];
 /// Threads and processes that have effects. The committer is swept as in the sweep of native work,
 /// with what it has not synced taken away.
