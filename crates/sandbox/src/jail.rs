@@ -1,9 +1,11 @@
 //! The caller's side: what this machine can hold, and running jobs in it.
 
 mod cgroups;
+mod delegated;
 mod hierarchy;
 mod order;
 mod probe;
+mod processes;
 mod spawn;
 mod watch;
 mod writes;
@@ -14,6 +16,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::SandboxError;
 use crate::filter::Filters;
 use crate::job::{Finished, Job};
+use crate::kernel;
+use crate::launcher::WHOLE_FROM;
 use crate::machine::{Held, Probe, Reaped, Settings};
 use crate::profile::{Profile, Strength};
 use cgroups::Cgroups;
@@ -45,6 +49,8 @@ impl Jail {
     ///
     /// `sandbox_failed` if the launcher cannot be started at all.
     pub fn open(settings: Settings) -> Result<Jail, SandboxError> {
+        kernel::keep_ended_children()
+            .map_err(|error| SandboxError::internal(format!("wait for children: {error}")))?;
         let cgroups = Cgroups::find();
         let filters = Filters::of_this_machine()?;
         let probe = probe::of_machine(&settings, &cgroups)?;
@@ -110,7 +116,7 @@ impl Jail {
             cpu_milli: if divides { profile.cpu_milli } else { whole },
             // The user namespace counts the processes of its one user, with or without a group.
             processes: Strength::Tree,
-            landlock: self.inner.probe.has(LANDLOCK),
+            landlock: kernel::landlock_version().is_ok_and(|version| version >= WHOLE_FROM),
         }
     }
 
@@ -123,7 +129,7 @@ impl Jail {
     /// be run as it is written, `program_not_found` if there is no such program inside,
     /// `sandbox_failed` if setting up went wrong. Nothing has run then.
     pub fn run(&self, job: &Job, is_stopped: &dyn Fn() -> bool) -> Result<Finished, SandboxError> {
-        job.validate()?;
+        self.inner.settings.admits(job)?;
         self.check(&job.profile)?;
         self.carried_out(job, is_stopped)
     }

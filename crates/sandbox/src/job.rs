@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SandboxError;
+use crate::pin::{self, Pin};
 use crate::profile::Profile;
 
 /// Arguments and environment together: what the kernel takes with an 8 MiB stack.
@@ -30,17 +31,60 @@ pub enum Access {
 
 /// A file or directory of the host that the job sees.
 ///
-/// Inside, what belongs to the owner of `source` belongs to the job: it may do there what that
+/// It is looked up when the mount is made. A job sees exactly that directory or file: once something
+/// else has its place, jobs with this mount are refused.
+///
+/// Inside, what belongs to the owner of the source belongs to the job: it may do there what that
 /// owner may, within `access`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Where it is on the host.
-    pub source: PathBuf,
     /// Where the job sees it.
     pub target: PathBuf,
     /// What the job may do there.
     pub access: Access,
+    source: PathBuf,
+    pin: Pin,
+}
+
+impl Mount {
+    /// Shows what is at `source` now; links in the path are followed now and never again.
+    ///
+    /// # Errors
+    ///
+    /// `sandbox_invalid` if nothing is there, or the host's root, or a view of the host's kernel.
+    pub fn new(
+        source: impl AsRef<Path>,
+        target: impl Into<PathBuf>,
+        access: Access,
+    ) -> Result<Mount, SandboxError> {
+        let (source, pin) = pin::resolved(source.as_ref())?;
+        Ok(Mount { target: target.into(), access, source, pin })
+    }
+
+    /// The same for `name` below `dir`, for a directory with foreign content: no part of `name` may be
+    /// a link.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mount::new`], and if a part of `name` is a link or leads out of `dir`.
+    pub fn within(
+        dir: impl AsRef<Path>,
+        name: impl AsRef<Path>,
+        target: impl Into<PathBuf>,
+        access: Access,
+    ) -> Result<Mount, SandboxError> {
+        let (source, pin) = pin::resolved_within(dir.as_ref(), name.as_ref())?;
+        Ok(Mount { target: target.into(), access, source, pin })
+    }
+
+    /// Where it is on the host, without links.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
+    pub(crate) fn pin(&self) -> Pin {
+        self.pin
+    }
 }
 
 /// A program to run.
@@ -77,8 +121,13 @@ impl Job {
         }
     }
 
-    /// Whether it can be run as it is written.
-    pub(crate) fn validate(&self) -> Result<(), SandboxError> {
+    /// Whether it can be run as it is written, on a machine that can hold its profile. A job whose words
+    /// are known early can be looked at before anything starts; running it looks again.
+    ///
+    /// # Errors
+    ///
+    /// `sandbox_invalid`, saying what is wrong.
+    pub fn validate(&self) -> Result<(), SandboxError> {
         self.profile.validate()?;
         self.validate_words()?;
         if self.stdin.len() > STDIN_BYTES_MAX {
@@ -136,12 +185,6 @@ impl Mount {
         if TAKEN.iter().any(|taken| self.target.starts_with(taken)) {
             return Err(SandboxError::invalid(format!(
                 "the mount's target `{target}` is the jail's own"
-            )));
-        }
-        if !is_plain(&self.source) || self.source == Path::new("/") {
-            return Err(SandboxError::invalid(format!(
-                "the mount's source `{}` is not an absolute path below `/` without `..`",
-                self.source.display()
             )));
         }
         if [&self.source, &self.target].iter().any(|path| has_byte(path.as_os_str(), 0)) {
@@ -214,7 +257,8 @@ mod tests {
     use super::*;
 
     fn mount(source: &str, target: &str) -> Mount {
-        Mount { source: source.into(), target: target.into(), access: Access::Read }
+        let pin = Pin::default();
+        Mount { source: source.into(), target: target.into(), access: Access::Read, pin }
     }
 
     fn refused(change: impl FnOnce(&mut Job)) -> String {
@@ -232,7 +276,29 @@ mod tests {
         assert!(refused(|job| job.workdir = "tmp".into()).contains("working directory"));
         assert!(refused(|job| job.mounts = vec![mount("/a", "/b/../proc")]).contains("target"));
         assert!(refused(|job| job.mounts = vec![mount("/a", "/proc/x")]).contains("jail's own"));
-        assert!(refused(|job| job.mounts = vec![mount("/", "/host")]).contains("source"));
+        assert!(refused(|job| job.mounts = vec![mount("/a", "/")]).contains("target"));
         assert!(refused(|job| job.argv.push("x".repeat(3 << 20).into())).contains("bytes"));
+        assert!(refused(|job| job.profile.memory_bytes = 1 << 20).contains("memory_bytes"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_mount_is_what_its_path_leads_to_when_it_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap().join("real");
+        std::fs::create_dir_all(real.join("in")).unwrap();
+        std::os::unix::fs::symlink(&real, dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("/etc", real.join("out")).unwrap();
+        let by_link = Mount::new(dir.path().join("link"), "/w", Access::Read).unwrap();
+        assert_eq!(by_link, Mount::new(&real, "/w", Access::Read).unwrap());
+        assert_eq!(by_link.source(), real);
+        let within = |name: &str| Mount::within(&real, name, "/w", Access::Read);
+        assert_eq!(within("in").unwrap().source(), real.join("in"));
+        for name in ["out", "out/ssl", "../link", "/etc", "none"] {
+            assert!(within(name).is_err(), "{name}");
+        }
+        for never in ["/", "/proc", "/sys", "/no/such/place"] {
+            assert!(Mount::new(never, "/w", Access::Read).is_err(), "{never}");
+        }
     }
 }

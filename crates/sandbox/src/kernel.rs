@@ -158,6 +158,23 @@ pub(crate) fn children_signal() -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Sees to it that children which have ended can be waited for, also where whoever started this
+/// process ignores them.
+pub(crate) fn keep_ended_children() -> Result<(), Errno> {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is set; `now` is a whole, writable structure.
+    let done = unsafe { libc::sigaction(libc::SIGCHLD, ptr::null(), now.as_mut_ptr()) };
+    checked(done.into())?;
+    // SAFETY: the structure was zero, which is a valid value of it, before the kernel wrote it.
+    let now = unsafe { now.assume_init() };
+    if now.sa_sigaction != libc::SIG_IGN && now.sa_flags & libc::SA_NOCLDWAIT == 0 {
+        return Ok(());
+    }
+    // SAFETY: the default action is no function of ours.
+    let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    if before == libc::SIG_ERR { Err(last()) } else { Ok(()) }
+}
+
 /// As signals are for a program that was started by hand: none held back, none ignored.
 pub(crate) fn reset_signals() -> Result<(), Errno> {
     mask_signals(&signal_set(&[])?)?;

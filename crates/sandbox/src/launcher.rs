@@ -34,6 +34,8 @@ const INSIDE: u32 = 1000;
 /// Whom root becomes: nobody, on every system; an ordinary user stays who they are.
 const NOBODY: u32 = 65534;
 
+pub(crate) use landlocked::WHOLE_FROM;
+
 type Result<T> = std::result::Result<T, Refused>;
 
 /// The launcher's whole work, if this process was started to be it.
@@ -61,6 +63,7 @@ fn tell(control: &mut UnixStream, message: &Message) {
 }
 
 fn carried_out(control: &mut UnixStream) -> Result<()> {
+    kernel::keep_ended_children().map_err(failed("wait for its children"))?;
     let order = plan::receive(control).map_err(failed("read the plan"))?;
     match order {
         Order::Probe => {

@@ -21,12 +21,15 @@ mod beneath;
 mod error;
 mod job;
 mod machine;
+mod pin;
 mod profile;
 
 #[cfg(target_os = "linux")]
 mod clock;
 #[cfg(target_os = "linux")]
 mod filter;
+#[cfg(target_os = "linux")]
+mod forbidden;
 #[cfg(target_os = "linux")]
 mod jail;
 #[cfg(target_os = "linux")]

@@ -65,6 +65,11 @@ pub(crate) struct Bind {
     pub(crate) target: ByteVec,
     #[n(2)]
     pub(crate) write: bool,
+    /// What has to be at the source.
+    #[n(3)]
+    pub(crate) device: u64,
+    #[n(4)]
+    pub(crate) inode: u64,
 }
 
 /// The limits that the launcher itself sets.

@@ -165,8 +165,13 @@ impl Profile {
         }
     }
 
-    /// Whether every limit is one that can be held.
-    pub(crate) fn validate(&self) -> Result<(), SandboxError> {
+    /// Whether every limit is one that can be held on some machine: what narrowed it may ask for less
+    /// than any program needs.
+    ///
+    /// # Errors
+    ///
+    /// `sandbox_invalid`, naming the limit.
+    pub fn validate(&self) -> Result<(), SandboxError> {
         let ranges: [(&str, u64, u64, u64); 11] = [
             ("memory_bytes", self.memory_bytes, MEMORY_BYTES_MIN, i64::MAX as u64),
             ("cpu_milli", self.cpu_milli.into(), CPU_MILLI_MIN.into(), 1_000_000),

@@ -49,6 +49,13 @@ const OPEN_OUTSIDE: &[&str] = &[
     "shared-memory-of-the-host",
     "inherited-environment",
     "add-key",
+    "datagram-to-the-host",
+    "raw-datagram-to-the-host",
+    "descriptor-to-the-host",
+    "hide-a-file-in-a-socket",
+    "lease-on-shown",
+    "sync-a-file-system",
+    "all-watches-of-the-user",
 ];
 /// The same for root.
 const OPEN_OUTSIDE_TO_ROOT: &[&str] = &[
@@ -63,6 +70,10 @@ const OPEN_OUTSIDE_TO_ROOT: &[&str] = &[
     "raise-limits",
     "raise-priority",
 ];
+
+/// Ways to memory that only a look at the processes finds where no control group counts it: between two
+/// looks it grows.
+const FOUND_LATE: &[&str] = &["bomb-sealed-memory", "bomb-stretched-stack"];
 
 #[test]
 fn every_way_out_is_refused_to_a_job_of_root() {
@@ -97,7 +108,7 @@ fn is_root() -> bool {
 }
 
 fn try_everything() {
-    let jail = Jail::open(Settings { launcher: LAUNCHER.into() }).unwrap();
+    let jail = Jail::open(Settings { launcher: LAUNCHER.into(), ..Settings::default() }).unwrap();
     let listed = Command::new(ATTACKER).arg("list").output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     let ways: Vec<&str> = listed.lines().collect();
@@ -154,11 +165,7 @@ fn job(way: &str, canaries: &Canaries) -> Job {
     let (out, shown) = (Path::new("/work/out"), Path::new("/work/shown"));
     let attacker = Path::new(ATTACKER);
     let mut job = Job::new(profile, ["/work/attacker", "try", way]);
-    let mount = |source: &Path, target: &Path, access| Mount {
-        source: source.to_owned(),
-        target: target.to_owned(),
-        access,
-    };
+    let mount = |source: &Path, target: &Path, access| Mount::new(source, target, access).unwrap();
     job.mounts = vec![
         mount(attacker, Path::new("/work/attacker"), Access::Read),
         mount(&canaries.shown(), shown, Access::Read),
@@ -189,7 +196,8 @@ fn ended_as_refused(way: &str, finished: &Finished) -> Result<(), String> {
         return Err(format!("ended with {:?}, saying `{said}` {errors}", finished.exit));
     }
     let peak = finished.usage.memory_peak.unwrap_or(0);
-    if peak > 128 * MIB {
+    let peak_max = if FOUND_LATE.contains(&way) { 1024 * MIB } else { 128 * MIB };
+    if peak > peak_max {
         return Err(format!("used {peak} bytes of memory"));
     }
     if finished.usage.wall > std::time::Duration::from_secs(20) {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ark_os_api::Exit;
 use ark_os_sandbox::{Access, Exit as End, Finished, Jail, Job, Mount, Probe, Profile, Settings};
@@ -156,9 +156,7 @@ fn mount(text: &str) -> Result<Mount, Failure> {
         Failure::usage(format!("`{text}` is not a mount"))
             .with_hint("write `SOURCE:TARGET`, or `SOURCE:TARGET:rw` to let it change things")
     })?;
-    let source = std::path::absolute(Path::new(source))
-        .map_err(|error| Failure::usage(format!("`{source}` is not a path: {error}")))?;
-    Ok(Mount { source, target: target.into(), access })
+    Ok(Mount::new(source, target, access)?)
 }
 
 fn variable(text: &str) -> Result<(OsString, OsString), Failure> {

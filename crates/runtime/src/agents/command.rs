@@ -54,12 +54,11 @@ impl Program {
         let mut mounts = Vec::new();
         for mount in &spec.mounts {
             let path = base.join(&mount.source);
-            let source = std::fs::canonicalize(&path)
-                .map_err(|error| format!("cannot mount `{}`: {error}", path.display()))?;
             let access = if mount.is_writable { Access::Write } else { Access::Read };
-            mounts.push(Mount { source, target: PathBuf::from(&mount.target), access });
+            let mount = Mount::new(path, &mount.target, access);
+            mounts.push(mount.map_err(|error| format!("cannot {error}"))?);
         }
-        let first = mounts.first().filter(|mount| mount.source.is_dir());
+        let first = mounts.first().filter(|mount| mount.source().is_dir());
         let workdir = match (&spec.workdir, first) {
             (Some(workdir), _) => PathBuf::from(workdir),
             (None, Some(mount)) => mount.target.clone(),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::delegated;
 use super::hierarchy::{self, Controller, Place, Version};
 use crate::clock::Watch;
 use crate::error::SandboxError;
@@ -206,6 +207,10 @@ impl Group {
         fs::read_to_string(place.dir.join(file)).ok()
     }
 
+    pub(super) fn counts_memory(&self) -> bool {
+        self.places.iter().any(|place| place.controllers.contains(&Controller::Memory))
+    }
+
     /// Whether the kernel ended a process of the job for want of memory.
     pub(super) fn is_out_of_memory(&self) -> bool {
         let text = self.read(Controller::Memory, "memory.oom_control", "memory.events");
@@ -234,7 +239,7 @@ impl Group {
 fn usable(place: &Place, maker: &str) -> Result<Place, String> {
     let place = match place.version {
         Version::One => place.clone(),
-        Version::Two => delegated(place)?,
+        Version::Two => delegated::place(place)?,
     };
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -244,31 +249,6 @@ fn usable(place: &Place, maker: &str) -> Result<Place, String> {
     let _ = fs::remove_dir(&trial);
     has_files.map_err(|error| format!("cannot be limited: {error}"))?;
     Ok(place)
-}
-
-/// In version 2 a group that has processes cannot have groups with controllers, unless it is the
-/// root: then the group above is tried, which is how a service manager delegates
-/// (`Delegate=yes` with `DelegateSubgroup=`).
-fn delegated(place: &Place) -> Result<Place, String> {
-    let mut reason = "is not delegated to this process".to_owned();
-    for dir in [Some(place.dir.as_path()), place.dir.parent()].into_iter().flatten() {
-        let Ok(offered) = fs::read_to_string(dir.join("cgroup.controllers")) else { continue };
-        let has = |it: &Controller| offered.split_whitespace().any(|name| name == it.name());
-        let mut controllers: Vec<_> = Controller::ALL.into_iter().filter(has).collect();
-        if controllers.is_empty() {
-            reason = "has no controllers".to_owned();
-            continue;
-        }
-        let wanted: Vec<_> = controllers.iter().map(|it| format!("+{}", it.name())).collect();
-        match fs::write(dir.join("cgroup.subtree_control"), wanted.join(" ")) {
-            Ok(()) => {
-                controllers.push(Controller::Cpuacct);
-                return Ok(Place { version: place.version, dir: dir.to_owned(), controllers });
-            }
-            Err(error) => reason = format!("is not delegated to this process: {error}"),
-        }
-    }
-    Err(reason)
 }
 
 /// Writes the limits of a profile into a group.
@@ -392,21 +372,6 @@ mod tests {
         fs::write(dir.path().join("cpu.stat"), "usage_usec 1500\nuser_usec 1\n").unwrap();
         assert!(group.is_out_of_memory());
         assert_eq!(group.cpu_time(), Some(Duration::from_micros(1500)));
-    }
-
-    #[test]
-    fn a_group_that_has_processes_is_left_for_the_one_above() {
-        let dir = tempfile::tempdir().unwrap();
-        let own = dir.path().join("leaf");
-        fs::create_dir_all(own.join("cgroup.subtree_control")).unwrap();
-        for group in [dir.path(), &own] {
-            fs::write(group.join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
-        }
-        let place = delegated(&v2(&own)).unwrap();
-        assert_eq!(place.dir, dir.path());
-        assert_eq!(place.controllers.len(), 4);
-        let asked = fs::read_to_string(dir.path().join("cgroup.subtree_control")).unwrap();
-        assert_eq!(asked, "+memory +pids +cpu");
     }
 
     #[test]

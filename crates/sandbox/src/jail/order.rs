@@ -53,9 +53,11 @@ pub(super) fn of_job(job: &Job, inner: &Inner, group: &Group) -> Result<Order, S
 
 fn bind(mount: &crate::job::Mount) -> Bind {
     Bind {
-        source: bytes(mount.source.as_os_str()),
+        source: bytes(mount.source().as_os_str()),
         target: bytes(mount.target.as_os_str()),
         write: mount.access == Access::Write,
+        device: mount.pin().device,
+        inode: mount.pin().inode,
     }
 }
 

@@ -5,6 +5,7 @@ use super::spawn;
 use crate::error::{Kind, SandboxError};
 use crate::job::{Exit, Finished};
 use crate::kernel;
+use crate::launcher::WHOLE_FROM;
 use crate::machine::{Mechanism, Probe, Settings};
 use crate::plan::{self, Found, Message, Order};
 
@@ -51,7 +52,10 @@ pub(super) fn of_machine(settings: &Settings, cgroups: &Cgroups) -> Result<Probe
 fn mechanism(found: Found) -> Mechanism {
     let is_landlock = found.name == LANDLOCK;
     let version = kernel::landlock_version().ok().filter(|_| is_landlock);
-    let version = version.map(|version| format!("interface {version}"));
+    let version = version.map(|version| match version < WHOLE_FROM {
+        true => format!("interface {version}: a part of what {WHOLE_FROM} holds"),
+        false => format!("interface {version}"),
+    });
     Mechanism {
         present: found.missing.is_none(),
         required: !is_landlock,

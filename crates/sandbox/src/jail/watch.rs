@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::cgroups::Group;
+use super::processes;
 use super::spawn::Launched;
 use super::writes::Writes;
 use crate::clock::Watch;
@@ -222,11 +223,11 @@ impl Watched<'_> {
             Some(Exit::Output)
         } else if now >= profile.wall_time {
             Some(Exit::WallTime)
-        } else if self.group.is_out_of_memory() {
+        } else if self.group.is_out_of_memory() || self.has_a_greedy_process() {
             Some(Exit::Memory)
         } else if self.group.cpu_time().is_some_and(|used| used >= profile.cpu_time) {
             Some(Exit::CpuTime)
-        } else if self.writes.are_too_many() {
+        } else if self.writes.are_too_many(self.first) {
             Some(Exit::Files)
         } else if is_stopped() {
             Some(Exit::Stopped)
@@ -236,6 +237,17 @@ impl Watched<'_> {
         if let Some(exit) = passed {
             self.kill(exit);
         }
+    }
+
+    /// Whether a process has more memory than the profile allows, where no control group counts it. The
+    /// kernel's own limit for a process can be got round: it forgets what was written once that may only
+    /// be read, and what belongs to a stack.
+    fn has_a_greedy_process(&self) -> bool {
+        if self.group.counts_memory() {
+            return false;
+        }
+        let all = self.first.map(processes::all).unwrap_or_default();
+        all.into_iter().any(|pid| processes::private_bytes(pid) > self.job.profile.memory_bytes)
     }
 
     /// Ends the first process; the kernel ends all others of its namespace with it.

@@ -1,21 +1,31 @@
 //! What a job puts into its writable mounts. No limit of the kernel counts that: the file system's
 //! free space says cheaply whether there may be too much, and only then it is looked for.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, StatVfs, fstatvfs, openat, statat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, StatVfs, fstatvfs, openat, stat, statat, statvfs,
+};
+use rustix::process::Pid;
 
+use super::processes::{self, Mapped};
 use crate::clock::wall_seconds;
-use crate::job::{Access, Job};
+use crate::job::{Access, Job, Mount};
+use crate::pin;
 
-/// A job is ended when it leaves less than one part in this many of a file system free: what it
-/// holds open without a name is found nowhere, and others live there too.
+/// A job is ended when it leaves less than one part in this many of a file system free: others live
+/// there too.
 const RESERVE_PART: u64 = 50;
-/// Entries looked at in one search; a job that made more of them has long passed its limit.
+/// Entries looked at in one search, so that it ends. What is there beyond them is not found.
 const ENTRIES_MAX: u64 = 1_000_000;
 /// Levels that are searched: deeper ones are counted as passing the limit.
 const DEPTH_MAX: usize = 128;
+/// What is left of the limit when a search found less; not less than one part in this many, so that not
+/// every look is a search.
+const ROOM_PART: u64 = 8;
 
 /// The writable mounts of a job, as they were at its start.
 #[derive(Debug)]
@@ -23,13 +33,23 @@ pub(super) struct Writes {
     places: Vec<Place>,
     bytes_max: u64,
     files_max: u64,
+    /// The most that one file of the job can have.
+    file_bytes: u64,
     since: i64,
+    /// How much may go before the next search.
+    room: Room,
 }
 
 #[derive(Debug)]
 struct Place {
     dir: OwnedFd,
+    target: PathBuf,
+    /// Which file system it is.
+    id: u64,
+    /// What was free at the start.
     before: Free,
+    /// The most that was free since the last search.
+    looked: Free,
 }
 
 /// What is free in a file system.
@@ -41,12 +61,26 @@ struct Free {
     reserve: u64,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    bytes: u64,
+    files: u64,
+}
+
 /// What has changed since the start.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Changed {
     bytes: u64,
     files: u64,
     entries: u64,
+}
+
+impl Changed {
+    fn add(&mut self, stat: &Stat) {
+        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
+        self.bytes = self.bytes.saturating_add(blocks.saturating_mul(512));
+        self.files += 1;
+    }
 }
 
 impl Writes {
@@ -54,22 +88,19 @@ impl Writes {
     /// refuse.
     pub(super) fn of(job: &Job) -> Self {
         let writable = job.mounts.iter().filter(|mount| mount.access == Access::Write);
-        let place = |mount: &crate::job::Mount| {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let dir = openat(CWD, &mount.source, flags, Mode::empty()).ok()?;
-            let before = Free::of(&fstatvfs(&dir).ok()?);
-            Some(Place { dir, before })
-        };
+        let (bytes_max, files_max) = (job.profile.tmp_bytes, job.profile.tmp_inodes);
         Writes {
             places: writable.filter_map(place).collect(),
-            bytes_max: job.profile.tmp_bytes,
-            files_max: job.profile.tmp_inodes,
+            bytes_max,
+            files_max,
+            file_bytes: job.profile.file_bytes,
             since: wall_seconds(),
+            room: Room { bytes: bytes_max, files: files_max },
         }
     }
 
     /// Whether the job has written more than it may.
-    pub(super) fn are_too_many(&mut self) -> bool {
+    pub(super) fn are_too_many(&mut self, first: Option<Pid>) -> bool {
         let mut suspect = false;
         for place in &mut self.places {
             let Ok(stat) = fstatvfs(&place.dir) else { continue };
@@ -77,25 +108,38 @@ impl Writes {
             if now.bytes < now.reserve.min(place.before.bytes / 2) {
                 return true;
             }
-            let bytes = place.before.bytes.saturating_sub(now.bytes);
-            let files = place.before.files.saturating_sub(now.files);
-            suspect |= bytes > self.bytes_max || files > self.files_max;
+            // What others gave back hides nothing of what the job takes after it.
+            place.looked.bytes = place.looked.bytes.max(now.bytes);
+            place.looked.files = place.looked.files.max(now.files);
+            let bytes = place.looked.bytes - now.bytes;
+            let files = place.looked.files - now.files;
+            suspect |= bytes > self.room.bytes || files > self.room.files;
         }
-        if !suspect {
-            return false;
-        }
+        suspect && self.search_all(first)
+    }
+
+    /// Looks for everything that changed since the start, with a name or without one.
+    fn search_all(&mut self, first: Option<Pid>) -> bool {
         let mut changed = Changed::default();
         let mut dirs = self.places.iter();
-        let is_over = dirs.any(|place| self.search(place.dir.as_fd(), &mut changed, 0));
-        if !is_over {
-            // Somebody else filled the disk: the next suspicion counts from here.
-            for place in &mut self.places {
-                if let Ok(stat) = fstatvfs(&place.dir) {
-                    place.before = Free::of(&stat);
-                }
+        let is_over = dirs.any(|place| self.search(place.dir.as_fd(), &mut changed, 0))
+            || first.is_some_and(|first| self.nameless(first, &mut changed));
+        // It was not all the job's: the next suspicion begins with what is left to it.
+        for place in &mut self.places {
+            if let Ok(stat) = fstatvfs(&place.dir) {
+                place.looked = Free::of(&stat);
             }
         }
+        let left = |max: u64, used: u64| max.saturating_sub(used).max(max / ROOM_PART);
+        self.room = Room {
+            bytes: left(self.bytes_max, changed.bytes),
+            files: left(self.files_max, changed.files),
+        };
         is_over
+    }
+
+    fn is_over(&self, changed: &Changed) -> bool {
+        changed.bytes > self.bytes_max || changed.files > self.files_max
     }
 
     /// Adds up what changed below a directory, until it is too much. No link is followed.
@@ -110,16 +154,14 @@ impl Writes {
                 continue;
             }
             changed.entries += 1;
+            if changed.entries > ENTRIES_MAX {
+                return false;
+            }
             let Ok(stat) = statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             if stat.st_ctime >= self.since {
-                let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
-                changed.bytes = changed.bytes.saturating_add(blocks.saturating_mul(512));
-                changed.files += 1;
+                changed.add(&stat);
             }
-            if changed.bytes > self.bytes_max
-                || changed.files > self.files_max
-                || changed.entries > ENTRIES_MAX
-            {
+            if self.is_over(changed) {
                 return true;
             }
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
@@ -132,6 +174,58 @@ impl Writes {
         }
         false
     }
+
+    /// Adds what has no name any more and lives because a process has it open or mapped.
+    fn nameless(&self, first: Pid, changed: &mut Changed) -> bool {
+        let all = processes::all(first);
+        let mut seen = BTreeSet::new();
+        for thread in all.iter().flat_map(|pid| processes::threads(*pid)) {
+            for file in processes::entries(thread.join("fd")) {
+                self.add_nameless(&file, &mut seen, changed);
+            }
+            if self.is_over(changed) {
+                return true;
+            }
+        }
+        for mapped in all.iter().flat_map(|pid| processes::mapped_and_deleted(*pid)) {
+            self.add_mapped(&mapped, &mut seen, changed);
+        }
+        self.is_over(changed)
+    }
+
+    fn add_nameless(&self, file: &Path, seen: &mut BTreeSet<u64>, changed: &mut Changed) -> bool {
+        let Ok(stat) = stat(file) else { return false };
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !is_file || stat.st_nlink > 0 {
+            return true;
+        }
+        let id = statvfs(file).map(|stat| stat.f_fsid);
+        let is_ours = id.is_ok_and(|id| self.places.iter().any(|place| place.id == id));
+        if is_ours && seen.insert(stat.st_ino) {
+            changed.add(&stat);
+        }
+        true
+    }
+
+    /// Only root may look at what is mapped; for others it is as large as a file can be.
+    fn add_mapped(&self, mapped: &Mapped, seen: &mut BTreeSet<u64>, changed: &mut Changed) {
+        if !self.places.iter().any(|place| mapped.path.starts_with(&place.target)) {
+            return;
+        }
+        if !self.add_nameless(&mapped.file, seen, changed) && seen.insert(mapped.inode) {
+            changed.bytes = changed.bytes.saturating_add(self.file_bytes);
+            changed.files += 1;
+        }
+    }
+}
+
+fn place(mount: &Mount) -> Option<Place> {
+    let source = pin::open_same(mount.source(), mount.pin()).ok()??;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = openat(&source, ".", flags, Mode::empty()).ok()?;
+    let stat = fstatvfs(&dir).ok()?;
+    let before = Free::of(&stat);
+    Some(Place { dir, target: mount.target.clone(), id: stat.f_fsid, before, looked: before })
 }
 
 impl Free {

@@ -16,6 +16,11 @@ use crate::plan::{Bounds, Plan, Refused};
 const LOCKED_BYTES: u64 = 64 * 1024;
 /// The stack of a program that was started by hand.
 const STACK_BYTES: u64 = 8 * 1024 * 1024;
+/// Addresses of a process, in parts of its memory: a second net for what is counted as something else. Many
+/// runtimes reserve far more than they use.
+const ADDRESSES_PER_MEMORY: u64 = 16;
+/// No process gets less than this to reserve.
+const ADDRESSES_MIN: u64 = 4 * 1024 * 1024 * 1024;
 /// Signals that wait for a process.
 const SIGNALS: u64 = 1024;
 /// This process and the program's: what is allowed comes on top of the first.
@@ -68,7 +73,10 @@ fn limit(bounds: &Bounds) -> Result<()> {
         (Resource::Nice, 0),
         (Resource::Rtprio, 0),
     ];
-    limits.extend(bounds.memory_bytes.map(|bytes| (Resource::Data, bytes)));
+    if let Some(bytes) = bounds.memory_bytes {
+        let addresses = bytes.saturating_mul(ADDRESSES_PER_MEMORY).max(ADDRESSES_MIN);
+        limits.extend([(Resource::Data, bytes), (Resource::As, addresses)]);
+    }
     for (resource, value) in limits {
         // A second more before the kernel stops to ask: whoever caught the signal may say why.
         let grace = u64::from(resource == Resource::Cpu);

@@ -18,8 +18,13 @@ use crate::plan::{Message, Plan};
 
 /// Programs see this as the machine's name.
 const HOSTNAME: &[u8] = b"jail";
-/// File names and groups of namespaces inside namespaces: none.
-const NAMESPACES_MAX: &str = "/proc/sys/user/max_user_namespaces";
+/// What all of this user's processes share on the machine, of which the job's namespace gets a part: no
+/// further namespaces, and enough to watch some files.
+const SHARES: [(&str, &str); 3] = [
+    ("/proc/sys/user/max_user_namespaces", "0"),
+    ("/proc/sys/user/max_inotify_instances", "16"),
+    ("/proc/sys/user/max_inotify_watches", "4096"),
+];
 
 /// The whole life of the first process.
 pub(super) fn main(
@@ -65,11 +70,11 @@ fn prepared(plan: &Plan, trees: Option<Vec<Piece>>) -> Result<()> {
     setsid().map_err(failed("leave the terminal"))?;
     umask(rustix::fs::Mode::from_raw_mode(0o022));
     rustix::system::sethostname(HOSTNAME).map_err(lacking("name its machine"))?;
-    // The system-call filter refuses them too; a read-only /proc/sys is no reason to stop.
-    let _ = std::fs::OpenOptions::new()
-        .write(true)
-        .open(NAMESPACES_MAX)
-        .and_then(|mut file| file.write_all(b"0"));
+    for (file, most) in SHARES {
+        // The filter refuses namespaces too; a read-only /proc/sys is no reason to stop.
+        let file = std::fs::OpenOptions::new().write(true).open(file);
+        let _ = file.and_then(|mut file| file.write_all(most.as_bytes()));
+    }
     let trees = match trees {
         Some(trees) => trees,
         None => trees::open(plan, is_root)?,

@@ -11,12 +11,15 @@ use landlock::{
 
 use super::{Result, lacking};
 use crate::error::Kind;
+use crate::kernel;
 use crate::plan::{Plan, Refused};
 
 /// The newest interface whose rights are used; on an older kernel those it lacks are left out.
 const NEWEST: ABI = ABI::V6;
+/// Its number.
+pub(crate) const WHOLE_FROM: u32 = 6;
 /// Devices that are written to.
-const SINKS: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
+const SINKS: [&str; 2] = ["/dev/null", "/dev/full"];
 
 /// Restricts this process and all it will start.
 pub(super) fn restrict(plan: &Plan) -> Result<()> {
@@ -40,11 +43,11 @@ pub(super) fn restrict(plan: &Plan) -> Result<()> {
         rules = allowed(rules, Path::new(path), sink)?;
     }
     let status = rules.restrict_self().map_err(lacking("set Landlock rules"))?;
+    let is_whole = kernel::landlock_version().is_ok_and(|version| version >= WHOLE_FROM);
     match status.ruleset {
-        RulesetStatus::NotEnforced => {
-            Err(Refused::new(Kind::Unavailable, "set Landlock rules: they are not enforced"))
-        }
-        _ => Ok(()),
+        RulesetStatus::FullyEnforced => Ok(()),
+        RulesetStatus::PartiallyEnforced if !is_whole => Ok(()),
+        _ => Err(Refused::new(Kind::Unavailable, "set Landlock rules: they are not enforced")),
     }
 }
 

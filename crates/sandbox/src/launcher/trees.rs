@@ -2,11 +2,12 @@
 //! before anything can be reached through them.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, fstat, fstatfs, stat};
+use rustix::fs::{CWD, FileType, fstat};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -14,6 +15,7 @@ use super::owners::Owners;
 use super::{Result, failed, lacking};
 use crate::error::Kind;
 use crate::kernel::{Attributes, set_attributes};
+use crate::pin::{self, Pin};
 use crate::plan::{Bind, Plan, Refused};
 
 /// The system's programs and libraries. `/etc` and `/var` are not among them: they have what was
@@ -23,21 +25,10 @@ const SYSTEM: [&str; 8] =
 /// What programs of `/usr` look up elsewhere: where libraries are, which of several programs is meant.
 const SYSTEM_ETC: [&str; 2] = ["/etc/ld.so.cache", "/etc/alternatives"];
 /// Devices without a state of their own.
-const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
-
-/// Views of the kernel's own state, which is the host's: `proc`, `sysfs`, both cgroup systems,
-/// `devpts`, `debugfs`, `tracefs`, `securityfs`, `bpf`.
-const KERNEL_VIEWS: [u64; 9] = [
-    0x9fa0,
-    0x6265_6572,
-    0x0027_e0eb,
-    0x6367_7270,
-    0x1cd1,
-    0x6462_6720,
-    0x7472_6163,
-    0x7363_6673,
-    0xcafe_4a11,
-];
+const DEVICES: [&str; 5] = ["/dev/null", ZERO, "/dev/full", "/dev/random", "/dev/urandom"];
+/// Who may write to it can map it as memory that belongs to no process. It is there only where that memory is
+/// counted or Landlock keeps it from being written to: a read-only mount does not.
+const ZERO: &str = "/dev/zero";
 
 /// Something to be attached below the new root.
 pub(super) struct Tree {
@@ -63,13 +54,14 @@ pub(super) fn open(plan: &Plan, is_root: bool) -> Result<Vec<Piece>> {
     for path in SYSTEM.iter().chain(&SYSTEM_ETC).map(Path::new) {
         if let Ok(to) = std::fs::read_link(path) {
             pieces.push(Piece::Link { at: path.to_owned(), to });
-        } else if let Some(mount) = opened(path, Below::Too, system, None)? {
+        } else if let Some(mount) = opened(path, system)? {
             pieces.push(Piece::Mount(mount));
         }
     }
     let device = Attributes { below: true, read_only: true, programs: false, devices: true };
-    for path in DEVICES {
-        let mount = opened(Path::new(path), Below::Too, device, None)?;
+    let has_zero = plan.landlock || plan.bounds.memory_bytes.is_none();
+    for path in DEVICES.into_iter().filter(|path| has_zero || *path != ZERO) {
+        let mount = opened(Path::new(path), device)?;
         let mount = mount.ok_or_else(|| {
             Refused::new(Kind::Unavailable, format!("open `{path}`: there is none"))
         })?;
@@ -82,60 +74,59 @@ pub(super) fn open(plan: &Plan, is_root: bool) -> Result<Vec<Piece>> {
     Ok(pieces)
 }
 
+/// A copy of the one mount that was pinned, and of nothing that somebody mounted below it.
 fn of_job(bind: &Bind, owners: Option<&mut Owners>) -> Result<Tree> {
     let source = Path::new(OsStr::from_bytes(&bind.source));
+    let refused = |why: &dyn fmt::Display, kind| {
+        Refused::new(kind, format!("mount `{}`: {why}", source.display()))
+    };
+    let pin = Pin { device: bind.device, inode: bind.inode };
+    let file = match pin::open_same(source, pin) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Err(refused(&"it is not what was there before", Kind::Invalid)),
+        Err(Errno::NOENT) => return Err(refused(&"there is none", Kind::Invalid)),
+        Err(error @ (Errno::ACCESS | Errno::NOTDIR)) => {
+            return Err(refused(&error, Kind::Invalid));
+        }
+        Err(error) => return Err(refused(&error, Kind::Unavailable)),
+    };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let mount = open_tree(&file, "", flags).map_err(|error| {
+        // In a user namespace nothing can be separated from what is mounted below it.
+        let kind = if error == Errno::INVAL { Kind::Invalid } else { Kind::Unavailable };
+        refused(&error, kind)
+    })?;
     let read_only = !bind.write;
     let attributes = Attributes { below: true, read_only, programs: true, devices: false };
-    let invalid = |why| Refused::new(Kind::Invalid, format!("mount `{}`: {why}", source.display()));
-    let tree = opened(source, Below::Not, attributes, owners)?;
-    let tree = tree.ok_or_else(|| invalid("there is none"))?;
-    let looking = failed("look at a mount");
-    let (own, root) = (fstat(&tree.mount).map_err(&looking)?, stat("/").map_err(&looking)?);
-    if (own.st_dev, own.st_ino) == (root.st_dev, root.st_ino) {
-        return Err(invalid("it is the host's root"));
-    }
-    let is_view = fstatfs(&tree.mount)
-        .map_err(&looking)
-        .map(|stat| KERNEL_VIEWS.contains(&u64::try_from(stat.f_type).unwrap_or(0)))?;
-    if is_view {
-        return Err(invalid("it shows the host's kernel"));
-    }
-    Ok(Tree { target: Path::new(OsStr::from_bytes(&bind.target)).to_owned(), ..tree })
+    let target = Path::new(OsStr::from_bytes(&bind.target));
+    protected(mount, target, attributes, owners)
 }
 
-/// Whether what is mounted below is opened too.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Below {
-    /// For the system's own directories, which may be spread over several file systems.
-    Too,
-    /// For what a job is given: it is given that and nothing that somebody mounted there.
-    Not,
+/// A copy of everything mounted at this path of the system, which may be spread over several file
+/// systems, for the same path inside; nothing if nothing is there.
+fn opened(path: &Path, attributes: Attributes) -> Result<Option<Tree>> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    match open_tree(CWD, path, flags) {
+        Ok(mount) => protected(mount, path, attributes, None).map(Some),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => {
+            let what = format!("mount `{}`: {error}", path.display());
+            Err(Refused::new(Kind::Unavailable, what))
+        }
+    }
 }
 
-/// A copy of the mount at this path, for the same path inside; nothing if nothing is there.
-fn opened(
-    path: &Path,
-    below: Below,
+/// The copy with its attributes, before anything can be reached through it.
+fn protected(
+    mount: OwnedFd,
+    target: &Path,
     attributes: Attributes,
     owners: Option<&mut Owners>,
-) -> Result<Option<Tree>> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if below == Below::Too {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
-    let mount = match open_tree(CWD, path, flags) {
-        Ok(mount) => mount,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(error) => {
-            let kind = match error {
-                Errno::ACCESS | Errno::NOTDIR | Errno::LOOP => Kind::Invalid,
-                // In a user namespace nothing can be separated from what is mounted below it.
-                Errno::INVAL if below == Below::Not => Kind::Invalid,
-                _ => Kind::Unavailable,
-            };
-            return Err(Refused::new(kind, format!("mount `{}`: {error}", path.display())));
-        }
-    };
+) -> Result<Tree> {
     let stat = fstat(&mount).map_err(failed("look at a mount"))?;
     let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let lent = match owners {
@@ -151,5 +142,5 @@ fn opened(
         }
         Err(error) => return Err(lacking("protect a mount")(error)),
     }
-    Ok(Some(Tree { mount, target: path.to_owned(), is_dir }))
+    Ok(Tree { mount, target: target.to_owned(), is_dir })
 }

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,6 +26,7 @@ pub(super) struct Canaries {
     unix: UnixListener,
     abstract_name: String,
     by_name: UnixListener,
+    datagram: UnixDatagram,
     victim: Child,
     memory: SharedMemory,
     host: String,
@@ -50,6 +51,8 @@ impl Canaries {
         fs::write(dir.path().join("shown/shown.txt"), SHOWN).unwrap();
         let (tcp, udp, port) = one_port();
         let unix = UnixListener::bind(dir.path().join("socket")).unwrap();
+        let datagram = UnixDatagram::bind(dir.path().join("shown/datagram")).unwrap();
+        datagram.set_nonblocking(true).unwrap();
         let name = SocketAddr::from_abstract_name(&secret).unwrap();
         let by_name = UnixListener::bind_addr(&name).unwrap();
         tcp.set_nonblocking(true).unwrap();
@@ -71,6 +74,7 @@ impl Canaries {
             udp,
             unix,
             by_name,
+            datagram,
             victim,
         }
     }
@@ -110,7 +114,7 @@ impl Canaries {
             fs::metadata(self.dir.path().join("canary")).unwrap().nlink() == 1,
             "the canary file was linked",
         )?;
-        is(entries(&self.shown()) == ["shown.txt"], "what was shown has other files")?;
+        is(entries(&self.shown()) == ["datagram", "shown.txt"], "what was shown has other files")?;
         is(
             fs::read_to_string(self.shown().join("shown.txt")).unwrap() == SHOWN,
             "what was shown was changed",
@@ -134,6 +138,7 @@ impl Canaries {
             && self.udp.recv(&mut datagram).is_err_and(waits)
             && self.unix.accept().is_err_and(waits)
             && self.by_name.accept().is_err_and(waits)
+            && self.datagram.recv(&mut datagram).is_err_and(waits)
     }
 
     /// Whatever the job planted there, collecting it reads nothing of the host, and no file there
@@ -202,7 +207,10 @@ fn one_port() -> (TcpListener, UdpSocket, u16) {
 
 fn entries(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap().flatten();
-    names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    let mut names: Vec<String> =
+        names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
 
 fn host_name() -> String {

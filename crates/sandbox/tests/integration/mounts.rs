@@ -3,18 +3,17 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use ark_os_sandbox::{Access, Exit, Finished, Job, Mount, Profile, SandboxError, open_beneath};
+use ark_os_sandbox::{
+    Access, Exit, Finished, Jail, Job, Mount, Profile, SandboxError, Settings, open_beneath,
+};
 
-use crate::support::{also_as_ordinary_user, jail, printed, private_dir, stderr};
+use crate::support::{also_as_ordinary_user, jail, printed, private_dir, settings, stderr};
 
 fn with(mounts: &[(&Path, &str, Access)], script: &str) -> Result<Finished, SandboxError> {
     let mut job = Job::new(Profile::default(), ["sh", "-c", script]);
-    let mount = |(source, target, access): &(&Path, &str, Access)| Mount {
-        source: source.to_path_buf(),
-        target: target.into(),
-        access: *access,
-    };
-    job.mounts = mounts.iter().map(mount).collect();
+    let mount =
+        |(source, target, access): &(&Path, &str, Access)| Mount::new(source, *target, *access);
+    job.mounts = mounts.iter().map(mount).collect::<Result<_, _>>()?;
     jail().run(&job, &|| false)
 }
 
@@ -72,8 +71,7 @@ fn no_program_that_lends_its_owners_identity_is_left_behind() {
         tried(lambda: os.open('/w/y', os.O_CREAT | os.O_WRONLY, 0o6777)),\n\
         tried(lambda: os.mknod('/w/z', 0o104755)), libc.syscall(437, -100, b'/w/v', 0, 0), ctypes.get_errno())";
     let mut job = Job::new(Profile::default(), ["/usr/bin/python3", "-c", code]);
-    job.mounts =
-        vec![Mount { source: dir.path().into(), target: "/w".into(), access: Access::Write }];
+    job.mounts = vec![Mount::new(dir.path(), "/w", Access::Write).unwrap()];
     let finished = jail().run(&job, &|| false).unwrap();
     assert_eq!(printed(&finished), "1 1 1 1 -1 38\n");
     for entry in std::fs::read_dir(dir.path()).unwrap() {
@@ -131,8 +129,7 @@ fn what_fills_a_writable_mount_is_ended() {
     ];
     for script in fills {
         let mut job = Job::new(profile.clone(), ["sh", "-c", script]);
-        let source = dir.path().into();
-        job.mounts = vec![Mount { source, target: "/w".into(), access: Access::Write }];
+        job.mounts = vec![Mount::new(dir.path(), "/w", Access::Write).unwrap()];
         let finished = jail().run(&job, &|| false).unwrap();
         assert!(
             matches!(finished.exit, Exit::Files | Exit::Code(_) | Exit::Signal(25)),
@@ -141,4 +138,77 @@ fn what_fills_a_writable_mount_is_ended() {
         assert_ne!(finished.exit, Exit::Code(0));
     }
     also_as_ordinary_user("mounts::what_fills_a_writable_mount_is_ended");
+}
+
+#[test]
+fn what_takes_the_place_of_a_source_is_not_mounted() {
+    let dir = private_dir();
+    let shared = dir.path().join("shared");
+    std::fs::create_dir_all(shared.join("in")).unwrap();
+    std::fs::create_dir_all(dir.path().join("host")).unwrap();
+    std::fs::write(dir.path().join("host/shadow"), "secret").unwrap();
+    let mount = |name: &str| Mount::new(shared.join(name), "/w", Access::Read).unwrap();
+    let seen = |mount: &Mount| {
+        let mut job = Job::new(Profile::default(), ["cat", "/w/shadow"]);
+        job.mounts = vec![mount.clone()];
+        jail().run(&job, &|| false)
+    };
+    let read = mount("in");
+    assert_eq!(seen(&read).unwrap().exit, Exit::Code(1));
+    // Another job may write in `shared`, and puts a link or another directory there.
+    let other = "cd /s && mv in x && ln -s ../host in";
+    assert_eq!(with(&[(&shared, "/s", Access::Write)], other).unwrap().exit, Exit::Code(0));
+    assert_eq!(seen(&read).unwrap_err().code(), "sandbox_invalid");
+    let other = "cd /s && rm in && mkdir in";
+    assert_eq!(with(&[(&shared, "/s", Access::Write)], other).unwrap().exit, Exit::Code(0));
+    assert_eq!(seen(&read).unwrap_err().code(), "sandbox_invalid");
+    let other = "cd /s && rmdir in && mv x in";
+    assert_eq!(with(&[(&shared, "/s", Access::Write)], other).unwrap().exit, Exit::Code(0));
+    assert_eq!(seen(&read).unwrap().exit, Exit::Code(1));
+    also_as_ordinary_user("mounts::what_takes_the_place_of_a_source_is_not_mounted");
+}
+
+#[test]
+fn nothing_of_a_forbidden_directory_is_mounted() {
+    let dir = private_dir();
+    std::fs::create_dir_all(dir.path().join("data/journal")).unwrap();
+    std::fs::create_dir_all(dir.path().join("work")).unwrap();
+    let settings = Settings { forbidden: vec![dir.path().join("data")], ..settings() };
+    let jail = Jail::open(settings).unwrap();
+    let tried = |name: &str| {
+        let mut job = Job::new(Profile::default(), ["true"]);
+        job.mounts = vec![Mount::new(dir.path().join(name), "/w", Access::Read).unwrap()];
+        jail.run(&job, &|| false)
+    };
+    for name in ["", "data", "data/journal"] {
+        assert_eq!(tried(name).unwrap_err().code(), "sandbox_invalid", "{name}");
+    }
+    assert_eq!(tried("work").unwrap().exit, Exit::Code(0));
+    also_as_ordinary_user("mounts::nothing_of_a_forbidden_directory_is_mounted");
+}
+
+#[test]
+fn what_others_have_in_a_mount_is_not_counted_to_a_job() {
+    let dir = private_dir();
+    for number in 0..300 {
+        std::fs::write(dir.path().join(format!("old{number}")), vec![1; 40_000]).unwrap();
+    }
+    let profile = Profile { tmp_bytes: 4 << 20, tmp_inodes: 200, ..Profile::default() };
+    // More than it may add is there, and more than it may add is written elsewhere meanwhile.
+    let mut job = Job::new(profile, ["sh", "-c", "cat /w/* > /dev/null; sleep 0.4; : > /w/new"]);
+    job.mounts = vec![Mount::new(dir.path(), "/w", Access::Write).unwrap()];
+    // Until the times of files tell what was there from what the job makes.
+    let written = std::fs::metadata(dir.path().join("old299")).unwrap().ctime();
+    while rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec <= written {
+        std::thread::yield_now();
+    }
+    let elsewhere = private_dir();
+    let finished = jail()
+        .run(&job, &|| {
+            std::fs::write(elsewhere.path().join("big"), vec![1; 20 << 20]).unwrap();
+            false
+        })
+        .unwrap();
+    assert_eq!(finished.exit, Exit::Code(0), "{finished:?}");
+    also_as_ordinary_user("mounts::what_others_have_in_a_mount_is_not_counted_to_a_job");
 }

@@ -115,3 +115,23 @@ fn jobs_run_side_by_side_from_many_threads() {
     });
     assert_eq!(jail.reap().processes, 0);
 }
+
+#[test]
+fn jobs_run_where_ended_children_were_ignored() {
+    const IGNORED: &str = "ARK_OS_TEST_CHILDREN_IGNORED";
+    if std::env::var_os(IGNORED).is_some() {
+        assert_eq!(printed(&sh("(exit 3) || echo $?")), "3\n");
+        return;
+    }
+    // What is ignored stays so over the start of another program.
+    let again = "trap '' CHLD; exec \"$0\" --exact \"$1\" --nocapture";
+    let output = std::process::Command::new("sh")
+        .args(["-c", again])
+        .arg(std::env::current_exe().unwrap())
+        .arg("programs::jobs_run_where_ended_children_were_ignored")
+        .env(IGNORED, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}

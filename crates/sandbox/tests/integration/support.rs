@@ -12,10 +12,14 @@ const AGAIN: &str = "ARK_OS_TEST_AS_NOBODY";
 
 /// A jail whose launcher is the one built for tests: this process's own `main` is the test runner's.
 pub(crate) fn jail() -> Jail {
-    let launcher = env!("CARGO_BIN_EXE_ark-os-jail").into();
-    let jail = Jail::open(Settings { launcher }).expect("a jail can be opened");
+    let jail = Jail::open(settings()).expect("a jail can be opened");
     assert!(jail.probe().available, "{:#?}", jail.probe());
     jail
+}
+
+/// How such a jail is opened.
+pub(crate) fn settings() -> Settings {
+    Settings { launcher: env!("CARGO_BIN_EXE_ark-os-jail").into(), ..Settings::default() }
 }
 
 pub(crate) fn is_root() -> bool {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use ark_os_sandbox::{Access, Exit, Finished, Job, Mount, Profile};
@@ -121,10 +121,13 @@ impl Skill for HistorySkill {
 
 /// The repository's own directory. A pointer to one that lies elsewhere is not followed: a foreign
 /// tree could name any repository of the machine.
-fn repository(root: &Path) -> Result<PathBuf, NoHistory> {
-    let place = root.join(".git");
-    match fs::symlink_metadata(&place) {
-        Ok(metadata) if metadata.is_dir() => Ok(place),
+fn repository(root: &Path) -> Result<Mount, NoHistory> {
+    match fs::symlink_metadata(root.join(".git")) {
+        Ok(metadata) if metadata.is_dir() => {
+            // Whatever takes its place from now on is not mounted.
+            Mount::within(root, ".git", REPOSITORY, Access::Read)
+                .map_err(|error| NoHistory(format!("failed to {error}")))
+        }
         Ok(_) => Err(NoHistory("`.git` only points to a repository elsewhere".to_owned())),
         Err(_) => Err(NoHistory("the tree is not the top of a git repository".to_owned())),
     }
@@ -133,7 +136,7 @@ fn repository(root: &Path) -> Result<PathBuf, NoHistory> {
 struct Git<'a> {
     host: &'a dyn Host,
     jail: &'a JailSource,
-    place: PathBuf,
+    place: Mount,
 }
 
 impl Git<'_> {
@@ -180,7 +183,7 @@ fn is_empty_repository(stderr: &[u8]) -> bool {
 
 /// What git may do: read the repository. Whatever the repository's own settings say, it starts no
 /// other program, fetches nothing and shows no other diff.
-fn job(place: &Path, arguments: &[&str]) -> Job {
+fn job(place: &Mount, arguments: &[&str]) -> Job {
     let git_dir = format!("--git-dir={REPOSITORY}");
     let mut argv = vec!["git", "--no-pager", "--no-optional-locks", &git_dir];
     for setting in [
@@ -217,10 +220,6 @@ fn job(place: &Path, arguments: &[&str]) -> Job {
         ("GIT_TERMINAL_PROMPT", "0"),
     ];
     job.env = variables.map(|(name, value)| (OsString::from(name), OsString::from(value))).to_vec();
-    job.mounts = vec![Mount {
-        source: place.to_owned(),
-        target: PathBuf::from(REPOSITORY),
-        access: Access::Read,
-    }];
+    job.mounts = vec![place.clone()];
     job
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::time::Duration;
 
 use crate::system::{Target, call};
@@ -14,6 +15,13 @@ pub(crate) const WAYS: &[Way] = &[
     Way { name: "bomb-memory", attempt: |_| memory(64 << 20) },
     Way { name: "bomb-memory-in-many", attempt: memory_in_many },
     Way { name: "bomb-shared-memory", attempt: shared_memory },
+    Way { name: "bomb-zeros", attempt: zeros },
+    Way { name: "bomb-growing-stack", attempt: growing_stack },
+    Way { name: "bomb-sealed-memory", attempt: sealed_memory },
+    Way { name: "bomb-stretched-stack", attempt: stretched_stack },
+    Way { name: "bomb-nameless-files", attempt: |target| nameless(target, Keep::Open) },
+    Way { name: "bomb-nameless-maps", attempt: |target| nameless(target, Keep::Mapped) },
+    Way { name: "bomb-nameless-in-threads", attempt: |target| nameless(target, Keep::InThread) },
     Way { name: "bomb-file", attempt: |_| file("/tmp/bomb") },
     Way {
         name: "bomb-output-file",
@@ -100,6 +108,112 @@ fn shared_memory(_: &Target) -> Try {
         }
     }
     Ok("wrote 64 GiB into memory".into())
+}
+
+const PAGE: usize = 4096;
+/// Many times the limit of the job that tries it.
+const MUCH: usize = 1536 << 20;
+/// What is taken between two looks of whoever counts; a quicker attacker gets further by as much.
+const STEP: usize = 16 << 20;
+const STEP_PAUSE: Duration = Duration::from_millis(10);
+const READ_WRITE: usize = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+const OWN: usize = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as usize;
+
+fn map(bytes: usize, flags: usize, fd: i32) -> Result<usize, String> {
+    let args = [0, bytes, READ_WRITE, flags, fd as isize as usize, 0];
+    call(libc::SYS_mmap, &args).map_err(|error| format!("mmap: {error}"))
+}
+
+fn touch(start: usize, bytes: usize) {
+    for at in (start..start + bytes).step_by(PAGE) {
+        // SAFETY: the caller has mapped this for writing.
+        unsafe { std::ptr::write_volatile(at as *mut u8, 1) };
+    }
+}
+
+/// A shared mapping of zeros belongs to no process.
+fn zeros(_: &Target) -> Try {
+    let file = fs::OpenOptions::new().read(true).write(true).open("/dev/zero");
+    let file = file.map_err(|error| format!("/dev/zero: {error}"))?;
+    touch(map(MUCH, libc::MAP_SHARED as usize, file.as_raw_fd())?, MUCH);
+    Ok("touched 1.5 GiB of zeros".into())
+}
+
+/// What grows downwards is counted as a stack.
+fn growing_stack(_: &Target) -> Try {
+    touch(map(MUCH, OWN | libc::MAP_GROWSDOWN as usize, -1)?, MUCH);
+    Ok("touched 1.5 GiB of stack".into())
+}
+
+/// What may only be read is not counted any more once it is written.
+fn sealed_memory(_: &Target) -> Try {
+    for _ in 0..MUCH / STEP {
+        let start = map(STEP, OWN, -1)?;
+        touch(start, STEP);
+        call(libc::SYS_mprotect, &[start, STEP, libc::PROT_READ as usize])
+            .map_err(|error| format!("mprotect: {error}"))?;
+        std::thread::sleep(STEP_PAUSE);
+    }
+    Ok("holds 1.5 GiB to read".into())
+}
+
+/// A page of the real stack, moved to where there is room for more.
+fn stretched_stack(_: &Target) -> Try {
+    let maps = fs::read_to_string("/proc/self/maps").map_err(|error| error.to_string())?;
+    let line = maps.lines().find(|line| line.ends_with("[stack]")).ok_or("no stack")?;
+    let start = line.split('-').next().and_then(|it| usize::from_str_radix(it, 16).ok());
+    let start = start.ok_or("no start")?;
+    let args = [start, PAGE, MUCH, libc::MREMAP_MAYMOVE as usize, 0];
+    let moved = call(libc::SYS_mremap, &args).map_err(|error| format!("mremap: {error}"))?;
+    for step in 0..MUCH / STEP {
+        touch(moved + step * STEP, STEP);
+        std::thread::sleep(STEP_PAUSE);
+    }
+    Ok("touched 1.5 GiB of stack".into())
+}
+
+/// How a file lives on that has no name.
+#[derive(Clone, Copy, PartialEq)]
+enum Keep {
+    Open,
+    Mapped,
+    /// In a table of files that only one thread has.
+    InThread,
+}
+
+/// Files in the output that no search by name finds.
+fn nameless(target: &Target, keep: Keep) -> Try {
+    if keep != Keep::InThread {
+        return fill_nameless(target, keep);
+    }
+    let out = target.out.clone();
+    let thread = std::thread::spawn(move || {
+        let apart = [3, u32::MAX as usize, libc::CLOSE_RANGE_UNSHARE as usize];
+        call(libc::SYS_close_range, &apart).map_err(|error| format!("close_range: {error}"))?;
+        fill_nameless(&Target { out, ..Target::from_environment() }, Keep::Open)
+    });
+    thread.join().unwrap_or_else(|_| Err("the thread ended".into()))
+}
+
+fn fill_nameless(target: &Target, keep: Keep) -> Try {
+    let block = vec![1_u8; 3 << 20];
+    for number in 0..50_u32 {
+        let path = target.out.join(format!("nameless-{number}"));
+        let open = fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let mut file = open.map_err(|error| format!("{number} files: {error}"))?;
+        fs::remove_file(&path).map_err(|error| error.to_string())?;
+        file.write_all(&block).map_err(|error| format!("{number} files: {error}"))?;
+        if keep == Keep::Mapped {
+            let args = [0, PAGE, libc::PROT_READ as usize, libc::MAP_SHARED as usize];
+            let fd = file.as_raw_fd() as usize;
+            call(libc::SYS_mmap, &[args[0], args[1], args[2], args[3], fd, 0])
+                .map_err(|error| format!("mmap: {error}"))?;
+        } else {
+            let _ = file.into_raw_fd();
+        }
+        std::thread::sleep(STEP_PAUSE * 4);
+    }
+    Ok("holds 150 MiB in files without a name".into())
 }
 
 fn file(path: &str) -> Try {

@@ -83,6 +83,9 @@ pub(crate) const WAYS: &[Way] = &[
     Way { name: "set-uid-file", attempt: set_uid_file },
     Way { name: "file-capability", attempt: file_capability },
     Way { name: "give-away", attempt: give_away },
+    Way { name: "lease-on-shown", attempt: lease },
+    Way { name: "handle-of-a-file", attempt: handle },
+    Way { name: "write-own-memory-file", attempt: own_memory },
 ];
 
 fn read(path: &Path) -> Try {
@@ -304,4 +307,25 @@ fn give_away(target: &Target) -> Try {
     let path = text(&file.display().to_string());
     let owner = 12_345_usize;
     forbidden("chown", libc::SYS_fchownat, &[libc::AT_FDCWD as usize, at(&path), owner, owner, 0])
+}
+
+/// Whoever opens a leased file outside has to wait for who holds the lease.
+fn lease(target: &Target) -> Try {
+    let file = File::open(target.shown.join("shown.txt")).or_else(refused("open"))?;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&file) as usize;
+    let args = [fd, libc::F_SETLEASE as usize, libc::F_RDLCK as usize];
+    forbidden("lease", libc::SYS_fcntl, &args)
+}
+
+fn handle(_: &Target) -> Try {
+    let (path, mut handle, mut mount) = (text("/usr"), [0_u32; 40], 0_i32);
+    handle[0] = 128;
+    let (handle, mount) = (handle.as_mut_ptr() as usize, &raw mut mount as usize);
+    let args = [libc::AT_FDCWD as usize, at(&path), handle, mount, 0];
+    forbidden("name_to_handle_at", libc::SYS_name_to_handle_at, &args)
+}
+
+/// Writes past the protection of pages, into memory that is not counted.
+fn own_memory(_: &Target) -> Try {
+    write_to(Path::new("/proc/self/mem"), b"")
 }

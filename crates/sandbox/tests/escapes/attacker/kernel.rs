@@ -58,6 +58,38 @@ pub(crate) const WAYS: &[Way] = &[
         attempt: |_| forbidden("personality", libc::SYS_personality, &[0x0008]),
     },
     Way { name: "lookup-cookie", attempt: |_| forbidden("lookup_dcookie", 212, &[0, 0, 0]) },
+    Way { name: "memory-without-a-map", attempt: |_| forbidden("memfd_secret", 447, &[0]) },
+    Way { name: "huge-pages", attempt: huge_pages },
+    Way { name: "huge-file", attempt: huge_file },
+    Way { name: "sync-the-host", attempt: |_| forbidden("sync", libc::SYS_sync, &[]) },
+    Way { name: "sync-a-file-system", attempt: |_| forbidden("syncfs", libc::SYS_syncfs, &[1]) },
+    Way { name: "all-watches-of-the-user", attempt: watches },
+    Way { name: "asynchronous-io", attempt: asynchronous },
+    Way {
+        name: "give-pages-to-a-pipe",
+        attempt: |_| forbidden("vmsplice", libc::SYS_vmsplice, &[1, 0, 0, 0]),
+    },
+    Way { name: "message-queue", attempt: |_| forbidden("msgget", libc::SYS_msgget, &[0, 0o1600]) },
+    Way { name: "semaphores", attempt: |_| forbidden("semget", libc::SYS_semget, &[0, 1, 0o1600]) },
+    Way { name: "posix-queue", attempt: posix_queue },
+    Way {
+        name: "memory-policy",
+        attempt: |_| forbidden("set_mempolicy", libc::SYS_set_mempolicy, &[0, 0, 0]),
+    },
+    Way {
+        name: "advise-another",
+        attempt: |_| forbidden("process_madvise", libc::SYS_process_madvise, &[0, 0, 0, 20, 0]),
+    },
+    Way {
+        name: "landlock-of-its-own",
+        attempt: |_| forbidden("landlock", libc::SYS_landlock_create_ruleset, &[0, 0, 1]),
+    },
+    Way { name: "list-mounts", attempt: |_| forbidden("listmount", 458, &[0, 0, 0, 0]) },
+    Way { name: "swap-off", attempt: swap_off },
+    Way {
+        name: "raise-io-priority",
+        attempt: |_| forbidden("ioprio_set", libc::SYS_ioprio_set, &[1, 0, 0x2000]),
+    },
     #[cfg(target_arch = "x86_64")]
     Way { name: "io-ports", attempt: |_| forbidden("iopl", libc::SYS_iopl, &[3]) },
     #[cfg(target_arch = "x86_64")]
@@ -94,6 +126,54 @@ fn request_key(_: &Target) -> Try {
             Ok("may search key rings".into())
         }
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// From the machine's pool, which may be empty: only the refusal to ask is one.
+fn huge_pages(_: &Target) -> Try {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
+    let args = [0, 2 << 20, 3, flags as usize, usize::MAX, 0];
+    match call(libc::SYS_mmap, &args) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Err(error.to_string()),
+        other => Ok(format!("may ask for huge pages: {other:?}")),
+    }
+}
+
+fn huge_file(_: &Target) -> Try {
+    let name = text("huge");
+    let args = [at(&name), libc::MFD_HUGETLB as usize];
+    match call(libc::SYS_memfd_create, &args) {
+        // Without a control group no such file is made at all.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOMEM)) => {
+            Err(error.to_string())
+        }
+        other => Ok(format!("may ask for huge pages: {other:?}")),
+    }
+}
+
+/// All processes of a user share these, whatever jail they are in.
+fn watches(_: &Target) -> Try {
+    let made = (0..200).take_while(|_| call(libc::SYS_inotify_init1, &[0]).is_ok()).count();
+    if made > 16 { Ok(format!("made {made}")) } else { Err(format!("stopped at {made}")) }
+}
+
+fn asynchronous(_: &Target) -> Try {
+    let context = 0_usize;
+    forbidden("io_setup", libc::SYS_io_setup, &[1, &raw const context as usize])
+}
+
+fn posix_queue(_: &Target) -> Try {
+    let name = text("escaped");
+    let flags = (libc::O_CREAT | libc::O_RDWR) as usize;
+    forbidden("mq_open", libc::SYS_mq_open, &[at(&name), flags, 0o600, 0])
+}
+
+fn swap_off(_: &Target) -> Try {
+    let path = text("/tmp");
+    match call(libc::SYS_swapoff, &[at(&path)]) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok("may swap".into()),
+        Err(error) => Err(error.to_string()),
+        Ok(_) => Ok("swaps no more".into()),
     }
 }
 

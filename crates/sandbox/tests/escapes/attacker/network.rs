@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
 
 use crate::system::{Target, call, forbidden};
 use crate::{Try, Way};
@@ -45,6 +46,24 @@ pub(crate) const WAYS: &[Way] = &[
     },
     Way { name: "unix-socket-of-the-host", attempt: unix_path },
     Way { name: "abstract-socket-of-the-host", attempt: unix_abstract },
+    Way {
+        name: "datagram-to-the-host",
+        attempt: |target| datagram(target, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC),
+    },
+    Way {
+        name: "raw-datagram-to-the-host",
+        attempt: |target| datagram(target, libc::SOCK_RAW | libc::SOCK_NONBLOCK),
+    },
+    Way { name: "descriptor-to-the-host", attempt: descriptor },
+    Way { name: "hide-a-file-in-a-socket", attempt: hidden_descriptor },
+    Way {
+        name: "packets-to-the-host",
+        attempt: |target| {
+            let path = target.shown.join("datagram");
+            message(libc::SOCK_SEQPACKET, Some(&path), false)?;
+            Err("a connected socket sent to its peer; the test looks at the canary".into())
+        },
+    },
 ];
 
 fn tcp4(target: &Target) -> Try {
@@ -114,6 +133,78 @@ fn unix_abstract(target: &Target) -> Try {
         Ok(_) => Ok("connected to an abstract socket of the host".into()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A socket of a pair, and the address of a socket of the host that lies in a mount.
+fn datagram(target: &Target, kind: i32) -> Try {
+    let pair = pair(kind)?;
+    let (address, length) = address(&target.shown.join("datagram"));
+    let text = b"hello";
+    forbidden(
+        "sendto",
+        libc::SYS_sendto,
+        &[
+            pair[0] as usize,
+            text.as_ptr() as usize,
+            text.len(),
+            libc::MSG_DONTWAIT as usize,
+            &raw const address as usize,
+            length,
+        ],
+    )
+}
+
+/// A file of the jail for somebody outside.
+fn descriptor(target: &Target) -> Try {
+    message(libc::SOCK_DGRAM, Some(&target.shown.join("datagram")), true)
+}
+
+/// A file that is in nobody's table, where it would be counted.
+fn hidden_descriptor(_: &Target) -> Try {
+    message(libc::SOCK_STREAM, None, true)
+}
+
+fn pair(kind: i32) -> Result<[i32; 2], String> {
+    let mut pair = [0_i32; 2];
+    let args = [libc::AF_UNIX as usize, kind as usize, 0, pair.as_mut_ptr() as usize];
+    match call(libc::SYS_socketpair, &args) {
+        Ok(_) => Ok(pair),
+        Err(error) => Err(format!("socketpair: {error}")),
+    }
+}
+
+fn address(path: &Path) -> (libc::sockaddr_un, usize) {
+    // SAFETY: an address of zeros is a valid one.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    for (to, from) in address.sun_path.iter_mut().zip(path.as_os_str().as_encoded_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    (address, size_of::<libc::sockaddr_un>())
+}
+
+/// A message from a socket of a pair, with a name to go to, or a descriptor with it.
+fn message(kind: i32, to: Option<&Path>, with_descriptor: bool) -> Try {
+    let pair = pair(kind)?;
+    let mut text = *b"hello";
+    let mut part = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() };
+    let mut to = to.map(address);
+    // A header of 16 bytes and one descriptor, padded.
+    let mut control = [20_u64, (1_u64 << 32) | libc::SOL_SOCKET as u64, 1];
+    // SAFETY: a message of zeros is an empty one.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if let Some((address, length)) = &mut to {
+        message.msg_name = (&raw mut *address).cast();
+        message.msg_namelen = *length as u32;
+    }
+    if with_descriptor {
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+    }
+    let flags = libc::MSG_DONTWAIT as usize;
+    forbidden("sendmsg", libc::SYS_sendmsg, &[pair[0] as usize, &raw const message as usize, flags])
 }
 
 /// Whether any socket of this family can be had by the 32-bit entry, past a filter that looks at

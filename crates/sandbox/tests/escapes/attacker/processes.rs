@@ -56,6 +56,8 @@ pub(crate) const WAYS: &[Way] = &[
         attempt: |_| forbidden("setpriority", libc::SYS_setpriority, &[0, 0, (-19_isize) as usize]),
     },
     Way { name: "raise-limits", attempt: raise_limits },
+    Way { name: "limits-of-1", attempt: limits_of_first },
+    Way { name: "table-of-locks-of-1", attempt: locks_of_first },
     Way { name: "real-time-scheduling", attempt: real_time },
     Way { name: "shared-memory-of-the-host", attempt: shared_memory },
     Way { name: "inherited-environment", attempt: environment },
@@ -252,6 +254,19 @@ fn raise_limits(_: &Target) -> Try {
         }
     }
     Err("no hard limit can be raised".into())
+}
+
+/// The first process takes all others with it, and whoever runs the job thinks the jail has failed.
+fn limits_of_first(_: &Target) -> Try {
+    let none = [0_u64, 0];
+    let args = [1, libc::RLIMIT_CPU as usize, none.as_ptr() as usize, 0];
+    forbidden("prlimit of process 1", libc::SYS_prlimit64, &args)
+}
+
+fn locks_of_first(_: &Target) -> Try {
+    let (mut head, mut length) = (0_usize, 0_usize);
+    let args = [1, &raw mut head as usize, &raw mut length as usize];
+    forbidden("get_robust_list of process 1", libc::SYS_get_robust_list, &args)
 }
 
 fn real_time(_: &Target) -> Try {
