@@ -189,8 +189,8 @@ fn message(kind: i32, to: Option<&Path>, with_descriptor: bool) -> Try {
     let mut text = *b"hello";
     let mut part = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() };
     let mut to = to.map(address);
-    // A header of 16 bytes and one descriptor, padded.
-    let mut control = [20_u64, (1_u64 << 32) | libc::SOL_SOCKET as u64, 1];
+    // A header of 16 bytes and one descriptor, padded: the input, for nobody waits for its end.
+    let mut control = [20_u64, (1_u64 << 32) | libc::SOL_SOCKET as u64, 0];
     // SAFETY: a message of zeros is an empty one.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = &raw mut part;
