@@ -7,7 +7,7 @@ use ark_os_core::agent::SecretRef;
 use ark_os_core::authority::Scopes;
 use ark_os_core::manifest;
 use ark_os_runtime::Components;
-use ark_os_runtime::agents::{Declared, Means, Secret};
+use ark_os_runtime::agents::{AgentSetup, DeclaredAgent, OwnDirs, Secret};
 use ark_os_runtime::data::Catalogue;
 
 use crate::config::Config;
@@ -40,22 +40,32 @@ pub(crate) fn components(
         let catalogue = Catalogue::new(&components.skills);
         let manifest = manifest::parse(&file.value, &catalogue)
             .map_err(|findings| file.findings(&findings))?;
-        for agent in manifest.agents {
-            let declared = Declared { agent, base: base_of(path) };
-            install(&mut components, &declared)?;
+        for (index, agent) in manifest.agents.into_iter().enumerate() {
+            let declared = DeclaredAgent { agent, index, base: base_of(path) };
+            install(&mut components, config, &declared, &file)?;
         }
     }
     Ok(components)
 }
 
-/// Adds an agent.
+/// Adds an agent of a file.
 ///
 /// # Errors
-/// It cannot be set up.
-pub(crate) fn install(components: &mut Components, declared: &Declared) -> Result<(), Failure> {
+/// It cannot be set up; each fault has its place in the file.
+pub(crate) fn install(
+    components: &mut Components,
+    config: &Config,
+    declared: &DeclaredAgent,
+    file: &ManifestFile,
+) -> Result<(), Failure> {
     let secret = |place: &SecretRef| secret(place, &declared.base);
-    let means = Means { secret: &secret };
-    components.skills.install(declared, &means).map_err(Failure::from)
+    let own_dirs =
+        OwnDirs::new([config.data_dir.clone()].into_iter().chain(config.archive_dir.clone()));
+    let setup = AgentSetup { secret: &secret, own_dirs };
+    components
+        .skills
+        .install(declared, &setup)
+        .map_err(|error| Failure::from(error).with_places(|pointer| Some(file.place(pointer))))
 }
 
 /// Where the relative paths of a manifest begin: at its own directory, wherever it is read from.

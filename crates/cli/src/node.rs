@@ -3,7 +3,7 @@
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ use crate::failure::Failure;
 
 /// Requests to shut down that wait to be heard; the first one decides.
 const REQUESTS_MAX: usize = 4;
+/// The mode of the data directory: names and states of other people's work are in it.
+const PRIVATE: u32 = 0o700;
 
 /// A running node.
 pub(crate) struct Node {
@@ -248,12 +250,33 @@ fn failed(code: &str, message: &str) -> Failure {
         .with_hint("mend what it names, then start again; everything that was acknowledged is kept")
 }
 
-/// Makes the data directory for its owner alone, where there is none yet.
+/// Makes the data directory for its owner alone, or closes it to others where it is there already.
 fn make_private(data_dir: &Path) -> Result<(), Failure> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|error| {
-        let message = format!("cannot make the data directory `{}`: {error}", data_dir.display());
+    let unusable = |what: &str, error: &dyn std::fmt::Display| {
+        let message = format!("cannot {what} the data directory `{}`: {error}", data_dir.display());
         Failure::new("data_directory_unusable", message).with_hint("choose another with --data-dir")
-    })
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(PRIVATE)
+        .create(data_dir)
+        .map_err(|error| unusable("make", &error))?;
+    let metadata = std::fs::metadata(data_dir).map_err(|error| unusable("look at", &error))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & !PRIVATE == 0 {
+        return Ok(());
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        let why = format!("it belongs to another user and has mode {mode:04o}");
+        return Err(unusable("use", &why));
+    }
+    std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(PRIVATE))
+        .map_err(|error| unusable("close", &error))?;
+    tracing::warn!(
+        mode = format_args!("{mode:04o}"),
+        "others could look into the data directory; it is closed now"
+    );
+    Ok(())
 }
 
 /// The data directory as an absolute path, so that messages and records say which one is meant.

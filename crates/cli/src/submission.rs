@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ark_os_api::{Budget, Json, RunAccepted, RunSubmission, TaskSpec};
 use ark_os_core::manifest::{self, Findings, SkillCatalogue, SkillShape, parse_duration_ms};
 use ark_os_core::plan::{EffectClass, Workflow};
-use ark_os_runtime::agents::Declared;
+use ark_os_runtime::agents::DeclaredAgent;
 use ark_os_runtime::data::Catalogue;
 use ark_os_runtime::skills::SkillSet;
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ pub(crate) struct Prepared {
 struct Source {
     file: ManifestFile,
     /// The file's own agents.
-    agents: Vec<Declared>,
+    agents: Vec<DeclaredAgent>,
     /// Which of its workflows was taken.
     index: usize,
 }
@@ -142,7 +142,9 @@ impl Submission {
             Err(_) => Vec::new(),
         };
         let base = self.file.as_deref().map(base_of).unwrap_or_default();
-        let declared = agents.into_iter().map(|agent| Declared { agent, base: base.clone() });
+        let agents = agents.into_iter().enumerate();
+        let declared =
+            agents.map(|(index, agent)| DeclaredAgent { agent, index, base: base.clone() });
         let agents = declared.collect();
         let index = chosen(&file, self.workflow.as_deref())?;
         Ok(Source { file, agents, index })
@@ -242,8 +244,13 @@ impl Prepared {
     }
 
     /// The agents that the file itself declares.
-    pub(crate) fn agents(&self) -> &[Declared] {
+    pub(crate) fn agents(&self) -> &[DeclaredAgent] {
         self.source.as_ref().map_or(&[], |source| &source.agents)
+    }
+
+    /// The file.
+    pub(crate) fn source(&self) -> Option<&ManifestFile> {
+        self.source.as_ref().map(|source| &source.file)
     }
 
     /// The texts of the input that name something here, by a path relative to this directory.

@@ -462,6 +462,14 @@ impl Task {
         self.steps.iter().any(|step| step.class == class && step.standing == open)
     }
 
+    /// Whether it has had an effect that may not be repeated.
+    pub fn has_happened(&self) -> bool {
+        use crate::step::{StepOutcome, StepStanding};
+        let is_done =
+            |standing: &_| matches!(standing, StepStanding::Settled(StepOutcome::Done(_)));
+        self.steps.iter().any(|step| !step.class.is_repeatable() && is_done(&step.standing))
+    }
+
     /// Whether a step of it is in doubt.
     pub fn is_in_doubt(&self) -> bool {
         self.steps.iter().any(|step| step.standing == crate::step::StepStanding::InDoubt)

@@ -18,6 +18,27 @@ impl Text {
     }
 }
 
+/// Foreign text on one line: control characters, which could move a cursor or forge lines, become
+/// spaces.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// So many characters of the beginning of a foreign text, on one line.
+pub fn beginning(text: &str, chars_max: usize) -> String {
+    let cut = text.char_indices().nth(chars_max).map_or(text.len(), |(end, _)| end);
+    one_line(text.get(..cut).unwrap_or_default()).trim().to_owned()
+}
+
+/// So many characters of the end of a foreign text, on one line.
+pub fn ending(text: &str, chars_max: usize) -> String {
+    let text = text.trim_end();
+    let last = text.char_indices().rev().take(chars_max).last();
+    one_line(text.get(last.map_or(text.len(), |(at, _)| at)..).unwrap_or_default())
+        .trim()
+        .to_owned()
+}
+
 impl Default for Text {
     fn default() -> Self {
         Text(Arc::from(""))
@@ -70,5 +91,19 @@ impl<C> minicbor::Encode<C> for Text {
 impl<'b, C> minicbor::Decode<'b, C> for Text {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
         d.str().map(Text::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor_and_is_cut_at_characters() {
+        assert_eq!(one_line("a\x1b[2Jb\nc"), "a [2Jb c");
+        assert_eq!(beginning(" \nä\tö!", 5), "ä ö");
+        assert_eq!(ending("no\rä ö\n", 3), "ä ö");
+        assert_eq!((beginning("a", 9), ending("a", 9)), ("a".to_owned(), "a".to_owned()));
+        assert_eq!((beginning("a", 0), ending("a", 0)), (String::new(), String::new()));
     }
 }

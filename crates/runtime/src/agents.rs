@@ -15,12 +15,15 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::plan::EffectClass;
 
 use crate::RuntimeError;
+use crate::error::Place;
 use crate::skills::{Cost, Effect, Host, Skill, SkillError, SkillSet, SkillSpec, StepCall};
 
 mod command;
 mod http;
+mod own;
 mod secret;
 
+pub use own::OwnDirs;
 pub use secret::Secret;
 
 use command::Program;
@@ -28,22 +31,39 @@ use http::Service;
 
 /// An agent of a manifest, and where the manifest lies.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Declared {
+pub struct DeclaredAgent {
     /// What it says.
     pub agent: AgentSpec,
+    /// Its number among the manifest's agents.
+    pub index: usize,
     /// The directory that its relative paths begin at.
     pub base: PathBuf,
 }
 
 /// What declared agents are set up with.
-pub struct Means<'a> {
+pub struct AgentSetup<'a> {
     /// Finds a secret, or says why it cannot.
     pub secret: &'a dyn Fn(&SecretRef) -> Result<Secret, String>,
+    /// What no agent may be shown.
+    pub own_dirs: OwnDirs,
 }
 
-impl fmt::Debug for Means<'_> {
+impl fmt::Debug for AgentSetup<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Means")
+        f.debug_struct("AgentSetup").field("own_dirs", &self.own_dirs).finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a declaration, here and now.
+struct Fault {
+    /// JSON pointer, from the behaviour on.
+    at: String,
+    why: String,
+}
+
+impl Fault {
+    fn at(at: impl Into<String>, why: impl Into<String>) -> Self {
+        Fault { at: at.into(), why: why.into() }
     }
 }
 
@@ -52,23 +72,32 @@ impl SkillSet {
     ///
     /// # Errors
     /// A skill of its name is there already, or the agent cannot be set up: a secret or file that it
-    /// names is not there.
-    pub fn install(&mut self, declared: &Declared, means: &Means<'_>) -> Result<(), RuntimeError> {
+    /// names is not there, or the jail could never run it. Each fault has its place in the manifest.
+    pub fn install(
+        &mut self,
+        declared: &DeclaredAgent,
+        setup: &AgentSetup<'_>,
+    ) -> Result<(), RuntimeError> {
         let agent = &declared.agent;
-        if let Some(taken) = agent.skills.iter().find(|it| self.find(&it.name).is_some()) {
-            let why = format!("there is a skill `{}` already", taken.name);
-            return Err(unusable(agent, &why));
+        if let Some(i) = agent.skills.iter().position(|it| self.find(&it.name).is_some()) {
+            let name = agent.skills.get(i).map_or("", |skill| &*skill.name);
+            let why = format!("there is a skill `{name}` already");
+            return Err(unusable(declared, vec![Fault::at(format!("/skills/{i}"), why)]));
         }
-        let work: Arc<dyn Behave> = match &agent.behaviour {
-            Behaviour::Http(spec) => {
-                let service = Service::open(spec, &declared.base, means.secret);
-                Arc::new(service.map_err(|why| unusable(agent, &why))?)
-            }
+        let opened: Result<Arc<dyn Effects>, Vec<Fault>> = match &agent.behaviour {
+            Behaviour::Http(spec) => Service::open(spec, &declared.base, setup.secret)
+                .map(|service| Arc::new(service) as _)
+                .map_err(|fault| vec![fault]),
             Behaviour::Command(spec) => {
-                let program = Program::open(spec, &declared.base, self.jail().clone());
-                Arc::new(program.map_err(|why| unusable(agent, &why))?)
+                Program::open(spec, &declared.base, &setup.own_dirs, self.jail().clone())
+                    .map(|program| Arc::new(program) as _)
             }
         };
+        let work = opened.map_err(|faults| {
+            let way = agent.behaviour.as_str();
+            let below = |it: Fault| Fault { at: format!("/behaviour/{way}{}", it.at), ..it };
+            unusable(declared, faults.into_iter().map(below).collect())
+        })?;
         for offer in &agent.skills {
             let skill = Offered {
                 spec: spec_of(agent, offer, work.output_bytes_max()),
@@ -80,9 +109,16 @@ impl SkillSet {
     }
 }
 
-fn unusable(agent: &AgentSpec, why: &str) -> RuntimeError {
-    let message = format!("set up the agent `{}`: {why}", agent.name);
+/// All that is wrong with an agent, with places from the manifest's root on.
+fn unusable(declared: &DeclaredAgent, faults: Vec<Fault>) -> RuntimeError {
+    let message = format!("set up the agent `{}`", declared.agent.name);
+    let place = |fault: Fault| Place {
+        pointer: format!("/agents/{}{}", declared.index, fault.at),
+        message: fault.why,
+        hint: None,
+    };
     RuntimeError::new(Kind::Invalid, "agent_unusable", message)
+        .with_places(faults.into_iter().map(place).collect())
         .with_hint("mend its manifest or what it names; nothing was started")
 }
 
@@ -107,8 +143,8 @@ fn spec_of(agent: &AgentSpec, offer: &SkillOffer, output_bytes_max: usize) -> Sk
     }
 }
 
-/// A way to work: one effect for each input.
-trait Behave: Send + Sync {
+/// Where an agent's effects come from: one for each input.
+trait Effects: Send + Sync {
     /// What it may do to the world.
     fn class(&self) -> EffectClass;
     /// The longest answer.
@@ -122,7 +158,7 @@ trait Behave: Send + Sync {
 /// A skill on offer by a declared agent.
 struct Offered {
     spec: SkillSpec,
-    work: Arc<dyn Behave>,
+    work: Arc<dyn Effects>,
 }
 
 impl Skill for Offered {
@@ -137,6 +173,7 @@ impl Skill for Offered {
             arguments: &input,
             class: self.work.class(),
             reserve: self.work.reserve(input.len() as u64),
+            is_output: true,
         };
         host.step(&call, &mut *self.work.effect(host, &input))
     }

@@ -259,26 +259,15 @@ fn accept(
     output: Vec<u8>,
     blobs: Vec<Hash>,
 ) -> AttemptOutcome {
-    let spec = assignment.skill.spec();
     // What a service or command says is not the fault of the agent that asked it, and it was
     // recorded: it would be the same again.
-    let is_external = spec.cost == Cost::External;
+    let is_external = assignment.skill.spec().cost == Cost::External;
     let refused = |code: &str, message: String| match is_external {
         true => AttemptOutcome::Failed(Failure::fatal(code, message)),
         false => AttemptOutcome::Refused(Failure::retryable(code, message)),
     };
-    if output.len() > spec.output_bytes_max {
-        let message = format!("{} bytes, more than {}", output.len(), spec.output_bytes_max);
-        return refused("output_too_large", message);
-    }
-    let schemas = [Some(&*spec.output_schema), assignment.output_schema.as_deref()];
-    for schema in schemas.into_iter().flatten() {
-        if let Err(violations) = shop.schemas.validate(schema, &output) {
-            let first = violations.into_iter().next();
-            let message =
-                first.map_or_else(String::new, |it| format!("{}: {}", it.pointer, it.message));
-            return refused("output_invalid", message);
-        }
+    if let Err(Unusable { code, message }) = check(shop, assignment, &output) {
+        return refused(code, message);
     }
     match shop.payloads.save(output) {
         Ok(output) => AttemptOutcome::Succeeded { output, blobs },
@@ -286,6 +275,30 @@ fn accept(
             AttemptOutcome::Failed(Failure::retryable("blob_not_stored", error.to_string()))
         }
     }
+}
+
+/// Why an output cannot be one.
+struct Unusable {
+    code: &'static str,
+    message: String,
+}
+
+fn check(shop: &Shop, assignment: &Assignment, output: &[u8]) -> Result<(), Unusable> {
+    let spec = assignment.skill.spec();
+    if output.len() > spec.output_bytes_max {
+        let message = format!("{} bytes, more than {}", output.len(), spec.output_bytes_max);
+        return Err(Unusable { code: "output_too_large", message });
+    }
+    let schemas = [Some(&*spec.output_schema), assignment.output_schema.as_deref()];
+    for schema in schemas.into_iter().flatten() {
+        if let Err(violations) = shop.schemas.validate(schema, output) {
+            let first = violations.into_iter().next();
+            let message =
+                first.map_or_else(String::new, |it| format!("{}: {}", it.pointer, it.message));
+            return Err(Unusable { code: "output_invalid", message });
+        }
+    }
+    Ok(())
 }
 
 fn failure_of(error: &SkillError) -> Failure {

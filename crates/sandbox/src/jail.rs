@@ -129,7 +129,7 @@ impl Jail {
     /// be run as it is written, `program_not_found` if there is no such program inside,
     /// `sandbox_failed` if setting up went wrong. Nothing has run then.
     pub fn run(&self, job: &Job, is_stopped: &dyn Fn() -> bool) -> Result<Finished, SandboxError> {
-        self.inner.settings.admits(job)?;
+        job.validate()?;
         self.check(&job.profile)?;
         self.carried_out(job, is_stopped)
     }

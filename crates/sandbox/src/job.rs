@@ -15,7 +15,7 @@ const WORDS_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Each mount is a few system calls at the start and an entry in every later path look-up.
 const MOUNTS_MAX: usize = 64;
 /// What is copied into memory before the start.
-const STDIN_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub const STDIN_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Where nothing of the caller's can be put: the jail's own.
 const TAKEN: [&str; 3] = ["/proc", "/dev", "/sys"];
 

@@ -8,7 +8,10 @@ mod landlocked;
 mod owners;
 mod probing;
 mod root;
+mod targets;
 mod trees;
+
+pub use targets::check_target;
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -29,8 +29,6 @@ mod clock;
 #[cfg(target_os = "linux")]
 mod filter;
 #[cfg(target_os = "linux")]
-mod forbidden;
-#[cfg(target_os = "linux")]
 mod jail;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the sanctioned place")]
@@ -46,7 +44,11 @@ mod jail;
 
 pub use beneath::open_beneath;
 pub use error::{Kind, SandboxError};
+#[cfg(not(target_os = "linux"))]
+pub use jail::check_target;
 pub use jail::{Jail, launcher_main_if_asked};
-pub use job::{Access, Exit, Finished, Job, Mount, Usage};
+pub use job::{Access, Exit, Finished, Job, Mount, STDIN_BYTES_MAX, Usage};
+#[cfg(target_os = "linux")]
+pub use launcher::check_target;
 pub use machine::{Held, Mechanism, Probe, Reaped, Settings};
 pub use profile::{Filter, Limits, Profile, Strength};

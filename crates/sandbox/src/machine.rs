@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::error::SandboxError;
-use crate::job::Job;
 use crate::profile::Strength;
 
 /// How a jail is opened.
@@ -14,29 +12,11 @@ pub struct Settings {
     /// The executable that is started as the launcher: one whose `main` begins with
     /// [`launcher_main_if_asked`]. The default is this process's own.
     pub launcher: PathBuf,
-    /// Directories that no job sees anything of: a mount of one, of something in it, or of something
-    /// that contains it is refused. They have to be there when a job with mounts is run.
-    pub forbidden: Vec<PathBuf>,
-}
-
-impl Settings {
-    /// Whether a job would be run by a jail opened so, as far as that can be told without a jail: it
-    /// is valid, and its mounts are not forbidden.
-    ///
-    /// # Errors
-    ///
-    /// `sandbox_invalid`, saying what is wrong.
-    pub fn admits(&self, job: &Job) -> Result<(), SandboxError> {
-        job.validate()?;
-        #[cfg(target_os = "linux")]
-        crate::forbidden::refuse(&job.mounts, &self.forbidden)?;
-        Ok(())
-    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { launcher: PathBuf::from("/proc/self/exe"), forbidden: Vec::new() }
+        Settings { launcher: PathBuf::from("/proc/self/exe") }
     }
 }
 

@@ -58,7 +58,7 @@ fn pinned(path: &Path) -> Result<Pin, SandboxError> {
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{open, open_same, pin_of};
+pub(crate) use linux::{open, open_same};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -118,7 +118,7 @@ mod linux {
         }
     }
 
-    pub(crate) fn pin_of(stat: &Stat) -> Pin {
+    fn pin_of(stat: &Stat) -> Pin {
         Pin { device: stat.st_dev, inode: stat.st_ino }
     }
 

@@ -108,7 +108,7 @@ fn is_root() -> bool {
 }
 
 fn try_everything() {
-    let jail = Jail::open(Settings { launcher: LAUNCHER.into(), ..Settings::default() }).unwrap();
+    let jail = Jail::open(Settings { launcher: LAUNCHER.into() }).unwrap();
     let listed = Command::new(ATTACKER).arg("list").output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     let ways: Vec<&str> = listed.lines().collect();

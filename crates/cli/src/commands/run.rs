@@ -102,9 +102,11 @@ impl Run {
         let besides = self.submission.file();
         let mut components = agents::components(&session.components, config, besides)?;
         let target = self.target(&components, true)?;
-        if let Target::New(prepared) = &target {
+        if let Target::New(prepared) = &target
+            && let Some(file) = prepared.source()
+        {
             for declared in prepared.agents() {
-                agents::install(&mut components, declared)?;
+                agents::install(&mut components, config, declared, file)?;
             }
         }
         Ok((target, components))
@@ -211,8 +213,8 @@ fn embedded(
     target: &Target,
 ) -> Result<Exit, Failure> {
     tokio_tasks::run(async {
-        let mut node = Node::start(config, components.clone()).await?;
         logs::start(config, session.output.terminal())?;
+        let mut node = Node::start(config, components.clone()).await?;
         let client = Client::new(node.address().clone());
         let ended = followed(session, config, &mut node, &client, target).await;
         match ended {

@@ -5,7 +5,9 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use ark_os_api::Exit;
-use ark_os_sandbox::{Access, Exit as End, Finished, Jail, Job, Mount, Probe, Profile, Settings};
+use ark_os_sandbox::{
+    Access, Exit as End, Finished, Jail, Job, Mount, Probe, Profile, STDIN_BYTES_MAX, Settings,
+};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -77,11 +79,9 @@ impl Run {
         job.workdir = self.workdir;
         // Before anything is read: what is refused here would be refused with any input.
         let held = jail.check(&job.profile)?;
-        let mut stdin = std::io::stdin().lock();
+        let stdin = std::io::stdin().lock();
         if !stdin.is_terminal() {
-            stdin.read_to_end(&mut job.stdin).map_err(|error| {
-                Failure::usage(format!("standard input cannot be read: {error}"))
-            })?;
+            job.stdin = bounded(stdin, STDIN_BYTES_MAX)?;
         }
         let finished = jail.run(&job, &|| false)?;
         let exit = if finished.exit == End::Code(0) { Exit::Done } else { Exit::Failed };
@@ -110,6 +110,21 @@ impl Run {
         }
         Ok(exit)
     }
+}
+
+/// Everything that is to be read, or a refusal: it is kept in memory before the start.
+fn bounded(source: impl Read, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    source
+        .take(bytes_max as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
+    if bytes.len() > bytes_max {
+        let message = format!("standard input has more than {bytes_max} bytes");
+        return Err(Failure::new("sandbox_invalid", message)
+            .with_hint("put it into a file, and show the program that with --mount"));
+    }
+    Ok(bytes)
 }
 
 fn millis(time: std::time::Duration) -> u64 {
@@ -202,6 +217,13 @@ mod tests {
         assert_eq!(mount("/usr:/b:ro").unwrap().access, Access::Read);
         assert_eq!(mount("/usr:/b:rw").unwrap().access, Access::Write);
         assert!(mount("/usr").unwrap_err().lines().len() > 1);
+    }
+
+    #[test]
+    fn standard_input_has_a_limit_and_is_not_read_beyond_it() {
+        assert_eq!(bounded(&b"four"[..], 4).unwrap(), b"four");
+        let failure = bounded(std::io::repeat(b'x'), 4).unwrap_err();
+        assert_eq!(failure.code(), "sandbox_invalid");
     }
 
     #[test]

@@ -25,7 +25,7 @@ agents:
       command:
         argv: [/usr/bin/python3, /work/count.py]
         limits: { memory: 128MiB, wall_time: 20s }
-        mounts: [{ source: ., target: /work, access: read }]
+        mounts: [{ source: count.py, target: /work/count.py, access: read }]
         env: { LANG: C }
 workflows:
   - name: count
@@ -84,6 +84,27 @@ fn an_exit_code_says_whether_another_attempt_may_do() {
 }
 
 #[test]
+fn an_effect_whose_output_is_unusable_is_in_doubt_and_takes_its_result_from_a_person() {
+    let home = with_sink();
+    let script = script("cat >/dev/null; echo $ARK_OS_STEP_KEY >>/out/sink; echo hello", WRITES);
+    home.file("w.yaml", &script);
+    let config = config(&home, "w.yaml");
+    let _node = home.start(&["--agents", "12", "--config", &config]);
+    let run = home.call(&["submit", "w.yaml"]).expect(0).out.trim().to_owned();
+    home.call(&["run", "--attach", &run]).expect(7);
+    let shown = home.call(&["get", &run]).expect(0).out + &home.call(&["logs", &run]).expect(0).out;
+    assert!(shown.contains("not one JSON value (`hello`)"), "{shown}");
+    let refused = home.call(&["--json", "retry", &run]).expect(5).problem();
+    assert_eq!(refused["code"], "run_not_over");
+    let key = sink(&home)[0].clone();
+    let resolve = ["resolve", &key, "--happened", "{\"by\":\"person\"}", "--reason", "looked"];
+    home.call(&resolve).expect(0);
+    let done = home.call(&["--json", "run", "--attach", &run]).expect(0);
+    assert_eq!(done.json_lines()[1]["output"], json!({"by": "person"}));
+    assert_eq!(sink(&home), [key]);
+}
+
+#[test]
 fn a_command_that_is_killed_or_not_there_is_told_so() {
     let home = Home::new();
     let slow = script("cat >/dev/null; sleep 60", "        limits: { wall_time: 300ms }\n");
@@ -117,6 +138,55 @@ fn what_is_wrong_with_a_manifest_is_told_with_its_place_before_anything_starts()
     let done = home.call(&["start", "--manifest", "loose.yaml"]).expect(2);
     assert!(done.err.contains("`memory` is more than its profile gives"), "{}", done.err);
     assert!(!home.data().exists(), "nothing was started");
+}
+
+#[test]
+fn what_the_jail_would_refuse_is_told_with_its_place_before_anything_starts() {
+    let home = Home::new();
+    let table = [
+        ("        limits: { memory: 1MiB, tmp: 0 }\n", [":7:27: ", ":7:38: "]),
+        ("        mounts: [{ source: ., target: /proc/x }]\n", [":7:18: ", "jail's own"]),
+        (
+            "        mounts: [{ source: w.yaml, target: /usr/no/such }]\n",
+            [":7:44: ", "cannot be made"],
+        ),
+        ("        mounts: [{ source: nothing, target: /x }]\n", [":7:28: ", "cannot mount"]),
+    ];
+    for (more, said) in table {
+        // Away from the data directory.
+        std::fs::create_dir_all(home.path().join("at")).unwrap();
+        home.file("at/w.yaml", &script("true", more));
+        for args in [&["start", "--manifest", "at/w.yaml"][..], &["run", "at/w.yaml"]] {
+            let done = home.call(args).expect(2);
+            assert!(said.iter().all(|it| done.err.contains(it)), "{more}: {}", done.err);
+        }
+    }
+    assert!(!home.data().exists(), "nothing was started");
+}
+
+#[test]
+fn the_instances_own_data_cannot_be_mounted() {
+    let home = Home::new();
+    std::os::unix::fs::symlink(".", home.path().join("link")).unwrap();
+    for is_there in [false, true] {
+        for source in [".", "data", "link/data", "/"] {
+            if source.ends_with("data") && !is_there {
+                continue;
+            }
+            let more = format!("        mounts: [{{ source: {source}, target: /d }}]\n");
+            home.file("w.yaml", &script("true", &more));
+            let failure = home.call(&["--json", "run", "w.yaml"]).expect(2).problem();
+            assert_eq!(failure["code"], "agent_unusable", "{source}");
+            let place = &failure["errors"][0];
+            assert_eq!(place["pointer"], "/agents/0/behaviour/command/mounts/0/source");
+            assert!(place["message"].as_str().unwrap().contains("own directory"), "{place}");
+            assert!(place["place"].as_str().unwrap().contains("w.yaml:7:"), "{place}");
+        }
+        std::fs::create_dir_all(home.data().join("journal")).unwrap();
+    }
+    let own = "        mounts: [{ source: data/journal, target: /d, access: write }]\n";
+    home.file("w.yaml", &script("true", own));
+    home.call(&["run", "w.yaml"]).expect(2);
 }
 
 #[test]
@@ -244,19 +314,20 @@ fn an_effect_that_a_kill_cut_off_is_asked_about_where_it_can_be() {
 fn the_examples_work_as_they_are_written() {
     let home = Home::new();
     let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/agents");
+    // Beside the data directory, not around it.
+    std::fs::create_dir_all(home.path().join("ex/outbox")).unwrap();
     for name in ["count.py", "wordcount.yaml", "deliver.sh", "deliver.yaml"] {
-        std::fs::copy(examples.join(name), home.path().join(name)).unwrap();
+        std::fs::copy(examples.join(name), home.path().join("ex").join(name)).unwrap();
     }
-    std::fs::create_dir(home.path().join("outbox")).unwrap();
-    let words = ["--json", "run", "wordcount.yaml", "--input", "text=to be or not to be"];
+    let words = ["--json", "run", "ex/wordcount.yaml", "--input", "text=to be or not to be"];
     let output = home.call(&words).expect(0).json_lines()[1]["output"].clone();
     assert_eq!(output, json!({"words": 6, "longest": "not"}));
     // Nobody waits here for the slow way back.
-    let quick = std::fs::read_to_string(home.path().join("deliver.sh")).unwrap();
-    home.file("deliver.sh", &quick.replace(":-10", ":-0"));
-    let mut command = home.command(&["--json", "run", "deliver.yaml", "--input", "to=Ada"]);
+    let quick = std::fs::read_to_string(home.path().join("ex/deliver.sh")).unwrap();
+    home.file("ex/deliver.sh", &quick.replace(":-10", ":-0"));
+    let mut command = home.command(&["--json", "run", "ex/deliver.yaml", "--input", "to=Ada"]);
     let done = crate::support::done(command.env(SCOPES.0, SCOPES.1).output().unwrap()).expect(0);
     assert_eq!(done.json_lines()[1]["output"], json!({"delivered": true}));
-    let delivered = std::fs::read_to_string(home.path().join("outbox/delivered")).unwrap();
+    let delivered = std::fs::read_to_string(home.path().join("ex/outbox/delivered")).unwrap();
     assert!(delivered.trim_end().ends_with("{\"to\":\"Ada\"}"), "{delivered}");
 }

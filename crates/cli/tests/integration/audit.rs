@@ -135,6 +135,15 @@ fn nothing_that_a_hostile_repository_names_is_run_or_followed() {
         assert_eq!(report["history"]["commits"], 2, "{}", report["history"]);
     }
 
+    // Git waits at a pipe for ever; the audit does not.
+    let pipe = repository.path.join(".git/ff");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    std::fs::write(repository.path.join(".git/config"), "[include]\npath=ff\n").unwrap();
+    let (report, ..) = audit(&home, &repository.path, "pipe");
+    if has_jail(&home) {
+        assert_eq!(report["history"]["why_none"], "git did not answer in time");
+    }
+
     // The objects of another repository, and a pointer to it.
     let other = home.path().join("other");
     std::fs::rename(&repository.path, &other).unwrap();

@@ -24,6 +24,27 @@ fn a_started_instance_tells_its_address_and_keeps_its_token_private() {
 }
 
 #[test]
+fn a_data_directory_that_others_could_look_into_is_closed() {
+    let home = Home::new();
+    let open = |name: &str, mode: u32| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(home.data().join(name), mode).unwrap();
+    };
+    let mode = |name: &str| {
+        std::fs::metadata(home.data().join(name)).unwrap().permissions().mode() & 0o777
+    };
+    std::fs::create_dir(home.data()).unwrap();
+    open(".", 0o755);
+    home.call(&["run", "--task", "echo"]).expect(0);
+    assert_eq!((mode("."), mode("views.db")), (0o700, 0o600));
+    open(".", 0o750);
+    open("views.db", 0o644);
+    let done = home.call(&["run", "--task", "echo"]).expect(0);
+    assert!(done.err.contains("could look into"), "{}", done.err);
+    assert_eq!((mode("."), mode("views.db")), (0o700, 0o600));
+}
+
+#[test]
 fn a_second_start_is_refused_and_names_the_process() {
     let home = Home::new();
     let node = home.start(&["--mode", "supervised", "--agents", "100"]);

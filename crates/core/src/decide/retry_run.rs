@@ -8,7 +8,7 @@ use crate::event::{Change, Event, Intake, RunEnd, SkipCause};
 use crate::ids::{RunId, TaskRef};
 use crate::limits::RUNS_LIVE_MAX;
 use crate::plan::graph::descendants;
-use crate::run::{Phase, Run, Task, TaskState};
+use crate::run::{Child, Phase, Run, Task, TaskState};
 use crate::state::State;
 use crate::text::Text;
 use crate::time::Time;
@@ -33,6 +33,7 @@ pub(super) fn decide(
         None => first_unfinished(run),
     };
     let nodes = again(run, first);
+    check_effects(state, run, task.map(|_| first), &nodes)?;
     let later = after(run, &nodes);
     let mut draft = Draft::new(state, &later, now);
     draft.push(Event::RunRetried {
@@ -89,6 +90,43 @@ fn check(state: &State, run: &Run, now: Time) -> Result<(), Rejected> {
         .hint("resolve it first: `ark-os resolve STEP`"));
     }
     Ok(())
+}
+
+/// Effects that happened and may not be repeated are so only in a task that somebody named, and in
+/// what depends on it: a new generation has new keys.
+fn check_effects(
+    state: &State,
+    run: &Run,
+    named: Option<u32>,
+    nodes: &BTreeSet<u32>,
+) -> Result<(), Rejected> {
+    let meant: BTreeSet<u32> = match named {
+        Some(node) => descendants(&*run.workflow, node).into_iter().chain([node]).collect(),
+        None => BTreeSet::new(),
+    };
+    let Some(node) = nodes.difference(&meant).find(|node| has_happened(state, run, **node)) else {
+        return Ok(());
+    };
+    let name = run.spec(*node).map_or("", |spec| &*spec.name);
+    let message = format!("the task `{name}` would repeat an effect that happened");
+    Err(Rejected::new(Kind::Conflict, "effect_happened", message).hint(
+        "name the task to have its effects again (`--task`), or submit what is left as another run",
+    ))
+}
+
+/// Whether a task has had an effect that may not be repeated.
+fn has_happened(state: &State, run: &Run, node: u32) -> bool {
+    let Some(task) = run.node(node) else { return false };
+    let children = task.fan.as_ref().map_or(&[][..], |fan| &fan.children);
+    // Of a child that succeeded its steps are forgotten; what it was allowed to do is not.
+    let skill = run.skill(node).and_then(|skill| state.fleet.skill_info(skill));
+    let may_have = skill.is_some_and(|info| !info.class.is_repeatable());
+    task.has_happened()
+        || children.iter().any(|child| match child {
+            Child::Fresh => false,
+            Child::Live(task) => task.has_happened(),
+            Child::Done(_) => may_have,
+        })
 }
 
 fn first_unfinished(run: &Run) -> u32 {

@@ -151,10 +151,14 @@ impl<'v> Fields<'v> {
         let bytes = parse_bytes(text).filter(|bytes| range.contains(bytes));
         if bytes.is_none() {
             let (low, high) = (range.start(), range.end());
+            let amount = match *high {
+                u64::MAX => "an amount of bytes".to_owned(),
+                _ => format!("an amount from {low} to {high} bytes"),
+            };
             report.add_hint(
                 &at,
                 code::INVALID_VALUE,
-                format!("`{key}` is an amount from {low} to {high} bytes, not `{}`", shown(text)),
+                format!("`{key}` is {amount}, not `{}`", shown(text)),
                 "write it like `256MiB`, `64KiB` or `1GiB`",
             );
         }

@@ -63,7 +63,5 @@ pub const URL_BYTES_MAX: usize = 2_048;
 pub const RESPONSE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest call of a service or command: longer work is a task that is asked for again.
 pub const CALL_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
-/// Largest amount of memory or space of a command.
-pub const COMMAND_BYTES_MAX: u64 = 1 << 40;
 /// Statuses or exit codes in one list.
 pub const CODES_MAX: usize = 256;

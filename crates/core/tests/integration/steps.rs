@@ -44,6 +44,49 @@ fn recorded_step_answers_the_next_attempt() {
     assert!(done.is_some(), "the proof names the effects");
 }
 
+/// The task fails after its effect was recorded.
+fn failed_after(world: &mut World, pt: PtId, class: EffectClass) {
+    let key = world.intend(pt, 0, class);
+    world.settle(pt, key, "\"sent\"");
+    world.fail(pt, Failure::fatal("broken", "later"));
+}
+
+#[test]
+fn retry_repeats_an_effect_that_happened_only_where_its_task_is_named() {
+    let mut world = World::new(20);
+    let (run, pt) = sending(&mut world);
+    failed_after(&mut world, pt, EffectClass::Effectful);
+    assert_eq!(world.standing(run), RunState::Failed);
+    let refused = world.retry(run, None).unwrap_err();
+    assert_eq!(refused.code(), "effect_happened");
+    assert!(refused.to_string().contains("`a`"), "{refused}");
+    world.retry(run, Some(0)).unwrap();
+    let pt = world.pt_at(run, 0);
+    failed_after(&mut world, pt, EffectClass::Idempotent);
+    // What may be repeated is in nobody's way.
+    world.retry(run, None).unwrap();
+}
+
+#[test]
+fn retry_does_not_repeat_the_effects_of_a_maps_children() {
+    for (skill, is_repeated) in [("send", false), ("put", true)] {
+        let mut world = World::new(20);
+        world.prepared.insert("m".into(), list(3));
+        let mut m = map("m", &[], 3, 0);
+        m.skill = skill.into();
+        m.retry.attempts = 1;
+        let run = world.submit(plan(vec![m]));
+        let pts: Vec<PtId> = world.open.keys().copied().collect();
+        world.finish(pts[0], "1");
+        world.fail(pts[1], Failure::fatal("broken", "no"));
+        assert_eq!(world.standing(run), RunState::Failed);
+        assert_eq!(world.retry(run, None).is_ok(), is_repeated, "{skill}");
+        if !is_repeated {
+            world.retry(run, Some(0)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn effectful_step_left_open_by_a_crash_is_in_doubt_until_a_person_says() {
     for resolution in
@@ -291,7 +334,9 @@ fn cancelled_children_leave_their_open_effects_in_doubt() {
         assert_eq!(rejected.code(), "step_in_doubt", "a retry would repeat it");
         world.resolve(run, key, Resolution::Happened(json("1"))).unwrap();
         assert!(world.state.accounts().all(|(_, account)| account.reserved().is_zero()));
-        world.retry(run, None).unwrap();
+        let rejected = world.retry(run, None).unwrap_err();
+        assert_eq!(rejected.code(), "effect_happened", "it still would");
+        world.retry(run, Some(0)).unwrap();
         world.work();
         assert_eq!(world.standing(run), RunState::Succeeded);
     }

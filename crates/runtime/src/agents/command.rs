@@ -7,19 +7,24 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ark_os_core::agent::{CommandLimits, CommandProbe, CommandSpec};
+use ark_os_core::agent::{CommandProbe, CommandSpec};
 use ark_os_core::budget::Amounts;
 use ark_os_core::fleet::profile::Resources;
 use ark_os_core::layer::Layer;
 use ark_os_core::plan::EffectClass;
+use ark_os_core::text::{beginning, ending};
 use ark_os_sandbox::{Access, Exit, Finished, Job, Kind, Limits, Mount, Profile, SandboxError};
 use serde::de::IgnoredAny;
 
-use super::Behave;
+use super::{Effects, Fault, OwnDirs};
 use crate::skills::{Effect, Host, JailSource, ProbeAnswer, SkillError};
+
+mod setup;
 
 /// Characters of the end of standard error that a failure repeats.
 const STDERR_CHARS_MAX: usize = 1_000;
+/// Characters of an output that is none.
+const STDOUT_CHARS_MAX: usize = 200;
 /// The probe's word for: it did not happen.
 const EXIT_NOT_HAPPENED: i32 = 3;
 /// Where programs are looked for by what a command itself starts.
@@ -43,21 +48,21 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Sets a command up; what a former instance left running of one ends here. A machine without a jail is told of when it runs: others may do meanwhile.
-    pub(super) fn open(spec: &CommandSpec, base: &Path, jail: JailSource) -> Result<Self, String> {
-        let named = Profile::named(&spec.profile).ok_or_else(|| {
-            let names = Profile::NAMES.join("`, `");
-            format!("there is no profile `{}`, only `{names}`", spec.profile)
-        })?;
-        let profile = narrowed(&named, &spec.limits)?;
-        jail.clear();
-        let mut mounts = Vec::new();
-        for mount in &spec.mounts {
-            let path = base.join(&mount.source);
-            let access = if mount.is_writable { Access::Write } else { Access::Read };
-            let mount = Mount::new(path, &mount.target, access);
-            mounts.push(mount.map_err(|error| format!("cannot {error}"))?);
+    /// Sets a command up; what a former instance left running of one ends here. A machine without a jail is told of when
+    /// it runs: others may do meanwhile.
+    pub(super) fn open(
+        spec: &CommandSpec,
+        base: &Path,
+        own: &OwnDirs,
+        jail: JailSource,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let profile = setup::profile(spec, &mut faults);
+        let mounts = setup::mounts(spec, base, own, &mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
         }
+        jail.clear();
         let first = mounts.first().filter(|mount| mount.source().is_dir());
         let workdir = match (&spec.workdir, first) {
             (Some(workdir), _) => PathBuf::from(workdir),
@@ -141,18 +146,20 @@ impl Program {
         if serde_json::from_slice::<IgnoredAny>(output).is_ok() {
             return Ok(output.to_vec());
         }
-        let message = self.told("its output is not one JSON value", finished);
-        Err(SkillError::permanent("command.output_invalid", message))
+        let told = beginning(&String::from_utf8_lossy(output), STDOUT_CHARS_MAX);
+        let how = format!("exit code 0, but its output is not one JSON value (`{told}`)");
+        let message = self.told(&how, finished);
+        // It happened: whoever may not repeat it needs its result from elsewhere.
+        Err(match self.class.is_repeatable() {
+            true => SkillError::permanent("command.output_invalid", message),
+            false => SkillError::unknown("command.output_invalid", message),
+        })
     }
 
     /// What happened, and the end of what the program said about it.
     fn told(&self, how: &str, finished: &Finished) -> String {
         let program = self.argv.first().map(|it| it.to_string_lossy()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&finished.stderr);
-        let text: String =
-            text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let cut = text.chars().count().saturating_sub(STDERR_CHARS_MAX);
-        let tail: String = text.chars().skip(cut).collect();
+        let tail = ending(&String::from_utf8_lossy(&finished.stderr), STDERR_CHARS_MAX);
         let gap = if tail.is_empty() { "" } else { ": " };
         format!("run `{program}`: {how}{gap}{tail}")
     }
@@ -174,7 +181,7 @@ impl Program {
     }
 }
 
-impl Behave for Program {
+impl Effects for Program {
     fn class(&self) -> EffectClass {
         self.class
     }
@@ -233,7 +240,10 @@ impl Effect for Call<'_> {
             Err(_) => return Ok(ProbeAnswer::Unknown),
         };
         match finished.exit {
-            Exit::Code(0) => self.program.output(&finished).map(ProbeAnswer::Happened),
+            Exit::Code(0) => Ok(match self.program.output(&finished) {
+                Ok(output) => ProbeAnswer::Happened(output),
+                Err(_) => ProbeAnswer::Unknown,
+            }),
             Exit::Code(EXIT_NOT_HAPPENED) => Ok(ProbeAnswer::NotHappened),
             Exit::Stopped => Err(SkillError::retryable("skill.cancelled", "ask: it was cancelled")),
             _ => Ok(ProbeAnswer::Unknown),
@@ -250,37 +260,6 @@ impl Effect for Call<'_> {
     }
 }
 
-/// What a manifest asks for may only be less than its profile gives: what is silently cut would fail
-/// in the middle of the work.
-fn narrowed(profile: &Profile, limits: &CommandLimits) -> Result<Profile, String> {
-    let small = |value: Option<u64>| value.map(|value| u32::try_from(value).unwrap_or(u32::MAX));
-    let time = |value: Option<u64>| value.map(Duration::from_millis);
-    let asked = Limits {
-        memory_bytes: limits.memory,
-        cpu_milli: small(limits.cpu_milli),
-        processes: small(limits.processes),
-        cpu_time: time(limits.cpu_time_ms),
-        wall_time: time(limits.wall_time_ms),
-        stdout_bytes: limits.stdout,
-        tmp_bytes: limits.tmp,
-        ..Limits::default()
-    };
-    let narrowed = profile.stricter(&asked);
-    let held = [
-        ("memory", asked.memory_bytes.is_none_or(|it| it == narrowed.memory_bytes)),
-        ("cpu_milli", asked.cpu_milli.is_none_or(|it| it == narrowed.cpu_milli)),
-        ("processes", asked.processes.is_none_or(|it| it == narrowed.processes)),
-        ("cpu_time", asked.cpu_time.is_none_or(|it| it == narrowed.cpu_time)),
-        ("wall_time", asked.wall_time.is_none_or(|it| it == narrowed.wall_time)),
-        ("stdout", asked.stdout_bytes.is_none_or(|it| it == narrowed.stdout_bytes)),
-        ("tmp", asked.tmp_bytes.is_none_or(|it| it == narrowed.tmp_bytes)),
-    ];
-    match held.iter().find(|(_, holds)| !holds) {
-        None => Ok(narrowed),
-        Some((name, _)) => Err(format!("the limit `{name}` is more than its profile gives")),
-    }
-}
-
 /// The resource row of a layer, which is a ceiling for whoever works in it.
 fn row(layer: Layer) -> Limits {
     let row = Resources::of(layer);
@@ -294,4 +273,16 @@ fn row(layer: Layer) -> Limits {
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_layers_row_makes_a_profile_impossible() {
+        for layer in Layer::ALL {
+            Profile::default().stricter(&row(layer)).validate().unwrap();
+        }
+    }
 }

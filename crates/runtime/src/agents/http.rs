@@ -12,10 +12,11 @@ use std::time::Duration;
 use ark_os_core::agent::{HttpProbe, HttpSpec, SecretRef};
 use ark_os_core::budget::Amounts;
 use ark_os_core::plan::EffectClass;
+use ark_os_core::text::beginning;
 use ureq::http::{HeaderName, HeaderValue};
 
-use super::Behave;
 use super::secret::{Secret, Secrets};
+use super::{Effects, Fault};
 use crate::skills::{Effect, Host, ProbeAnswer, SkillError};
 
 mod call;
@@ -48,23 +49,32 @@ impl Service {
         spec: &HttpSpec,
         base: &Path,
         secret: &dyn Fn(&SecretRef) -> Result<Secret, String>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Fault> {
         let mut headers = Vec::new();
         let mut secrets = Vec::new();
         for (name, value) in &spec.headers {
-            headers.push((header_name(name)?, header_value(name, value)?));
+            let read = header_name(name).and_then(|it| Ok((it, header_value(name, value)?)));
+            headers.push(read.map_err(|why| Fault::at(below("/headers", name), why))?);
         }
         for (name, place) in &spec.secret_headers {
-            let found = secret(place)?;
-            let mut value = header_value(name, found.reveal())?;
-            value.set_sensitive(true);
-            headers.push((header_name(name)?, value));
+            let read = || -> Result<_, String> {
+                let found = secret(place)?;
+                let mut value = header_value(name, found.reveal())?;
+                value.set_sensitive(true);
+                Ok(((header_name(name)?, value), found))
+            };
+            let (header, found) =
+                read().map_err(|why| Fault::at(below("/secret_headers", name), why))?;
+            headers.push(header);
             secrets.push(found);
         }
         let urls = [Some(&spec.url), spec.probe.as_ref().map(|probe| &probe.url)];
         let is_secure = urls.into_iter().flatten().any(|url| url.starts_with("https://"));
         let tls = match is_secure {
-            true => Some(tls::open(spec.ca_file.as_deref().map(|file| base.join(file)))?),
+            true => {
+                let ca_file = spec.ca_file.as_deref().map(|file| base.join(file));
+                Some(tls::open(ca_file).map_err(|why| Fault::at("/ca_file", why))?)
+            }
             false => None,
         };
         let connect_timeout = Duration::from_millis(spec.connect_timeout_ms);
@@ -92,51 +102,61 @@ impl Service {
     }
 
     /// What a call came to, in the words of an effect.
-    fn outcome(&self, answer: Answer) -> Result<Vec<u8>, SkillError> {
+    fn outcome(&self, answer: &Answer) -> Result<Vec<u8>, SkillError> {
         let status = answer.status;
         if (200..300).contains(&status) {
             return self.output(answer);
         }
-        let message = self.told(&answer);
+        let message = self.told(answer);
         if self.retry_statuses.contains(&status) {
             return Err(SkillError::retryable("http.busy", message));
         }
-        if status >= 500 && !self.class.is_repeatable() {
-            return Err(SkillError::unknown("http.server_failed", message));
-        }
-        Err(SkillError::permanent("http.status", message))
+        // A redirection often is what follows on something done.
+        let is_certain = self.class.is_repeatable() || (400..500).contains(&status);
+        let code = if status < 500 || is_certain { "http.status" } else { "http.server_failed" };
+        Err(match is_certain {
+            true => SkillError::permanent(code, message),
+            false => SkillError::unknown(code, message),
+        })
     }
 
-    fn output(&self, answer: Answer) -> Result<Vec<u8>, SkillError> {
+    /// It happened, and there is no result of it: whoever may not repeat it needs one from elsewhere.
+    fn unusable(&self, code: &str, message: String) -> SkillError {
+        match self.class.is_repeatable() {
+            true => SkillError::permanent(code, message),
+            false => SkillError::unknown(code, message),
+        }
+    }
+
+    fn output(&self, answer: &Answer) -> Result<Vec<u8>, SkillError> {
         let at = place(&self.url);
         if answer.is_cut {
             let max = self.response_bytes_max;
             let message = format!("read the answer of {at}: more than {max} bytes");
-            return Err(SkillError::permanent("http.output_too_large", message));
+            return Err(self.unusable("http.output_too_large", message));
         }
         // 204 and the like: done, and nothing to say about it.
         if answer.body.is_empty() {
             return Ok(b"null".to_vec());
         }
-        let body = self.secrets.hide(answer.body);
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-            let message = format!("read the answer of {at}: it is not JSON");
-            return Err(SkillError::permanent("http.output_invalid", message));
-        }
-        Ok(body)
+        self.secrets.hide_json(&answer.body).ok_or_else(|| {
+            let told = self.excerpt(answer);
+            let message = format!("read the answer of {at}: it is not JSON (`{told}`)");
+            self.unusable("http.output_invalid", message)
+        })
     }
 
     /// A refusal for people: where, which status, and the beginning of what was said.
     fn told(&self, answer: &Answer) -> String {
-        let body = String::from_utf8_lossy(&answer.body).into_owned();
-        // Hidden before it is cut: half a secret is one too.
-        let body = self.secrets.hide_text(body);
-        let excerpt: String = body
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(EXCERPT_CHARS_MAX)
-            .collect();
-        format!("call {}: status {}: {}", place(&self.url), answer.status, excerpt.trim())
+        let excerpt = self.excerpt(answer);
+        format!("call {}: status {}: {excerpt}", place(&self.url), answer.status)
+    }
+
+    /// The beginning of a body. Secrets are hidden before it is cut: half of one is one too.
+    fn excerpt(&self, answer: &Answer) -> String {
+        let hidden = self.secrets.hide_json(&answer.body);
+        let body = hidden.unwrap_or_else(|| self.secrets.hide(answer.body.clone()));
+        beginning(&String::from_utf8_lossy(&body), EXCERPT_CHARS_MAX)
     }
 
     /// What a call without an answer means to its effect.
@@ -153,7 +173,7 @@ impl Service {
     }
 }
 
-impl Behave for Service {
+impl Effects for Service {
     fn class(&self) -> EffectClass {
         self.class
     }
@@ -194,7 +214,7 @@ impl Effect for Post<'_> {
         match service.caller.call(wanted, self.host) {
             Ok(answer) => {
                 self.moved += answer.body.len() as u64;
-                service.outcome(answer)
+                service.outcome(&answer)
             }
             Err(broken) => Err(service.broken(&service.url, &broken)),
         }
@@ -207,7 +227,8 @@ impl Effect for Post<'_> {
         match self.service.caller.call(wanted, self.host) {
             Ok(answer) if answer.status == 404 => Ok(ProbeAnswer::NotHappened),
             Ok(answer) if answer.status == 200 => {
-                self.service.output(answer).map(ProbeAnswer::Happened)
+                let output = self.service.output(&answer);
+                Ok(output.map_or(ProbeAnswer::Unknown, ProbeAnswer::Happened))
             }
             // Who is busy or down may be able to tell later.
             Ok(answer) if answer.status == 429 || answer.status >= 500 => {
@@ -242,6 +263,11 @@ impl Effect for Post<'_> {
 /// An address without its query, which may say more than everybody should read.
 fn place(url: &str) -> &str {
     url.split('?').next().unwrap_or(url)
+}
+
+/// The pointer to an entry.
+fn below(map: &str, name: &str) -> String {
+    format!("{map}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {

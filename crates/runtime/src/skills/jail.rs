@@ -2,9 +2,9 @@
 //! first skill does: trying out what the machine can hold takes some milliseconds, which an instance
 //! without such work need not spend.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ark_os_sandbox::{Jail, SandboxError, Settings};
+use ark_os_sandbox::{Jail, Kind, SandboxError, Settings};
 
 use super::SkillError;
 
@@ -17,7 +17,9 @@ pub struct JailSource {
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    jail: OnceLock<Result<Jail, SandboxError>>,
+    /// Once there is one that can run something: what is missing may be missing for a moment only, for
+    /// want of memory or processes.
+    jail: Mutex<Option<Jail>>,
 }
 
 impl JailSource {
@@ -29,7 +31,7 @@ impl JailSource {
     /// A jail opened so. The launcher it names must be one: see
     /// [`ark_os_sandbox::launcher_main_if_asked`].
     pub fn with(settings: Settings) -> Self {
-        Self { inner: Some(Arc::new(Inner { settings, jail: OnceLock::new() })) }
+        Self { inner: Some(Arc::new(Inner { settings, jail: Mutex::default() })) }
     }
 
     /// Opens it before anything needs it, so that what an instance left behind in it that was
@@ -40,15 +42,15 @@ impl JailSource {
     }
 
     /// The jail, or why there is none, as a fragment fit after "there is no sandbox: ".
-    pub(super) fn open(&self) -> Result<&Jail, String> {
+    pub(super) fn open(&self) -> Result<Jail, String> {
         match self.opened() {
             None => Err("this instance has none".to_owned()),
-            Some(opened) => opened.as_ref().map_err(ToString::to_string),
+            Some(opened) => opened.map_err(|error| error.to_string()),
         }
     }
 
     /// The jail for work that cannot be done without.
-    pub(crate) fn demand(&self) -> Result<&Jail, SkillError> {
+    pub(crate) fn demand(&self) -> Result<Jail, SkillError> {
         match self.opened() {
             None => {
                 let message = "run a command: this instance has no sandbox";
@@ -57,20 +59,47 @@ impl JailSource {
             Some(Ok(jail)) => Ok(jail),
             Some(Err(error)) => {
                 let message = format!("run a command: {error}");
-                let told = SkillError::permanent(error.code(), message);
+                let told = match error.kind() {
+                    Kind::Internal => SkillError::retryable(error.code(), message),
+                    _ => SkillError::permanent(error.code(), message),
+                };
                 Err(error.hint().into_iter().fold(told, SkillError::with_hint))
             }
         }
     }
 
-    fn opened(&self) -> Option<&Result<Jail, SandboxError>> {
+    fn opened(&self) -> Option<Result<Jail, SandboxError>> {
         let inner = self.inner.as_ref()?;
-        Some(inner.jail.get_or_init(|| {
-            let jail = Jail::open(inner.settings.clone())?;
+        let mut known = inner.jail.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(jail) = &*known {
+            return Some(Ok(jail.clone()));
+        }
+        let opened = Jail::open(inner.settings.clone());
+        if let Ok(jail) = &opened
+            && jail.probe().available
+        {
             let reaped = jail.reap();
             let (groups, processes) = (reaped.groups, reaped.processes);
             tracing::debug!(groups, processes, "what a crash left in the jail is gone");
-            Ok(jail)
-        }))
+            *known = Some(jail.clone());
+        }
+        Some(opened)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jail_that_could_not_be_opened_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let launcher = dir.path().join("launcher");
+        let jail = JailSource::with(Settings { launcher: launcher.clone() });
+        let first = jail.demand().unwrap_err();
+        assert_eq!((first.code(), first.is_retryable()), ("sandbox_failed", true));
+        std::os::unix::fs::symlink("/bin/true", &launcher).unwrap();
+        let second = jail.demand().unwrap_err();
+        assert_ne!(first.message(), second.message(), "the launcher is there now, and is none");
     }
 }

@@ -55,19 +55,22 @@ pub struct StepCall<'a> {
     pub class: EffectClass,
     /// The most it may cost, besides the step itself.
     pub reserve: Amounts,
+    /// Whether its result is the output of the attempt. Then it is looked at as one before it counts:
+    /// an effect that may not be repeated and answered what cannot be used is left open.
+    pub is_output: bool,
 }
 
 impl<'a> StepCall<'a> {
     /// A call that costs nothing but the step itself.
     pub fn new(tool: &'a str, arguments: &'a [u8], class: EffectClass) -> Self {
-        StepCall { tool, arguments, class, reserve: Amounts::ZERO }
+        StepCall { tool, arguments, class, reserve: Amounts::ZERO, is_output: false }
     }
 }
 
 /// What is done to the world in a step. A closure is one that cannot be probed.
 pub trait Effect {
     /// Does it under this key. An error of [`SkillError::unknown`] means that nobody knows whether it
-    /// happened; any other says that it did not.
+    /// happened, or what came of it; any other says that it did not happen.
     fn perform(&mut self, key: &str) -> Result<Vec<u8>, SkillError>;
     /// Asks whether it happened under this key, when an earlier attempt left that open. A retryable
     /// error leaves it open still: the next attempt asks again.
@@ -204,7 +207,7 @@ impl SkillError {
         Self { retryable: true, ..Self::permanent(code, message) }
     }
 
-    /// Nobody knows whether an effect happened: its step is left open. What may be repeated is tried
+    /// Nobody knows whether an effect happened, or what came of it: its step is left open. What may be repeated is tried
     /// again under the same key, what can be asked about is asked about, and anything else is in
     /// doubt.
     pub fn unknown(code: impl Into<String>, message: impl Into<String>) -> Self {

@@ -14,14 +14,16 @@ use ark_os_core::hash::Hash;
 use ark_os_core::ids::{PtId, TaskId};
 use ark_os_core::payload::Payload;
 use ark_os_core::step::{Finding, StepKey, StepOutcome};
-use ark_os_core::text::Text;
+use ark_os_core::text::{Text, beginning};
 
-use super::{Assignment, Shop};
+use super::{Assignment, Shop, Unusable, check};
 use crate::handle::Message;
 use crate::kernel::{Answer, Input};
 use crate::reply::Reply;
 use crate::skills::{AttemptInfo, Cost, Effect, Host, ProbeAnswer, SkillError, StepCall};
 
+/// Characters of a result that cannot be used, for whoever has to say what came of its step.
+const RESULT_CHARS_MAX: usize = 500;
 /// Tag of a blob's name.
 const BLOB_TAG: &str = "sha256:";
 
@@ -60,12 +62,17 @@ impl<'a> AttemptHost<'a> {
     }
 
     /// Has the effect, if the attempt was not stopped meanwhile, and records what came of it.
-    fn perform(&self, key: StepKey, effect: &mut dyn Effect) -> Result<Vec<u8>, SkillError> {
+    fn perform(
+        &self,
+        key: StepKey,
+        call: &StepCall<'_>,
+        effect: &mut dyn Effect,
+    ) -> Result<Vec<u8>, SkillError> {
         let entered = self.shop.in_flight.enter(key);
         if self.is_cancelled() {
             return Err(SkillError::cancelled());
         }
-        let result = effect.perform(&key.0.to_string());
+        let result = effect.perform(&key.0.to_string()).and_then(|bytes| self.usable(call, bytes));
         drop(entered);
         let outcome = match &result {
             // The step stays open: whoever comes next finds it so.
@@ -86,7 +93,12 @@ impl<'a> AttemptHost<'a> {
     }
 
     /// Asks whether an effect happened that an earlier attempt left open, and goes on from there.
-    fn probe(&self, key: StepKey, effect: &mut dyn Effect) -> Result<Vec<u8>, SkillError> {
+    fn probe(
+        &self,
+        key: StepKey,
+        call: &StepCall<'_>,
+        effect: &mut dyn Effect,
+    ) -> Result<Vec<u8>, SkillError> {
         let due = self.shop.clock.instant() + effect.settle_after();
         let is_quiet = self.shop.in_flight.wait(key, || {
             self.progress(0, 0);
@@ -97,6 +109,10 @@ impl<'a> AttemptHost<'a> {
         }
         let answer = match effect.probe(&key.0.to_string()) {
             Err(error) if error.is_retryable() => return Err(error),
+            Ok(ProbeAnswer::Happened(bytes)) => match self.usable(call, bytes) {
+                Ok(bytes) => ProbeAnswer::Happened(bytes),
+                Err(_) => ProbeAnswer::Unknown,
+            },
             answer => answer.unwrap_or(ProbeAnswer::Unknown),
         };
         let finding = match &answer {
@@ -107,13 +123,27 @@ impl<'a> AttemptHost<'a> {
         let (pt, agent) = (self.assignment.pt, self.assignment.agent);
         match (self.ask(Command::ReportProbe { pt, agent, key, finding })?, answer) {
             (Answer::Rejected(rejected), _) => Err(refused(&rejected)),
-            (Answer::Intended(key), _) => self.perform(key, effect),
+            (Answer::Intended(key), _) => self.perform(key, call, effect),
             (_, ProbeAnswer::Happened(bytes)) => Ok(bytes),
             _ => {
                 let message = "go on: nobody can tell whether its effect happened";
                 Err(SkillError::permanent("step_in_doubt", message))
             }
         }
+    }
+
+    /// An effect that may not be repeated happened, and its result is not one that the task can have:
+    /// recorded as done it would fail the task for good, recorded as failed it would be a lie.
+    fn usable(&self, call: &StepCall<'_>, bytes: Vec<u8>) -> Result<Vec<u8>, SkillError> {
+        if !call.is_output || call.class.is_repeatable() {
+            return Ok(bytes);
+        }
+        let Err(Unusable { code, message }) = check(self.shop, self.assignment, &bytes) else {
+            return Ok(bytes);
+        };
+        let told = beginning(&String::from_utf8_lossy(&bytes), RESULT_CHARS_MAX);
+        let message = format!("use its result: {message}; it answered: {told}");
+        Err(SkillError::unknown(code, message))
     }
 
     fn payload(&self, bytes: &[u8]) -> Result<Payload, SkillError> {
@@ -236,8 +266,8 @@ impl Host for AttemptHost<'_> {
             reserve: call.reserve,
         };
         match self.ask(Command::IntendStep(Box::new(intent)))? {
-            Answer::Intended(key) => self.perform(key, effect),
-            Answer::Probe(key) => self.probe(key, effect),
+            Answer::Intended(key) => self.perform(key, call, effect),
+            Answer::Probe(key) => self.probe(key, call, effect),
             Answer::Recorded(_, outcome) => self.recorded(&outcome),
             Answer::Rejected(rejected) => Err(refused(&rejected)),
             _ => Err(SkillError::permanent("internal", "read the loop's answer to a step")),

@@ -12,7 +12,9 @@ use ark_os_runtime::{PlanRequest, RunRequest};
 use serde_json::{Value, json};
 
 use crate::server::{Act, Gate, Server};
-use crate::world::{PATIENCE, SECRET, World, install, output, over, request, run, task};
+use crate::world::{
+    PATIENCE, SECRET, World, install, output, over, request, request_for, run, task,
+};
 
 fn ok(text: &str) -> Act {
     Act::Answer(200, text.to_owned())
@@ -173,6 +175,63 @@ async fn an_effect_without_an_answer_is_in_doubt_until_somebody_says() {
     }
 }
 
+/// Answers after which it may well have happened, and there is no result that the task could have.
+fn unusable() -> [(Act, &'static str); 4] {
+    let long = format!("{{\"long\":\"{}\"}}", "x".repeat(200));
+    [
+        (ok("<p>done</p>"), "it is not JSON (`<p>done</p>`)"),
+        (ok(&long), "more than 100 bytes"),
+        (ok("{\"other\":1}"), "it answered: {\"other\":1}"),
+        (Act::AnswerWith(303, "location: /done", String::new()), "status 303"),
+    ]
+}
+
+#[tokio::test]
+async fn an_effect_whose_answer_cannot_be_used_is_in_doubt_and_not_failed() {
+    for (act, said) in unusable() {
+        let server = Server::start(move |_| act.clone());
+        let more = json!({"effect": "effectful", "response_bytes_max": 100});
+        let world = World::new(&agent(&server, &more));
+        let instance = world.start();
+        let handle = instance.handle();
+        let wanted = request_for(3, &json!({"type": "object", "required": ["by"]}));
+        let (submitted, outcome) = handle.submit_and_wait(wanted, PATIENCE).await.unwrap();
+        let run = submitted.run;
+        assert_eq!(outcome.unwrap().state, RunState::Parked, "{said}");
+        let parked = task(&handle, run).await;
+        let (reason, message) = parked.parked.clone().unwrap();
+        assert_eq!(reason, ParkReason::InDoubt);
+        assert!(message.contains(said), "{message}");
+        let resolution = Resolution::Happened(Payload::inline(b"{\"by\":\"person\"}".as_slice()));
+        let (key, reason) = (parked.steps[0].key, "looked".into());
+        handle.command(Command::ResolveStep { run, key, resolution, reason }).await.unwrap();
+        assert_eq!(output(&handle, &over(&handle, run).await), json!({"by": "person"}));
+        assert_eq!(server.seen().len(), 1, "{said}: nothing is repeated by guessing");
+        instance.stop().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_probed_effect_whose_answer_cannot_be_used_is_asked_about() {
+    for (act, said) in unusable() {
+        let server = Server::start(move |request| match request.method.as_str() {
+            "GET" => ok("{\"by\":\"probe\"}"),
+            _ => act.clone(),
+        });
+        let probe = json!({"url": server.url("/sent/{key}"), "settle_after": "0s"});
+        let more = json!({"effect": "probed", "response_bytes_max": 100, "probe": probe});
+        let world = World::new(&agent(&server, &more));
+        let instance = world.start();
+        let handle = instance.handle();
+        let wanted = request_for(3, &json!({"type": "object", "required": ["by"]}));
+        let (_, outcome) = handle.submit_and_wait(wanted, PATIENCE).await.unwrap();
+        assert_eq!(output(&handle, &outcome.unwrap()), json!({"by": "probe"}), "{said}");
+        let methods: Vec<String> = server.seen().into_iter().map(|it| it.method).collect();
+        assert_eq!(methods, ["POST", "GET"], "{said}");
+        instance.stop().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn addresses_that_are_not_public_are_refused_unless_allowed() {
     let server = Server::start(|_| ok("{}"));
@@ -293,9 +352,12 @@ fn what_an_agent_names_and_is_not_there_is_told_before_anything_starts() {
     let http = json!({"url": "https://example.org/x", "ca_file": "no-such.pem"});
     let error = install(&mut skills, &http).unwrap_err();
     assert_eq!(error.code(), "agent_unusable");
-    assert!(error.to_string().contains("no-such.pem"), "{error}");
+    let place = &error.places()[0];
+    assert!(place.message.contains("no-such.pem"), "{place:?}");
+    assert_eq!(place.pointer, "/agents/0/behaviour/http/ca_file");
     let key = json!({"url": "https://example.org/x", "ca_file": "server-key.pem"});
-    assert!(install(&mut skills, &key).unwrap_err().to_string().contains("certificates"));
+    let error = install(&mut skills, &key).unwrap_err();
+    assert!(error.places()[0].message.contains("certificates"), "{error:?}");
     assert!(skills.find("call.it").is_none());
 }
 

@@ -8,7 +8,7 @@ use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::manifest;
 use ark_os_core::rules::Mode;
 use ark_os_core::run::Task;
-use ark_os_runtime::agents::{Declared, Means, Secret};
+use ark_os_runtime::agents::{AgentSetup, DeclaredAgent, OwnDirs, Secret};
 use ark_os_runtime::data::Catalogue;
 use ark_os_runtime::skills::SkillSet;
 use ark_os_runtime::submission::TaskRequest;
@@ -34,7 +34,8 @@ pub(crate) fn install(skills: &mut SkillSet, http: &Value) -> Result<(), Runtime
     let agent = manifest.unwrap_or_else(|found| panic!("{found}")).agents.remove(0);
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents/tls");
     let secret = |_: &_| Ok(Secret::new(format!("Bearer {SECRET}")));
-    skills.install(&Declared { agent, base }, &Means { secret: &secret })
+    let setup = AgentSetup { secret: &secret, own_dirs: OwnDirs::default() };
+    skills.install(&DeclaredAgent { agent, index: 0, base }, &setup)
 }
 
 impl World {
@@ -56,7 +57,13 @@ impl World {
 
 /// A task that calls, with short pauses between its attempts.
 pub(crate) fn request(attempts: u32) -> RunRequest {
-    let options = json!({"retry": {"attempts": attempts, "backoff": "1ms", "max": "1ms"}});
+    request_for(attempts, &json!(true))
+}
+
+/// The same, for an output of this schema.
+pub(crate) fn request_for(attempts: u32, output: &Value) -> RunRequest {
+    let retry = json!({"attempts": attempts, "backoff": "1ms", "max": "1ms"});
+    let options = json!({"retry": retry, "output_schema": output});
     let mut request = RunRequest::task("call.it", br#"{"z":1,"a":[true]}"#.to_vec());
     request.plan = ark_os_runtime::submission::PlanRequest::Task(TaskRequest {
         skill: "call.it".to_owned(),

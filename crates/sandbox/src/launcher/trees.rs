@@ -20,7 +20,7 @@ use crate::plan::{Bind, Plan, Refused};
 
 /// The system's programs and libraries. `/etc` and `/var` are not among them: they have what was
 /// configured for this machine.
-const SYSTEM: [&str; 8] =
+pub(super) const SYSTEM: [&str; 8] =
     ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"];
 /// What programs of `/usr` look up elsewhere: where libraries are, which of several programs is meant.
 const SYSTEM_ETC: [&str; 2] = ["/etc/ld.so.cache", "/etc/alternatives"];

@@ -3,11 +3,9 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use ark_os_sandbox::{
-    Access, Exit, Finished, Jail, Job, Mount, Profile, SandboxError, Settings, open_beneath,
-};
+use ark_os_sandbox::{Access, Exit, Finished, Job, Mount, Profile, SandboxError, open_beneath};
 
-use crate::support::{also_as_ordinary_user, jail, printed, private_dir, settings, stderr};
+use crate::support::{also_as_ordinary_user, jail, printed, private_dir, stderr};
 
 fn with(mounts: &[(&Path, &str, Access)], script: &str) -> Result<Finished, SandboxError> {
     let mut job = Job::new(Profile::default(), ["sh", "-c", script]);
@@ -166,25 +164,6 @@ fn what_takes_the_place_of_a_source_is_not_mounted() {
     assert_eq!(with(&[(&shared, "/s", Access::Write)], other).unwrap().exit, Exit::Code(0));
     assert_eq!(seen(&read).unwrap().exit, Exit::Code(1));
     also_as_ordinary_user("mounts::what_takes_the_place_of_a_source_is_not_mounted");
-}
-
-#[test]
-fn nothing_of_a_forbidden_directory_is_mounted() {
-    let dir = private_dir();
-    std::fs::create_dir_all(dir.path().join("data/journal")).unwrap();
-    std::fs::create_dir_all(dir.path().join("work")).unwrap();
-    let settings = Settings { forbidden: vec![dir.path().join("data")], ..settings() };
-    let jail = Jail::open(settings).unwrap();
-    let tried = |name: &str| {
-        let mut job = Job::new(Profile::default(), ["true"]);
-        job.mounts = vec![Mount::new(dir.path().join(name), "/w", Access::Read).unwrap()];
-        jail.run(&job, &|| false)
-    };
-    for name in ["", "data", "data/journal"] {
-        assert_eq!(tried(name).unwrap_err().code(), "sandbox_invalid", "{name}");
-    }
-    assert_eq!(tried("work").unwrap().exit, Exit::Code(0));
-    also_as_ordinary_user("mounts::nothing_of_a_forbidden_directory_is_mounted");
 }
 
 #[test]

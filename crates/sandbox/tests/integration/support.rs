@@ -19,7 +19,7 @@ pub(crate) fn jail() -> Jail {
 
 /// How such a jail is opened.
 pub(crate) fn settings() -> Settings {
-    Settings { launcher: env!("CARGO_BIN_EXE_ark-os-jail").into(), ..Settings::default() }
+    Settings { launcher: env!("CARGO_BIN_EXE_ark-os-jail").into() }
 }
 
 pub(crate) fn is_root() -> bool {

@@ -1,6 +1,7 @@
 //! Graphs as text: a tree of lines that fit a terminal.
 
 use ark_os_api::{GraphNode, GraphView};
+use ark_os_core::text::one_line;
 
 use super::tree::{ASCII, Line, UTF8, lines};
 
@@ -118,11 +119,6 @@ fn duration(ms: u64) -> String {
         1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
         _ => format!("{}m{:02}s", ms / 60_000, ms % 60_000 / 1_000),
     }
-}
-
-/// Control characters could move a cursor or forge lines.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn shortened(text: &str, width: usize, style: TextStyle) -> String {

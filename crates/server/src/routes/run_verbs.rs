@@ -85,7 +85,7 @@ pub(super) async fn resume_run(
     responses(
         (status = 200, description = "The run", body = RunView),
         (status = 404, description = "`run_not_found`, `task_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`run_over`, `run_not_over`, `step_in_doubt`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`run_over`, `run_not_over`, `step_in_doubt`, `effect_happened`, …", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn retry_run(

@@ -1,5 +1,7 @@
 //! The tables, and how the file is opened: what cannot be trusted is made anew.
 
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +16,9 @@ pub(super) const VERSION: i64 = 2;
 
 /// `ArkV`: tells our file from anybody else's SQLite file, which is never dropped.
 const APPLICATION: i64 = 0x4172_6b56;
+
+/// For their owner alone.
+const FILE_MODE: u32 = 0o600;
 
 /// How long a connection waits for another's lock. Readers never wait for the writer (WAL) but in
 /// the moment in which the file is made.
@@ -108,6 +113,7 @@ INSERT INTO position (one, seq) VALUES (1, 0);
 
 /// Opens the file for the one writer; made anew if it is of another version or not to be trusted.
 pub(super) fn open_writer(path: &Path, cache_bytes: u64) -> Result<Connection, StoreError> {
+    make_private(path).map_err(|error| StoreError::io("make the views private", error))?;
     match try_open(path, cache_bytes) {
         Ok(db) => Ok(db),
         Err(Failure::Foreign) => Err(StoreError::new(
@@ -117,6 +123,7 @@ pub(super) fn open_writer(path: &Path, cache_bytes: u64) -> Result<Connection, S
         .with_hint("move the file away, then start again")),
         Err(Failure::Sql(error)) if is_damaged(&error) => {
             remove(path)?;
+            make_private(path).map_err(|error| StoreError::io("make the views private", error))?;
             try_open(path, cache_bytes).map_err(Failure::into_error)
         }
         Err(other) => Err(other.into_error()),
@@ -235,6 +242,14 @@ fn make(db: &mut Connection) -> Result<(), rusqlite::Error> {
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", VERSION)?;
     tx.commit()
+}
+
+/// Names and states of other people's work are in the file, and SQLite would let everybody read it. Its
+/// companions get the mode that it has.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(FILE_MODE))
 }
 
 /// Removes a damaged file with its companions.

@@ -7,8 +7,7 @@ use serde_json::Value;
 use super::super::fields::Fields;
 use super::super::findings::{Pointer, Report, code};
 use super::super::limits::{
-    ARGUMENT_BYTES_MAX, ARGUMENTS_MAX, CODES_MAX, COMMAND_BYTES_MAX, MOUNTS_MAX, NAME_CHARS_MAX,
-    PATH_BYTES_MAX,
+    ARGUMENT_BYTES_MAX, ARGUMENTS_MAX, CODES_MAX, MOUNTS_MAX, NAME_CHARS_MAX, PATH_BYTES_MAX,
 };
 use super::{check_probe, read_effect, read_pairs, read_time};
 use crate::agent::{CommandLimits, CommandProbe, CommandSpec, MountSpec};
@@ -21,10 +20,6 @@ const PROFILE: &str = "default";
 const OWN_PREFIX: &str = "ARK_OS_";
 /// Nothing of a jail outlives its attempt but for the moment in which its processes are killed.
 const SETTLE_AFTER_MS: u64 = 1_000;
-/// A thousand processors.
-const CPU_MILLI_MAX: u64 = 1_000_000;
-/// Processes of one command.
-const PROCESSES_MAX: u64 = 100_000;
 
 pub(super) fn read(
     value: &Value,
@@ -89,17 +84,18 @@ fn read_argv(fields: &Fields<'_>, report: &mut Report<'_>) -> Vec<String> {
     argv
 }
 
+/// What a limit may be is the jail's to say, which knows the profile; here it is only read.
 fn read_limits(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<CommandLimits> {
     let known = ["memory", "cpu_milli", "processes", "cpu_time", "wall_time", "stdout", "tmp"];
     let fields = Fields::open(value, at, &known, report)?;
     Some(CommandLimits {
-        memory: fields.bytes("memory", 1..=COMMAND_BYTES_MAX, report),
-        cpu_milli: fields.count("cpu_milli", 1..=CPU_MILLI_MAX, report),
-        processes: fields.count("processes", 1..=PROCESSES_MAX, report),
+        memory: fields.bytes("memory", 0..=u64::MAX, report),
+        cpu_milli: fields.count("cpu_milli", 0..=u64::MAX, report),
+        processes: fields.count("processes", 0..=u64::MAX, report),
         cpu_time_ms: read_time(&fields, "cpu_time", 1, report),
         wall_time_ms: read_time(&fields, "wall_time", 1, report),
-        stdout: fields.bytes("stdout", 1..=COMMAND_BYTES_MAX, report),
-        tmp: fields.bytes("tmp", 0..=COMMAND_BYTES_MAX, report),
+        stdout: fields.bytes("stdout", 0..=u64::MAX, report),
+        tmp: fields.bytes("tmp", 0..=u64::MAX, report),
     })
 }
 

@@ -27,6 +27,8 @@ const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// After this the log counts as cut.
 const WALL_TIME: Duration = Duration::from_secs(120);
+/// For one commit. A repository may name a pipe in its settings, which git would wait at for ever.
+const FIRST_WALL_TIME: Duration = Duration::from_secs(10);
 const SECONDS_PER_DAY: u64 = 86_400;
 /// A summary and a reference.
 const OUTPUT_BYTES_MAX: usize = 16 * 1024;
@@ -142,7 +144,10 @@ struct Git<'a> {
 impl Git<'_> {
     /// The log of the window that ends with the newest commit, and whether it is cut.
     fn log(&self, days: u64) -> Result<(Vec<u8>, bool), NoHistory> {
-        let newest = self.run(&["log", "-1", "--format=%ct"])?;
+        let newest = self.run(FIRST_WALL_TIME, &["log", "-1", "--format=%ct"])?;
+        if newest.exit == Exit::WallTime {
+            return Err(NoHistory("git did not answer in time".to_owned()));
+        }
         let newest = String::from_utf8_lossy(&newest.stdout).trim().parse::<u64>();
         let Ok(newest) = newest else { return Err(NoHistory("there are no commits".to_owned())) };
         let since = newest.saturating_sub(days.saturating_mul(SECONDS_PER_DAY));
@@ -150,15 +155,17 @@ impl Git<'_> {
         let log = ["log", "-z", "--numstat", "-M", "--no-merges", "--no-ext-diff", "--no-textconv"];
         let count = format!("--max-count={}", churn::COMMITS_MAX);
         let rest = [count.as_str(), since.as_str(), churn::FORMAT];
-        let finished = self.run(&[&log[..], &rest[..]].concat())?;
+        let finished = self.run(WALL_TIME, &[&log[..], &rest[..]].concat())?;
         Ok((finished.stdout, finished.exit != Exit::Code(0)))
     }
 
     /// Ends well, or was cut by a limit; anything else is a reason for none.
-    fn run(&self, arguments: &[&str]) -> Result<Finished, NoHistory> {
+    fn run(&self, wall_time: Duration, arguments: &[&str]) -> Result<Finished, NoHistory> {
         let jail =
             self.jail.open().map_err(|why| NoHistory(format!("there is no sandbox: {why}")))?;
-        let finished = jail.run(&job(&self.place, arguments), &|| {
+        let mut job = job(&self.place, arguments);
+        job.profile.wall_time = wall_time;
+        let finished = jail.run(&job, &|| {
             self.host.progress(0, 0);
             self.host.is_cancelled()
         });

@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use ark_os_core::text::beginning;
 use regex::bytes::Regex;
 
 use super::secrets;
@@ -66,9 +67,8 @@ pub(super) fn text_of(mark: &Mark, text: &[u8], hidden: &[Range<usize>]) -> Stri
     let rest = text.get(start..far).unwrap_or_default();
     let end = start + memchr::memchr(b'\n', rest).unwrap_or(rest.len());
     let shown = secrets::without(text, start..end, hidden);
-    let line: String =
-        shown.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_CHARS_MAX).collect();
-    line.trim().trim_end_matches("*/").trim_end_matches("-->").trim_end().to_owned()
+    let line = beginning(&shown, TEXT_CHARS_MAX);
+    line.trim_end_matches("*/").trim_end_matches("-->").trim_end().to_owned()
 }
 
 #[cfg(test)]
