@@ -169,7 +169,7 @@ fn the_instances_own_data_cannot_be_mounted() {
     let home = Home::new();
     std::os::unix::fs::symlink(".", home.path().join("link")).unwrap();
     for is_there in [false, true] {
-        for source in [".", "data", "link/data", "/"] {
+        for source in [".", "data", "link/data"] {
             if source.ends_with("data") && !is_there {
                 continue;
             }

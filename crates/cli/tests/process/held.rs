@@ -125,7 +125,7 @@ impl Roles {
         let is_execute = call == "execve";
         match name {
             // It starts the launcher, which still bears the name of the thread that made it.
-            "ark-external" if is_execute => {
+            _ if is_execute && name.starts_with("ark-") => {
                 self.launchers.insert(pid);
                 "launcher"
             }
