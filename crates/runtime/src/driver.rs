@@ -28,10 +28,14 @@ mod fetcher;
 pub(crate) use attempts::Attempts;
 pub(crate) use fetcher::Fetcher;
 
-/// Inputs taken before the loop turns to effects and batches, so that neither starves.
+/// Inputs in line before no more messages are taken. They keep no place among those that wait
+/// (`INPUTS_WAITING_MAX`), so that this many, and the lines of one message, are accepted beyond it.
 const INPUTS_MAX: usize = 4_096;
-/// How long internal work may go on before inputs get a turn again: renewals of leases are among
-/// them, and a lease outlives this by far.
+/// Rounds of internal work that an input takes along: more than a short run has. What still follows
+/// then waits until every input has had its turn.
+const ROUNDS_MAX: u32 = 16;
+/// How long inputs, and then internal work, go on before messages and renewals of leases are looked
+/// at again: a lease outlives this by far.
 const SETTLE_MAX: Duration = Duration::from_millis(20);
 /// How long the loop sleeps when there is nothing to do at all.
 const IDLE: Duration = Duration::from_secs(60);
@@ -49,10 +53,17 @@ pub(crate) struct Driver {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) stopped: watch::Sender<Option<Stopped>>,
     pub(crate) batch: Forming,
-    /// What is to be decided next.
-    pub(crate) inputs: VecDeque<Input<Reply>>,
+    pub(crate) line: Line,
     /// Messages that came while nothing more could be decided.
     pub(crate) aside: VecDeque<Message>,
+}
+
+/// What is to be decided next.
+#[derive(Default)]
+pub(crate) struct Line {
+    inputs: VecDeque<Input<Reply>>,
+    /// Internal work that goes on when the inputs have had their turn.
+    left: Vec<Input<Reply>>,
 }
 
 /// The batch that forms while another is synced.
@@ -163,55 +174,57 @@ impl Driver {
         self.lp.synced(through, out);
         let mut follow = Vec::new();
         self.let_out(out, &mut follow)?;
-        self.inputs.extend(follow);
+        self.line.left.append(&mut follow);
         Ok(())
     }
 
-    /// Waits for messages and takes those that are there.
+    /// Waits for messages and takes those that are there. What is due comes before them: among it are
+    /// renewals of leases, whose timers fire with the next input.
     fn collect(&mut self, out: &mut Output<Reply>) -> Result<Turn, RuntimeError> {
-        let first = match self.aside.pop_front() {
-            Some(message) => Some(message),
-            None => match self.patience() {
-                Duration::ZERO => self.rx.try_recv().ok(),
-                patience => match self.rx.recv_timeout(patience) {
-                    Ok(message) => Some(message),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => return Ok(Turn::Stop),
-                },
-            },
-        };
         let mut turn = Turn::Go;
-        let mut next = first;
+        let mut next = self.first_message()?;
         while let Some(message) = next {
             if let Turn::Stop = self.take(message, out)? {
                 turn = Turn::Stop;
             }
-            let has_room = self.inputs.len() < INPUTS_MAX;
-            next = if has_room {
-                self.aside.pop_front().or_else(|| self.rx.try_recv().ok())
-            } else {
-                None
-            };
+            next = self.next_message();
         }
         let mut due = Vec::new();
         self.attempts.act_on_due(self.clock.instant(), &mut due);
-        self.inputs.extend(due);
-        if self.inputs.is_empty() {
-            self.inputs.push_back(Input::Tick);
+        due.into_iter().rev().for_each(|input| self.line.inputs.push_front(input));
+        if self.line.inputs.is_empty() && self.line.left.is_empty() {
+            self.line.inputs.push_back(Input::Tick);
         }
         Ok(turn)
+    }
+
+    fn first_message(&mut self) -> Result<Option<Message>, RuntimeError> {
+        let patience = self.patience();
+        if patience.is_zero() || !self.aside.is_empty() {
+            return Ok(self.next_message());
+        }
+        match self.rx.recv_timeout(patience) {
+            Ok(message) => Ok(Some(message)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Ok(Some(Message::Stop)),
+        }
+    }
+
+    fn next_message(&mut self) -> Option<Message> {
+        let has_room = self.line.inputs.len() < INPUTS_MAX;
+        has_room.then(|| self.aside.pop_front().or_else(|| self.rx.try_recv().ok())).flatten()
     }
 
     fn take(&mut self, message: Message, out: &mut Output<Reply>) -> Result<Turn, RuntimeError> {
         match message {
             Message::One(input) => {
                 if self.note(&input) {
-                    self.inputs.push_back(input);
+                    self.line.inputs.push_back(input);
                 }
             }
             Message::Many(many) => {
                 self.waiting.fetch_sub(many.len(), Ordering::Relaxed);
-                self.inputs.extend(many);
+                self.line.inputs.extend(many);
             }
             Message::Committed { through } => self.committed(through, out)?,
             Message::Failed(error) => return Err(error),
@@ -235,31 +248,57 @@ impl Driver {
         self.attempts.note(input)
     }
 
-    /// Takes inputs one by one, each with all the internal work that follows from it, until none is
-    /// left, the batch is full, or others should get a turn. A short run is over before the next is
-    /// looked at: it takes nobody's place, and what is known of it is at hand.
+    /// Takes inputs one by one, each with the internal work that follows from it: a short run is over
+    /// before the next is looked at, so it takes nobody's place, and what is known of it is at hand.
+    /// Then the internal work that is left goes on, all of it together, until the batch is full or
+    /// others should get a turn.
     fn settle(&mut self, out: &mut Output<Reply>) -> Result<(), RuntimeError> {
         let begun = self.clock.instant();
-        let mut follow = Vec::new();
-        let mut is_late = false;
-        while !is_late && let Some(input) = self.inputs.pop_front() {
-            follow.push(input);
-            while !is_late && !follow.is_empty() {
-                let instant = self.clock.instant();
-                self.lp.step(self.clock.at(instant), follow.drain(..), out);
-                for (seq, effect) in out.internal.drain(..) {
-                    self.attempts.begin(&self.lp, seq, &effect, &mut follow)?;
+        let is_late = |driver: &Self| driver.clock.instant().duration_since(begun) >= SETTLE_MAX;
+        while !self.is_full(out)
+            && let Some(input) = self.line.inputs.pop_front()
+        {
+            let mut follow = vec![input];
+            for _ in 0..ROUNDS_MAX {
+                if follow.is_empty() || self.is_full(out) {
+                    break;
                 }
-                self.let_out(out, &mut follow)?;
-                let records = self.batch.changes.len() + out.appended.len();
-                is_late =
-                    records >= self.records_max() || instant.duration_since(begun) >= SETTLE_MAX;
+                self.round(&mut follow, out)?;
             }
             self.keep(out);
+            self.line.left.append(&mut follow);
+            if is_late(self) {
+                break;
+            }
         }
-        // What is left goes on behind whatever was there before it.
-        self.inputs.extend(follow);
+        while !self.line.left.is_empty() && !self.is_full(out) {
+            let mut work = std::mem::take(&mut self.line.left);
+            work.retain(|input| self.lp.wants(input));
+            self.round(&mut work, out)?;
+            self.keep(out);
+            self.line.left = work;
+            if is_late(self) {
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// Steps with this work, which what follows from it takes the place of.
+    fn round(
+        &mut self,
+        work: &mut Vec<Input<Reply>>,
+        out: &mut Output<Reply>,
+    ) -> Result<(), RuntimeError> {
+        self.lp.step(self.clock.now(), work.drain(..), out);
+        for (seq, effect) in out.internal.drain(..) {
+            self.attempts.begin(&self.lp, seq, &effect, work)?;
+        }
+        self.let_out(out, work)
+    }
+
+    fn is_full(&self, out: &Output<Reply>) -> bool {
+        self.batch.changes.len() + out.appended.len() >= self.records_max()
     }
 
     fn keep(&mut self, out: &mut Output<Reply>) {
@@ -337,7 +376,7 @@ impl Driver {
 
     /// How long to wait for a message.
     fn patience(&self) -> Duration {
-        if !self.inputs.is_empty() || self.lp.is_recovering() {
+        if !self.line.inputs.is_empty() || !self.line.left.is_empty() || self.lp.is_recovering() {
             return Duration::ZERO;
         }
         let now = self.clock.instant();

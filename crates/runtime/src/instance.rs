@@ -22,7 +22,7 @@ use crate::RuntimeError;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::data::{BlobSource, Catalogue, Payloads, Schemas};
-use crate::driver::{Attempts, Driver, Fetcher, Forming};
+use crate::driver::{Attempts, Driver, Fetcher, Forming, Line};
 use crate::follower;
 use crate::handle::{Handle, Message, Shared, Stopped};
 use crate::keeper::KeeperThread;
@@ -273,7 +273,7 @@ impl Parts {
             metrics,
             stopped: stopped_tx,
             batch: Forming::default(),
-            inputs: VecDeque::new(),
+            line: Line::default(),
             aside: VecDeque::new(),
         };
         begin(&tx, started)?;

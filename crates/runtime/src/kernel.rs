@@ -350,6 +350,17 @@ impl<R: Recipient> Loop<R> {
         self.call_in(now, out);
     }
 
+    /// Whether what internal work came to is still wanted: a result that crossed with the stop of its
+    /// attempt is no lie, and nobody is struck for it.
+    pub fn wants(&self, input: &Input<R>) -> bool {
+        let Input::Command { command: Command::FinishAttempt(finish), .. } = input else {
+            return true;
+        };
+        let task = self.kernel.state.run(finish.pt.run).and_then(|run| run.task(finish.pt.task));
+        let active = task.and_then(|task| task.active.as_ref());
+        active.is_some_and(|active| active.fence == finish.pt.fence)
+    }
+
     /// Runs that a crash interrupted go back to work, some in each step.
     fn recover(&mut self, now: Time, out: &mut Output<R>) {
         for _ in 0..RECOVERIES_MAX {

@@ -37,12 +37,13 @@ impl Appended {
         let events = &self.change.events;
         // Proof bundles of other runs carry the whole record that lets their workflow in.
         let lets_in = |event: &Event| matches!(event, Event::WorkflowAdmitted(_));
+        let mut both = events.iter().chain(&change.events);
         self.change.run.is_some()
             && self.change.run == change.run
             && self.change.at == change.at
             && (cause == 0 || cause == self.seq)
             && events.len() + change.events.len() <= JOINED_EVENTS_MAX
-            && !events.iter().any(lets_in)
+            && !both.any(lets_in)
     }
 
     /// Appends it to a batch.

@@ -1,11 +1,14 @@
 //! Attempts that are cancelled, that wait in line, and instances that crash under them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ark_os_core::Command;
 use ark_os_core::run::RunState;
 use ark_os_runtime::skills::SkillError;
-use ark_os_runtime::{Handle, Instance, RunRequest};
+use ark_os_runtime::{Handle, Instance, PlanRequest, RunRequest};
+use serde_json::json;
 
 use crate::world::{
     Gate, SHORT_LEASE, World, bell, heard, history, over, pass, request, run, skill, until, workers,
@@ -160,5 +163,46 @@ async fn a_dropped_instance_writes_nothing_more_and_the_next_one_goes_on() {
     let outcome = over(&handle, submitted.run).await;
     assert_eq!(outcome.state, RunState::Succeeded);
     assert_eq!(workers(&history(&handle, submitted.run).await).len(), 2);
+    instance.stop().unwrap();
+}
+
+/// Maps over lists of so many items each, and how many of these maps.
+const ITEMS: usize = 10_000;
+const MAPS: usize = 6;
+
+#[tokio::test]
+async fn a_cancel_is_heard_while_internal_work_goes_on_and_on() {
+    let (gate, (at_work, mut works)) = (Gate::default(), bell());
+    let (held, done) = (gate.clone(), Arc::new(AtomicUsize::new(0)));
+    let count = done.clone();
+    let quick = skill(move |_, _| {
+        if count.fetch_add(1, Ordering::Relaxed) == 500 {
+            at_work.ring();
+            held.pass();
+        }
+        Ok(b"{}".to_vec())
+    });
+    let world = World::new([quick.on_the_loop()]).with_agents(200);
+    let instance = world.start();
+    let handle = instance.handle();
+    let each = |at| json!({"name": format!("m{at}"), "skill": "test", "input": {}, "map": {"over": "${input.list}"}});
+    let plan =
+        json!({"name": "wide", "version": "1", "tasks": (0..MAPS).map(each).collect::<Vec<_>>()});
+    let input = json!({"list": vec![0; ITEMS]}).to_string().into_bytes();
+    let request = RunRequest::new(PlanRequest::Workflow(plan), input);
+    let run = handle.submit(request).await.unwrap().run;
+    heard(&mut works).await;
+    // The loop is in the middle of a task; what it hears next is the cancel.
+    let cancelled = tokio::spawn({
+        let handle = handle.clone();
+        async move { cancel(&handle, run).await }
+    });
+    tokio::task::yield_now().await;
+    gate.open();
+    cancelled.await.unwrap();
+    let done = done.load(Ordering::Relaxed);
+    assert!(done < ITEMS * MAPS / 2, "{done} tasks were done first");
+    let metrics = handle.metrics();
+    assert_eq!((metrics.refused.value(), metrics.agent_restarts.value()), (0, 0));
     instance.stop().unwrap();
 }

@@ -57,6 +57,7 @@ impl World {
         let Some(node) = &self.node else { return false };
         node.lp.next_timer().is_none()
             && node.inbox.is_empty()
+            && node.left.is_empty()
             && node.fetches == 0
             && node.lp.state().interrupted().is_none()
             && !node.lp.has_unsynced()

@@ -22,8 +22,9 @@ use crate::violation::Check;
 
 /// Inputs of one turn, as in the real driver.
 const INPUTS_MAX: usize = 512;
-/// Rounds of internal work in one turn.
-const ROUNDS_MAX: usize = 10_000;
+/// Rounds of internal work that an input takes along, and of those that are left behind in one turn,
+/// at most: few, so that every chain is cut at every place.
+const ROUNDS_MAX: u64 = 12;
 /// How long a batch waits for pure work in flight, in microseconds.
 const BATCH_WAIT: u64 = 200;
 /// Records of one batch: few, so that there are many commits to fail in.
@@ -40,6 +41,8 @@ pub(crate) struct Node {
     pub(crate) keeper: Keeper,
     pub(crate) payloads: Payloads,
     pub(crate) inbox: VecDeque<Input<Reply>>,
+    /// Internal work that goes on when the inputs have had their turn.
+    pub(super) left: Vec<Input<Reply>>,
     /// Reads from disk under way.
     pub(super) fetches: u32,
     pub(super) forming: Vec<Appended>,
@@ -113,37 +116,45 @@ impl World {
         }
     }
 
-    /// Takes inputs one by one, each with all the internal work that follows from it.
+    /// Takes inputs one by one, each with internal work that follows from it, then what is left of that.
     pub(super) fn settle(&mut self, inputs: Vec<Input<Reply>>) -> Check {
-        let mut inputs = VecDeque::from(inputs);
         let mut out = Output::default();
-        let mut rounds = ROUNDS_MAX;
-        while !self.files.is_dead()
-            && rounds > 0
-            && let Some(input) = inputs.pop_front()
-        {
+        let mut left =
+            self.node.as_mut().map(|it| std::mem::take(&mut it.left)).unwrap_or_default();
+        for input in inputs {
             let mut follow = vec![input];
-            while !follow.is_empty() && !self.files.is_dead() && rounds > 0 {
-                rounds -= 1;
-                let now = self.loop_now();
-                let Some(node) = &mut self.node else { return Ok(()) };
-                node.lp.step(now, follow.drain(..), &mut out);
-                for (seq, effect) in std::mem::take(&mut out.internal) {
-                    self.begin(seq, &effect, &mut follow)?;
-                }
-                for released in std::mem::take(&mut out.released) {
-                    self.let_out(released, &mut follow)?;
-                }
-            }
-            inputs.extend(follow);
+            self.rounds(&mut follow, &mut out)?;
             // A record grows as long as something follows from its input; now it is whole.
-            let mut early = Vec::new();
-            self.keep(&mut out.appended, &mut early)?;
-            inputs.extend(early);
+            self.keep(&mut out.appended, &mut left)?;
+            left.append(&mut follow);
         }
+        if let Some(node) = &self.node {
+            left.retain(|input| node.lp.wants(input));
+        }
+        self.rounds(&mut left, &mut out)?;
+        self.keep(&mut out.appended, &mut left)?;
         let Some(node) = &mut self.node else { return Ok(()) };
-        node.inbox.extend(inputs);
+        node.left = left;
         self.checker.look(node.lp.state())
+    }
+
+    /// Some rounds, which what follows from the work takes the place of.
+    fn rounds(&mut self, work: &mut Vec<Input<Reply>>, out: &mut Output<Reply>) -> Check {
+        for _ in 0..self.rng.range(1, ROUNDS_MAX) {
+            let now = self.loop_now();
+            if work.is_empty() || self.files.is_dead() {
+                break;
+            }
+            let Some(node) = &mut self.node else { break };
+            node.lp.step(now, work.drain(..), out);
+            for (seq, effect) in std::mem::take(&mut out.internal) {
+                self.begin(seq, &effect, work)?;
+            }
+            for released in std::mem::take(&mut out.released) {
+                self.let_out(released, work)?;
+            }
+        }
+        Ok(())
     }
 
     fn keep(&mut self, appended: &mut Vec<Appended>, inputs: &mut Vec<Input<Reply>>) -> Check {
@@ -357,7 +368,8 @@ impl World {
     /// How long the loop sleeps, in microseconds.
     fn patience(&self) -> u64 {
         let Some(node) = &self.node else { return IDLE };
-        if !node.inbox.is_empty() || node.lp.is_recovering() {
+        let has_work = !node.inbox.is_empty() || !node.left.is_empty();
+        if has_work || node.lp.is_recovering() {
             return 1;
         }
         let mut patience = IDLE;

@@ -70,6 +70,7 @@ impl World {
             journal,
             payloads: Payloads::new(blobs),
             inbox: Default::default(),
+            left: Vec::new(),
             fetches: 0,
             forming: Vec::new(),
             since: None,
