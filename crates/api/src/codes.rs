@@ -120,7 +120,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "depends_on_fallback", title: "Refers to a fallback", ..INVALID },
     Row { code: "draining", title: "The instance is shutting down", ..CLOSED },
     Row { code: "duplicate_name", title: "A name stands twice", ..INVALID },
-    Row { code: "effect_happened", title: "An effect that happened would be repeated", ..CONFLICT },
+    Row { code: "effect_happened", title: "An effect that happened, or may have, would be repeated", ..CONFLICT },
     Row { code: "engine_restarted", title: "The engine restarted", ..FAILED },
     Row { code: "given_up", title: "Given up", ..FAILED },
     Row { code: "history_archived", status: 410, title: "The history was archived and taken away", ..NOT_FOUND },

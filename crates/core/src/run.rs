@@ -462,12 +462,13 @@ impl Task {
         self.steps.iter().any(|step| step.class == class && step.standing == open)
     }
 
-    /// Whether it has had an effect that may not be repeated.
-    pub fn has_happened(&self) -> bool {
-        use crate::step::{StepOutcome, StepStanding};
-        let is_done =
-            |standing: &_| matches!(standing, StepStanding::Settled(StepOutcome::Done(_)));
-        self.steps.iter().any(|step| !step.class.is_repeatable() && is_done(&step.standing))
+    /// Whether it has had an effect that may not be repeated. None: nobody knows.
+    pub fn has_happened(&self) -> Option<bool> {
+        let bound = || self.steps.iter().filter(|step| !step.class.is_repeatable());
+        if bound().any(|step| step.happened() == Some(true)) {
+            return Some(true);
+        }
+        bound().all(|step| step.happened().is_some()).then_some(false)
     }
 
     /// Whether a step of it is in doubt.

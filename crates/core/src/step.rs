@@ -77,6 +77,9 @@ pub enum Finding {
     Unknown,
 }
 
+/// The failure of a step that somebody gave up finding out about: it may have happened.
+pub const GIVEN_UP: &str = "given_up";
+
 /// A step as the state keeps it while its task lives.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]
@@ -125,6 +128,17 @@ impl Step {
     /// Whether another attempt may try it again under its key: it was not done, and may be.
     pub fn may_be_retried(&self) -> bool {
         matches!(&self.standing, StepStanding::Settled(StepOutcome::Failed(it)) if it.retryable)
+    }
+
+    /// Whether it was done. None: nobody knows, nor will.
+    pub fn happened(&self) -> Option<bool> {
+        match &self.standing {
+            StepStanding::Settled(StepOutcome::Done(_)) => Some(true),
+            StepStanding::Settled(StepOutcome::Failed(it)) if &*it.code == GIVEN_UP => None,
+            StepStanding::Settled(StepOutcome::Failed(_))
+            | StepStanding::Open
+            | StepStanding::InDoubt => Some(false),
+        }
     }
 
     /// Whether it has to be asked about before it is tried under this fence: an earlier attempt

@@ -9,7 +9,7 @@ use crate::session::Session;
 /// Let a run that is over go on from a task
 ///
 /// The task and everything that depends on it begin again; results of other tasks are kept. An effect that
-/// happened and may not be repeated is repeated only for a task that is named.
+/// happened, or may have, and may not be repeated is repeated only for a task that is named.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Retry {
     /// The run

@@ -92,8 +92,8 @@ fn check(state: &State, run: &Run, now: Time) -> Result<(), Rejected> {
     Ok(())
 }
 
-/// Effects that happened and may not be repeated are so only in a task that somebody named, and in
-/// what depends on it: a new generation has new keys.
+/// Effects that may not be repeated, and happened or may have, are so only in a task that somebody
+/// named, and in what depends on it: a new generation has new keys.
 fn check_effects(
     state: &State,
     run: &Run,
@@ -104,29 +104,36 @@ fn check_effects(
         Some(node) => descendants(&*run.workflow, node).into_iter().chain([node]).collect(),
         None => BTreeSet::new(),
     };
-    let Some(node) = nodes.difference(&meant).find(|node| has_happened(state, run, **node)) else {
+    let repeats = |node: &u32| Some((*node, repeated(state, run, *node)?));
+    let Some((node, effect)) = nodes.difference(&meant).find_map(repeats) else {
         return Ok(());
     };
-    let name = run.spec(*node).map_or("", |spec| &*spec.name);
-    let message = format!("the task `{name}` would repeat an effect that happened");
+    let name = run.spec(node).map_or("", |spec| &*spec.name);
+    let message = format!("the task `{name}` would repeat {effect}");
     Err(Rejected::new(Kind::Conflict, "effect_happened", message).hint(
         "name the task to have its effects again (`--task`), or submit what is left as another run",
     ))
 }
 
-/// Whether a task has had an effect that may not be repeated.
-fn has_happened(state: &State, run: &Run, node: u32) -> bool {
-    let Some(task) = run.node(node) else { return false };
+/// What a task would repeat that may not be repeated.
+fn repeated(state: &State, run: &Run, node: u32) -> Option<&'static str> {
+    let task = run.node(node)?;
     let children = task.fan.as_ref().map_or(&[][..], |fan| &fan.children);
     // Of a child that succeeded its steps are forgotten; what it was allowed to do is not.
     let skill = run.skill(node).and_then(|skill| state.fleet.skill_info(skill));
     let may_have = skill.is_some_and(|info| !info.class.is_repeatable());
-    task.has_happened()
-        || children.iter().any(|child| match child {
-            Child::Fresh => false,
-            Child::Live(task) => task.has_happened(),
-            Child::Done(_) => may_have,
-        })
+    let of_child = |child: &Child| match child {
+        Child::Fresh => Some(false),
+        Child::Live(task) => task.has_happened(),
+        Child::Done(_) => Some(may_have),
+    };
+    let happened = || children.iter().map(of_child).chain([task.has_happened()]);
+    if happened().any(|it| it == Some(true)) {
+        return Some("an effect that happened");
+    }
+    happened()
+        .any(|it| it.is_none())
+        .then_some("an effect of which nobody knows whether it happened")
 }
 
 fn first_unfinished(run: &Run) -> u32 {

@@ -18,7 +18,7 @@ use crate::limits::{STALL_REPEATS_MAX, STEPS_MAX};
 use crate::rules::{Act, Question, Rules};
 use crate::run::{Run, Task, TaskState};
 use crate::state::State;
-use crate::step::{Step, StepKey, StepName, StepOutcome, StepStanding};
+use crate::step::{GIVEN_UP, Step, StepKey, StepName, StepOutcome, StepStanding};
 use crate::text::Text;
 use crate::time::Time;
 
@@ -229,7 +229,7 @@ pub(super) fn resolve(state: &State, verdict: Verdict, now: Time) -> Result<Chan
     let doubts = it.steps.iter().filter(|step| step.standing == StepStanding::InDoubt).count();
     if gives_up {
         draft.moved += 1;
-        let failure = Failure::fatal("given_up", "nobody can tell whether its effect happened");
+        let failure = Failure::fatal(GIVEN_UP, "nobody can tell whether its effect happened");
         draft.fail(task, with_causes(failure, it));
     } else if doubts == 1 {
         draft.moved += 1;

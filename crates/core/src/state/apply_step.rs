@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::event::{Resolution, StepIntended};
 use crate::ids::TaskRef;
 use crate::run::Task;
-use crate::step::{Finding, Step, StepKey, StepOutcome, StepStanding};
+use crate::step::{Finding, GIVEN_UP, Step, StepKey, StepOutcome, StepStanding};
 
 impl Scope<'_> {
     pub(super) fn intend(&mut self, intended: &StepIntended) {
@@ -112,7 +112,7 @@ impl Scope<'_> {
                     step.standing = StepStanding::Settled(StepOutcome::Done(result.clone()));
                 }
                 Resolution::GiveUp => {
-                    let failure = Failure::fatal("given_up", "nobody can tell whether it happened");
+                    let failure = Failure::fatal(GIVEN_UP, "nobody can tell whether it happened");
                     step.standing = StepStanding::Settled(StepOutcome::Failed(failure));
                 }
                 Resolution::NotHappened => it.steps.retain(|step| step.key != key),

@@ -68,6 +68,37 @@ fn retry_repeats_an_effect_that_happened_only_where_its_task_is_named() {
 }
 
 #[test]
+fn retry_does_not_repeat_an_effect_of_which_nobody_knows_whether_it_happened() {
+    for class in [EffectClass::Effectful, EffectClass::Probed] {
+        let mut world = World::new(20);
+        let (run, pt) = sending(&mut world);
+        let key = world.intend(pt, 0, class);
+        world.cancel(run).unwrap();
+        world.resolve(run, key, Resolution::GiveUp).unwrap();
+        let refused = world.retry(run, None).unwrap_err();
+        assert_eq!(refused.code(), "effect_happened");
+        assert!(refused.to_string().contains("nobody knows"), "{refused}");
+        world.restart();
+        assert_eq!(world.retry(run, None).unwrap_err().code(), "effect_happened");
+        world.retry(run, Some(0)).unwrap();
+    }
+}
+
+#[test]
+fn retry_does_not_repeat_an_effect_of_a_child_that_was_given_up() {
+    let mut world = World::new(20);
+    world.prepared.insert("m".into(), list(2));
+    let run = world.submit(plan(vec![map("m", &[], 0, 0)]));
+    let pt = world.pt(run, TaskRef::child(0, 1)).unwrap();
+    let key = world.intend(pt, 0, EffectClass::Effectful);
+    world.cancel(run).unwrap();
+    world.resolve(run, key, Resolution::GiveUp).unwrap();
+    let refused = world.retry(run, None).unwrap_err();
+    assert!(refused.to_string().contains("nobody knows"), "{refused}");
+    world.retry(run, Some(0)).unwrap();
+}
+
+#[test]
 fn retry_does_not_repeat_the_effects_of_a_maps_children() {
     for (skill, is_repeated) in [("send", false), ("put", true)] {
         let mut world = World::new(20);
