@@ -18,9 +18,12 @@ use crate::threads::spawn;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// Parts of batches that the views may be behind before the committer waits for them.
 const FOLLOW_QUEUE_MAX: usize = 64;
-/// Changes of one part. Together they bound the memory of changes that are durable and not yet shown, about a
-/// kilobyte each, and what the views have to catch up with at a start after a crash.
+/// Changes of one part. Together they bound the changes that are durable and not yet shown, and what the views have
+/// to catch up with at a start after a crash.
 const FOLLOW_PART_MAX: usize = 1_024;
+/// Bytes of one part, as its changes are written, but for the last of them: with [`FOLLOW_QUEUE_MAX`] they bound the
+/// memory of what waits. Changes of ordinary size are no more than this; some carry half a megabyte of payloads.
+const FOLLOW_PART_BYTES: usize = 1 << 20;
 
 /// The loop's end of the committer.
 pub(crate) struct Committer {
@@ -144,29 +147,34 @@ impl Writer {
 
     /// INVARIANT: a failed append is told before anything of the batch could be acknowledged.
     fn commit(&mut self, changes: Vec<Appended>) -> Result<(), StoreError> {
-        for change in &changes {
-            match change.encode(&mut self.batch) {
-                Err(error)
-                    if error.kind() == ark_os_store::ErrorKind::Exhausted
-                        && !self.batch.is_empty() =>
-                {
-                    self.append()?;
-                    change.encode(&mut self.batch).inspect_err(|error| self.fail(error))?;
-                }
-                other => {
-                    other.inspect_err(|error| self.fail(error))?;
-                }
-            }
+        let mut sized = Vec::with_capacity(changes.len());
+        for change in changes {
+            let bytes = self.encode(&change)?;
+            sized.push((change, bytes));
         }
         self.append()?;
         // The loop or the views are gone only when the instance stops; the records are durable.
         let through = self.journal.next_seq() - 1;
         let _ = self.to_loop.send(Message::Committed { through });
-        self.pass_on(changes);
+        self.pass_on(sized);
         Ok(())
     }
 
-    fn pass_on(&self, changes: Vec<Appended>) {
+    /// Puts a change into the batch, which is appended first if it is full: how many bytes it took.
+    fn encode(&mut self, change: &Appended) -> Result<usize, StoreError> {
+        let mut before = self.batch.bytes();
+        let mut result = change.encode(&mut self.batch);
+        let is_full = |error: &StoreError| error.kind() == ark_os_store::ErrorKind::Exhausted;
+        if result.as_ref().is_err_and(is_full) && !self.batch.is_empty() {
+            self.append()?;
+            before = self.batch.bytes();
+            result = change.encode(&mut self.batch);
+        }
+        result.inspect_err(|error| self.fail(error))?;
+        Ok(self.batch.bytes().saturating_sub(before))
+    }
+
+    fn pass_on(&self, changes: Vec<(Appended, usize)>) {
         for part in parts(changes) {
             // Views that are gone have failed, and the loop knows.
             if self.to_views.send(part).is_err() {
@@ -208,10 +216,15 @@ impl Writer {
 }
 
 /// The line to the views has so many places: what takes one must not be as large as a batch may be.
-fn parts<T>(changes: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+fn parts<T>(changes: Vec<(T, usize)>) -> impl Iterator<Item = Vec<T>> {
     let mut rest = changes.into_iter();
     std::iter::from_fn(move || {
-        let part: Vec<T> = rest.by_ref().take(FOLLOW_PART_MAX).collect();
+        let (mut part, mut room) = (Vec::new(), FOLLOW_PART_BYTES);
+        while part.len() < FOLLOW_PART_MAX && room > 0 {
+            let Some((change, bytes)) = rest.next() else { break };
+            part.push(change);
+            room = room.saturating_sub(bytes);
+        }
         (!part.is_empty()).then_some(part)
     })
 }
@@ -222,10 +235,19 @@ mod tests {
 
     #[test]
     fn a_large_batch_goes_to_the_views_in_parts_of_bounded_size() {
-        let sizes = |count: usize| parts(vec![(); count]).map(|it| it.len()).collect::<Vec<_>>();
+        let sizes =
+            |count: usize| parts(vec![((), 99); count]).map(|it| it.len()).collect::<Vec<_>>();
         assert_eq!(sizes(0), [0; 0]);
         assert_eq!(sizes(3), [3]);
         assert_eq!(sizes(FOLLOW_PART_MAX), [FOLLOW_PART_MAX]);
         assert_eq!(sizes(2 * FOLLOW_PART_MAX + 1), [FOLLOW_PART_MAX, FOLLOW_PART_MAX, 1]);
+    }
+
+    #[test]
+    fn large_changes_go_to_the_views_in_parts_of_bounded_bytes() {
+        let half = FOLLOW_PART_BYTES / 2;
+        let changes = vec![((), half), ((), half), ((), half - 1), ((), half), ((), half), ((), 9)];
+        let sizes: Vec<usize> = parts(changes).map(|it| it.len()).collect();
+        assert_eq!(sizes, [2, 3, 1]);
     }
 }

@@ -15,12 +15,34 @@ use crate::threads::spawn_within;
 
 /// Records handed on at one time: enough that handing on costs nothing beside them.
 const PART_RECORDS: usize = 1_024;
+/// Bytes of records handed on at one time, but for the last record of a part: as many of ordinary size are
+/// fewer bytes, and as many that carry their payloads with them would be half a gigabyte.
+const PART_BYTES: usize = 2 << 20;
 /// Parts that wait for the next thread; with those in hand a few thousand records are in memory.
 const PARTS_MAX: usize = 4;
 /// Records that the views take in one transaction while they catch up.
 const CATCH_UP: usize = 4_096;
+/// Bytes of records that they take so.
+const CATCH_UP_BYTES: usize = 8 << 20;
 
-type Part = Vec<Appended>;
+/// Records on their way from one thread to the next.
+#[derive(Default)]
+struct Part {
+    records: Vec<Appended>,
+    /// As long as they are in the journal.
+    bytes: usize,
+}
+
+impl Part {
+    fn add(&mut self, record: Appended, bytes: usize) {
+        self.records.push(record);
+        self.bytes += bytes;
+    }
+
+    fn is_full(&self) -> bool {
+        self.records.len() >= PART_RECORDS || self.bytes >= PART_BYTES
+    }
+}
 
 /// The records behind the snapshot make the state, those behind the views the views.
 pub(super) fn replay(
@@ -47,15 +69,13 @@ fn ended(thread: ScopedJoinHandle<'_, Result<(), RuntimeError>>) -> Result<(), R
 }
 
 fn read(mut recovered: Recovered, tx: &SyncSender<Part>) -> Result<(), RuntimeError> {
-    let mut part = Vec::with_capacity(PART_RECORDS);
+    let mut part = Part::default();
     while let Some(record) = recovered.next()? {
         let (seq, cause, namespace) = (record.seq, record.header.cause, record.header.namespace);
-        part.push(Appended { seq, cause, namespace: namespace.into(), change: decode(&record)? });
-        if part.len() >= PART_RECORDS {
-            let full = std::mem::replace(&mut part, Vec::with_capacity(PART_RECORDS));
-            if tx.send(full).is_err() {
-                return Ok(());
-            }
+        let change = decode(&record)?;
+        part.add(Appended { seq, cause, namespace: namespace.into(), change }, record.bytes.len());
+        if part.is_full() && tx.send(std::mem::take(&mut part)).is_err() {
+            return Ok(());
         }
     }
     // The views failed, and say how.
@@ -67,30 +87,31 @@ fn read(mut recovered: Recovered, tx: &SyncSender<Part>) -> Result<(), RuntimeEr
 fn apply(state: &mut State, position: u64, parts: &Receiver<Part>, rows: &SyncSender<Part>) {
     let mut effects = Vec::new();
     for mut part in parts {
-        for it in &part {
+        for it in &part.records {
             if it.seq > state.changes() {
                 // What they asked for was done before the crash, or is asked again by the recovery.
                 state.apply(&it.change, &mut effects);
                 effects.clear();
             }
         }
-        part.retain(|it| it.seq > position);
-        if !part.is_empty() && rows.send(part).is_err() {
+        part.records.retain(|it| it.seq > position);
+        if !part.records.is_empty() && rows.send(part).is_err() {
             return;
         }
     }
 }
 
 fn catch_up(follower: &mut Follower, parts: &Receiver<Part>) -> Result<(), RuntimeError> {
-    let mut behind = Vec::new();
+    let mut behind = Part::default();
     for mut part in parts {
-        behind.append(&mut part);
-        if behind.len() >= CATCH_UP {
-            follower::follow(follower, &behind)?;
-            behind.clear();
+        behind.records.append(&mut part.records);
+        behind.bytes += part.bytes;
+        if behind.records.len() >= CATCH_UP || behind.bytes >= CATCH_UP_BYTES {
+            follower::follow(follower, &behind.records)?;
+            behind = Part::default();
         }
     }
-    if behind.is_empty() { Ok(()) } else { follower::follow(follower, &behind) }
+    if behind.records.is_empty() { Ok(()) } else { follower::follow(follower, &behind.records) }
 }
 
 #[cfg(test)]
@@ -102,13 +123,25 @@ mod tests {
 
     fn part(seqs: std::ops::RangeInclusive<u64>) -> Part {
         let change = Change { run: None, at: Time(1), events: Vec::new() };
-        seqs.map(|seq| Appended {
-            seq,
-            cause: 0,
-            namespace: Default::default(),
-            change: change.clone(),
-        })
-        .collect()
+        let mut part = Part::default();
+        for seq in seqs {
+            let namespace = Default::default();
+            part.add(Appended { seq, cause: 0, namespace, change: change.clone() }, 40);
+        }
+        part
+    }
+
+    #[test]
+    fn a_part_is_full_by_its_bytes_or_its_records() {
+        let mut small = part(1..=PART_RECORDS as u64 - 1);
+        assert!(!small.is_full());
+        small.records.append(&mut part(1..=1).records);
+        assert!(small.is_full());
+        let mut large = part(1..=2);
+        large.bytes += PART_BYTES / 2;
+        assert!(!large.is_full());
+        large.bytes += PART_BYTES / 2;
+        assert!(large.is_full(), "a few records that carry much are a part");
     }
 
     #[test]
@@ -122,7 +155,7 @@ mod tests {
         apply(&mut state, 2, &parts, &rows_tx);
         drop(rows_tx);
         assert_eq!(state.changes(), 6);
-        let seqs: Vec<u64> = rows.into_iter().flatten().map(|it| it.seq).collect();
+        let seqs: Vec<u64> = rows.into_iter().flat_map(|it| it.records).map(|it| it.seq).collect();
         assert_eq!(seqs, [3, 4, 5, 6]);
     }
 
