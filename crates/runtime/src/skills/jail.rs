@@ -3,10 +3,16 @@
 //! without such work need not spend.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ark_os_sandbox::{Jail, Kind, SandboxError, Settings};
 
 use super::SkillError;
+use crate::clock::instant;
+
+/// How long a machine without a jail is not looked at again: a look starts processes, and everybody who needs a
+/// jail waits for it. It is looked at again because a want of memory or processes looks like a lack.
+const LACK_KEPT: Duration = Duration::from_secs(30);
 
 /// A jail, or none. Clones share one.
 #[derive(Clone, Debug, Default)]
@@ -17,9 +23,16 @@ pub struct JailSource {
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    /// Once there is one that can run something: what is missing may be missing for a moment only, for
-    /// want of memory or processes.
-    jail: Mutex<Option<Jail>>,
+    /// Once there is one. What failed in passing leaves none.
+    jail: Mutex<Option<Known<Jail>>>,
+}
+
+/// What was opened, and whether to look again.
+#[derive(Debug)]
+struct Known<J> {
+    jail: J,
+    /// For one that can run nothing: until when that is believed.
+    until: Option<Instant>,
 }
 
 impl JailSource {
@@ -69,27 +82,74 @@ impl JailSource {
     }
 
     fn opened(&self) -> Option<Result<Jail, SandboxError>> {
-        let inner = self.inner.as_ref()?;
-        let mut known = inner.jail.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(jail) = &*known {
-            return Some(Ok(jail.clone()));
-        }
-        let opened = Jail::open(inner.settings.clone());
-        if let Ok(jail) = &opened
-            && jail.probe().available
-        {
-            let reaped = jail.reap();
-            let (groups, processes) = (reaped.groups, reaped.processes);
-            tracing::debug!(groups, processes, "what a crash left in the jail is gone");
-            *known = Some(jail.clone());
-        }
-        Some(opened)
+        self.inner.as_ref().map(|inner| inner.opened())
     }
+}
+
+impl Inner {
+    fn opened(&self) -> Result<Jail, SandboxError> {
+        // Whoever waits here for another's look has its result, whether there is a jail or none.
+        let mut known = self.jail.lock().unwrap_or_else(PoisonError::into_inner);
+        known_or(&mut known, instant, || {
+            let jail = Jail::open(self.settings.clone())?;
+            let is_whole = jail.probe().available;
+            if is_whole {
+                let reaped = jail.reap();
+                let (groups, processes) = (reaped.groups, reaped.processes);
+                tracing::debug!(groups, processes, "what a crash left in the jail is gone");
+            }
+            Ok((jail, is_whole))
+        })
+    }
+}
+
+/// What is known, or what `open` gives and whether that is whole.
+fn known_or<J: Clone, E>(
+    known: &mut Option<Known<J>>,
+    now: impl Fn() -> Instant,
+    open: impl FnOnce() -> Result<(J, bool), E>,
+) -> Result<J, E> {
+    let is_believed = |it: &&mut Known<J>| it.until.is_none_or(|until| now() < until);
+    if let Some(known) = known.as_mut().filter(is_believed) {
+        return Ok(known.jail.clone());
+    }
+    let (jail, is_whole) = open()?;
+    let until = (!is_whole).then(|| now() + LACK_KEPT);
+    *known = Some(Known { jail: jail.clone(), until });
+    Ok(jail)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn a_machine_without_a_jail_is_not_looked_at_again_for_each_attempt() {
+        let time = Cell::new(instant());
+        let looks = Cell::new(0);
+        let mut known = None;
+        let mut look = |found: Result<bool, &'static str>| {
+            let opened = known_or(
+                &mut known,
+                || time.get(),
+                || {
+                    looks.set(looks.get() + 1);
+                    found.map(|is_whole| (looks.get(), is_whole))
+                },
+            );
+            (opened, looks.get())
+        };
+        // What fails in passing is tried again at once.
+        assert_eq!(look(Err("no memory")), (Err("no memory"), 1));
+        assert_eq!(look(Ok(false)), (Ok(2), 2));
+        assert_eq!(look(Ok(false)), (Ok(2), 2), "it lacks what it lacked a moment ago");
+        time.set(time.get() + LACK_KEPT);
+        assert_eq!(look(Ok(true)), (Ok(3), 3));
+        time.set(time.get() + 10 * LACK_KEPT);
+        assert_eq!(look(Ok(false)), (Ok(3), 3), "one that can run something is kept");
+    }
 
     #[test]
     fn a_jail_that_could_not_be_opened_is_tried_again() {
