@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, StatVfs, fstatvfs, openat, stat, statat, statvfs,
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, StatVfs, fstat, fstatvfs, openat, stat, statat,
+    statvfs,
 };
 use rustix::process::Pid;
 
@@ -42,14 +43,35 @@ pub(super) struct Writes {
 
 #[derive(Debug)]
 struct Place {
-    dir: OwnedFd,
+    source: OwnedFd,
     target: PathBuf,
-    /// Which file system it is.
-    id: u64,
+    what: What,
     /// What was free at the start.
     before: Free,
     /// The most that was free since the last search.
     looked: Free,
+}
+
+/// What was mounted.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// A directory, in this file system: the job can make files there.
+    Dir(FileSystem),
+    /// One file, which had so many blocks at the start.
+    File { blocks: i64 },
+}
+
+/// Which file system something is in: its own number, or the device where it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileSystem {
+    id: u64,
+    device: u64,
+}
+
+impl FileSystem {
+    fn of(stat: &Stat, all: &StatVfs) -> Self {
+        FileSystem { id: all.f_fsid, device: if all.f_fsid == 0 { stat.st_dev } else { 0 } }
+    }
 }
 
 /// What is free in a file system.
@@ -77,9 +99,13 @@ struct Changed {
 
 impl Changed {
     fn add(&mut self, stat: &Stat) {
-        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
-        self.bytes = self.bytes.saturating_add(blocks.saturating_mul(512));
+        self.add_blocks(stat.st_blocks);
         self.files += 1;
+    }
+
+    fn add_blocks(&mut self, blocks: i64) {
+        let blocks = u64::try_from(blocks).unwrap_or(0);
+        self.bytes = self.bytes.saturating_add(blocks.saturating_mul(512));
     }
 }
 
@@ -103,7 +129,7 @@ impl Writes {
     pub(super) fn are_too_many(&mut self, first: Option<Pid>) -> bool {
         let mut suspect = false;
         for place in &mut self.places {
-            let Ok(stat) = fstatvfs(&place.dir) else { continue };
+            let Ok(stat) = fstatvfs(&place.source) else { continue };
             let now = Free::of(&stat);
             if now.bytes < now.reserve.min(place.before.bytes / 2) {
                 return true;
@@ -121,12 +147,12 @@ impl Writes {
     /// Looks for everything that changed since the start, with a name or without one.
     fn search_all(&mut self, first: Option<Pid>) -> bool {
         let mut changed = Changed::default();
-        let mut dirs = self.places.iter();
-        let is_over = dirs.any(|place| self.search(place.dir.as_fd(), &mut changed, 0))
+        let mut places = self.places.iter();
+        let is_over = places.any(|place| self.search_place(place, &mut changed))
             || first.is_some_and(|first| self.nameless(first, &mut changed));
         // It was not all the job's: the next suspicion begins with what is left to it.
         for place in &mut self.places {
-            if let Ok(stat) = fstatvfs(&place.dir) {
+            if let Ok(stat) = fstatvfs(&place.source) {
                 place.looked = Free::of(&stat);
             }
         }
@@ -140,6 +166,17 @@ impl Writes {
 
     fn is_over(&self, changed: &Changed) -> bool {
         changed.bytes > self.bytes_max || changed.files > self.files_max
+    }
+
+    fn search_place(&self, place: &Place, changed: &mut Changed) -> bool {
+        match place.what {
+            What::Dir(_) => self.search(place.source.as_fd(), changed, 0),
+            What::File { blocks } => {
+                let now = fstat(&place.source).map_or(0, |stat| stat.st_blocks);
+                changed.add_blocks(now.saturating_sub(blocks));
+                self.is_over(changed)
+            }
+        }
     }
 
     /// Adds up what changed below a directory, until it is too much. No link is followed.
@@ -199,8 +236,10 @@ impl Writes {
         if !is_file || stat.st_nlink > 0 {
             return true;
         }
-        let id = statvfs(file).map(|stat| stat.f_fsid);
-        let is_ours = id.is_ok_and(|id| self.places.iter().any(|place| place.id == id));
+        let Ok(all) = statvfs(file) else { return true };
+        let its = FileSystem::of(&stat, &all);
+        let mut places = self.places.iter();
+        let is_ours = places.any(|place| matches!(place.what, What::Dir(ours) if ours == its));
         if is_ours && seen.insert(stat.st_ino) {
             changed.add(&stat);
         }
@@ -221,11 +260,20 @@ impl Writes {
 
 fn place(mount: &Mount) -> Option<Place> {
     let source = pin::open_same(mount.source(), mount.pin()).ok()??;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = openat(&source, ".", flags, Mode::empty()).ok()?;
-    let stat = fstatvfs(&dir).ok()?;
-    let before = Free::of(&stat);
-    Some(Place { dir, target: mount.target.clone(), id: stat.f_fsid, before, looked: before })
+    let stat = fstat(&source).ok()?;
+    let all = fstatvfs(&source).ok()?;
+    let (source, what) = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let dir = openat(&source, ".", flags, Mode::empty()).ok()?;
+            (dir, What::Dir(FileSystem::of(&stat, &all)))
+        }
+        FileType::RegularFile => (source, What::File { blocks: stat.st_blocks }),
+        // Nothing that is written there stays in a file system.
+        _ => return None,
+    };
+    let before = Free::of(&all);
+    Some(Place { source, target: mount.target.clone(), what, before, looked: before })
 }
 
 impl Free {

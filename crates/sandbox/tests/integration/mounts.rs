@@ -139,6 +139,28 @@ fn what_fills_a_writable_mount_is_ended() {
 }
 
 #[test]
+fn what_fills_a_writable_mount_of_one_file_is_ended() {
+    let dir = private_dir();
+    let file = dir.path().join("log");
+    std::fs::write(&file, vec![1; 8 << 20]).unwrap();
+    let profile = Profile {
+        tmp_bytes: 4 << 20,
+        file_bytes: 1 << 30,
+        wall_time: std::time::Duration::from_secs(10),
+        ..Profile::default()
+    };
+    let exit = |script: &str| {
+        let mut job = Job::new(profile.clone(), ["sh", "-c", script]);
+        job.mounts = vec![Mount::new(&file, "/log", Access::Write).unwrap()];
+        jail().run(&job, &|| false).unwrap().exit
+    };
+    assert_eq!(exit("echo line >> /log; sleep 0.3"), Exit::Code(0), "what was there is no growth");
+    let fills = "while :; do head -c 1000000 /dev/zero >> /log; sleep 0.1; done";
+    assert_eq!(exit(fills), Exit::Files);
+    also_as_ordinary_user("mounts::what_fills_a_writable_mount_of_one_file_is_ended");
+}
+
+#[test]
 fn what_takes_the_place_of_a_source_is_not_mounted() {
     let dir = private_dir();
     let shared = dir.path().join("shared");
