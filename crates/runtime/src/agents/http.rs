@@ -152,7 +152,8 @@ impl Service {
         format!("call {}: status {}: {excerpt}", place(&self.url), answer.status)
     }
 
-    /// The beginning of a body. Secrets are hidden before it is cut: half of one is one too.
+    /// The beginning of a body. Secrets are hidden before it is cut: half of one is one too. A body that was
+    /// longer than allowed is not here, not even its beginning.
     fn excerpt(&self, answer: &Answer) -> String {
         let hidden = self.secrets.hide_json(&answer.body);
         let body = hidden.unwrap_or_else(|| self.secrets.hide(answer.body.clone()));
@@ -179,7 +180,8 @@ impl Effects for Service {
     }
 
     fn output_bytes_max(&self) -> usize {
-        // Hiding a short secret may make an answer longer, never by more than its half.
+        // Hiding a short secret makes an answer longer: at most `"[secret]"`, ten bytes, stands for six of
+        // a number.
         usize::try_from(self.response_bytes_max.saturating_mul(2)).unwrap_or(usize::MAX)
     }
 

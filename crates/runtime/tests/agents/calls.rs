@@ -261,6 +261,16 @@ async fn answers_that_are_too_long_or_no_json_are_refused() {
 }
 
 #[tokio::test]
+async fn nothing_is_repeated_of_a_refusal_that_is_too_long() {
+    // Its end may be half of a secret, which nothing would hide.
+    let server = Server::start(|_| Act::Answer(400, "half".repeat(30)));
+    let more = json!({"effect": "read", "response_bytes_max": 50});
+    let (state, code, message) = ends(&server, more, 1).await;
+    assert_eq!((state, code.as_str()), (RunState::Failed, "http.status"));
+    assert!(message.contains("status 400") && !message.contains("half"), "{message}");
+}
+
+#[tokio::test]
 async fn a_cancelled_call_ends_at_once() {
     let gate = Gate::default();
     let held = gate.clone();
