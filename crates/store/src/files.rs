@@ -42,6 +42,20 @@ pub trait Files: Debug + Send + Sync {
 
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
+
+    /// Which directory this is, by whatever path; none: nobody can tell.
+    fn dir_id(&self, _dir: &str) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
+}
+
+/// A file or directory itself, which several paths may lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    /// The file system it is on.
+    pub device: u64,
+    /// Which of that.
+    pub inode: u64,
 }
 
 /// An open file.
@@ -72,6 +86,11 @@ pub trait File: Debug + Send + Sync {
     /// Makes the file at least `len` bytes long, new bytes being zeros whose space is reserved. Durable with the
     /// next `sync`.
     fn reserve(&self, len: u64) -> io::Result<()>;
+
+    /// Which file this is, by whatever path it was opened; none: nobody can tell.
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
 }
 
 /// Ending of files that are being made; a left-over one means nothing and is removed.

@@ -15,7 +15,7 @@ pub mod views;
 
 pub use blobs::Blobs;
 pub use error::{ErrorKind, Place, StoreError};
-pub use files::{DiskFiles, File, Files, MemFiles};
+pub use files::{DiskFiles, File, FileId, Files, MemFiles};
 pub use journal::{
     Anchor, Batch, Committed, Journal, Reader, Recovered, Segments, Settings, Span, Stats,
 };

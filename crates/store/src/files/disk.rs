@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::FallocateFlags;
 
-use super::{File, Files, check_path};
+use super::{File, FileId, Files, check_path};
 
 /// Only the owner reads or writes: journals hold what users sent.
 const FILE_MODE: u32 = 0o600;
@@ -96,6 +96,14 @@ impl Files for DiskFiles {
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         fs::File::open(self.path(dir)?)?.sync_all()
     }
+
+    fn dir_id(&self, dir: &str) -> io::Result<Option<FileId>> {
+        Ok(Some(id_of(&fs::metadata(self.path(dir)?)?)))
+    }
+}
+
+fn id_of(metadata: &fs::Metadata) -> FileId {
+    FileId { device: metadata.dev(), inode: metadata.ino() }
 }
 
 #[derive(Debug)]
@@ -147,5 +155,9 @@ impl File for DiskFile {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => self.0.set_len(len),
             other => Ok(other?),
         }
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(Some(id_of(&self.0.metadata()?)))
     }
 }

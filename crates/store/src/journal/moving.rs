@@ -18,6 +18,16 @@ const OWNER_BYTES_MAX: u64 = 1 << 10;
 /// Copied or compared at a time.
 const COPY_BYTES: usize = 1 << 20;
 
+/// Refuses an archive that is the journal's own directory by another path: a segment in it would be its own copy.
+pub(super) fn check_apart(journal: &dyn Files, archive: &dyn Files) -> Result<(), StoreError> {
+    let ours = match journal.dir_id(JOURNAL_DIR) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        id => id.map_err(unknown)?,
+    };
+    let theirs = archive.dir_id("").map_err(unknown)?;
+    if ours.is_some() && ours == theirs { Err(not_apart()) } else { Ok(()) }
+}
+
 /// Whether a directory outside the data directory says already that it is this journal's archive. An error: it is
 /// another's, or not the one that was used before.
 pub(super) fn is_claimed(
@@ -44,24 +54,40 @@ pub(super) fn is_claimed(
 }
 
 /// Makes sure that a directory outside the data directory is the archive of this journal and of no other.
+///
+/// INVARIANT: that it says whose it is counts only while the journal's directory does not say the same. File
+/// systems may give one directory several numbers, and a crash may leave what was tried in it.
 pub(super) fn claim(
     journal: &dyn Files,
     archive: &dyn Files,
     note: &ArchiveNote,
     key: &PublicKey,
 ) -> Result<(), StoreError> {
+    check_apart(journal, archive)?;
+    clear_trial(journal, key)?;
     if is_claimed(archive, note, key)? {
         return Ok(());
     }
     write_atomic(archive, ARCHIVE_OWNER, owner(key).as_bytes()).map_err(unknown)?;
-    let beside = journal.list(JOURNAL_DIR).map_err(unknown)?;
-    if beside.iter().any(|name| name == ARCHIVE_OWNER) {
-        archive.remove(ARCHIVE_OWNER).map_err(unknown)?;
-        let message = "use the archive: it is the journal's own directory";
-        return Err(StoreError::new(ErrorKind::Conflict, message)
-            .with_hint("set `store.archive_dir` to another, or leave it empty"));
+    if clear_trial(journal, key)? { Err(not_apart()) } else { Ok(()) }
+}
+
+/// Removes for good from the journal's directory what says that it is an archive; whether there was such a thing.
+fn clear_trial(journal: &dyn Files, key: &PublicKey) -> Result<bool, StoreError> {
+    let path = in_dir(JOURNAL_DIR, ARCHIVE_OWNER);
+    match read_small(journal, &path, OWNER_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Ok(bytes) if bytes != owner(key).as_bytes() => return Err(of_another()),
+        read => drop(read.map_err(unknown)?),
     }
-    Ok(())
+    journal.remove(&path).map_err(unknown)?;
+    journal.sync_dir(JOURNAL_DIR).map_err(unknown)?;
+    Ok(true)
+}
+
+fn not_apart() -> StoreError {
+    StoreError::new(ErrorKind::Conflict, "use the archive: it is the journal's own directory")
+        .with_hint("set `store.archive_dir` to another, or leave it empty")
 }
 
 fn owner(key: &PublicKey) -> String {
@@ -125,6 +151,11 @@ fn is_there(file: &dyn File, archive: &dyn Files, name: &str) -> io::Result<bool
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         there => there?,
     };
+    let id = file.id()?;
+    if id.is_some() && id == there.id()? {
+        let message = "the archive has this very file and no copy of it, so that it is not removed";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    }
     let (mut ours, mut theirs) = (vec![0; COPY_BYTES], vec![0; COPY_BYTES]);
     let (mut at, mut is_same) = (0, file.len()? == there.len()?);
     while is_same {

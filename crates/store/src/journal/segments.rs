@@ -214,6 +214,7 @@ impl Segments {
     /// Touches nothing.
     pub fn check_archive(&self, key: &PublicKey) -> Result<(), StoreError> {
         let Some(archive) = self.elsewhere() else { return Ok(()) };
+        moving::check_apart(self.files.as_ref(), archive)?;
         let note = self.lookup().note(key)?;
         moving::is_claimed(archive, &note, key).map(drop)
     }

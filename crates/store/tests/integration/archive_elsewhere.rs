@@ -1,11 +1,12 @@
 //! An archive with a directory of its own, which may be somebody else's, the journal's, or not mounted: nothing is
 //! lost in it, and nothing is put where it would be.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use ark_os_store::files::MemFiles;
-use ark_os_store::{DiskFiles, ErrorKind, Files, Journal, LedgerKey, Segments};
+use ark_os_store::{DiskFiles, ErrorKind, File, Files, Journal, LedgerKey, Segments};
 
 use super::crash_files::{CrashFiles, Fault};
 use super::snapshots::write;
@@ -56,6 +57,165 @@ fn an_archive_in_the_journals_own_directory_is_refused_and_nothing_is_lost() {
         let (_, recovered) = Journal::open_from(segments, SMALL, key(), None).unwrap();
         assert!(replay(recovered) > 100);
     }
+}
+
+/// One directory of a tree by another path, as a link or a mount makes it; nobody can tell that it is the same.
+#[derive(Debug)]
+struct Mounted {
+    files: Arc<dyn Files>,
+    dir: &'static str,
+}
+
+impl Mounted {
+    fn path(&self, path: &str) -> String {
+        if path.is_empty() { self.dir.to_owned() } else { format!("{}/{path}", self.dir) }
+    }
+}
+
+impl Files for Mounted {
+    fn open(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        self.files.open(&self.path(path))
+    }
+
+    fn create(&self, path: &str, len: u64) -> io::Result<Arc<dyn File>> {
+        self.files.create(&self.path(path), len)
+    }
+
+    fn make_dir(&self, path: &str) -> io::Result<()> {
+        self.files.make_dir(&self.path(path))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.files.list(&self.path(dir))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.files.remove(&self.path(path))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.files.rename(&self.path(from), &self.path(to))
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.files.sync_dir(&self.path(dir))
+    }
+}
+
+/// A data directory whose archive is its journal's own directory.
+fn upon_itself(files: &CrashFiles) -> Segments {
+    let files: Arc<dyn Files> = Arc::new(files.clone());
+    Segments::with_archive(files.clone(), Arc::new(Mounted { files, dir: "journal" }))
+}
+
+/// Archives again and again, over restarts: it is refused each time and all segments stay.
+fn stays_refused(files: &CrashFiles, records: u64, what: &str) {
+    for _ in 0..3 {
+        let files = files.restart_process(Fault::None);
+        let segments = upon_itself(&files);
+        let (journal, _) = Journal::open_from(segments.clone(), SMALL, key(), None).unwrap();
+        for _ in 0..3 {
+            assert_eq!(archive_next(&journal, &key()), Err(ErrorKind::Conflict), "{what}");
+        }
+        journal.close().unwrap();
+        let (_, recovered) = Journal::open_from(segments, SMALL, key(), None).unwrap();
+        assert_eq!(replay(recovered), records, "{what}");
+        let left = files.restart_machine(Fault::None).list("journal").unwrap();
+        assert!(left.iter().all(|name| !name.starts_with("archive")), "{what}: {left:?}");
+    }
+}
+
+#[test]
+fn a_crash_while_an_archive_is_tried_out_in_the_journals_own_directory_loses_nothing() {
+    let (mut crashes, mut at) = (0, 1);
+    loop {
+        let mut was_refused = 0;
+        for seed in 0..16 {
+            let files = CrashFiles::new(Fault::None, seed);
+            let journal = grown(&upon_itself(&files), key(), 9);
+            let records = journal.close().unwrap().size();
+            let open = |fault| {
+                let files = files.restart_process(Fault::None);
+                let opened = Journal::open_from(upon_itself(&files), SMALL, key(), None);
+                drop(opened.unwrap());
+                let done = files.operations();
+                let fault = match fault {
+                    Fault::Crash(at) => Fault::Crash(done + at),
+                    Fault::Error(at) => Fault::Error(done + at),
+                    Fault::None => Fault::None,
+                };
+                let files = files.restart_process(fault);
+                let opened = Journal::open_from(upon_itself(&files), SMALL, key(), None);
+                (files, opened.unwrap().0)
+            };
+            for fault in [Fault::Crash(at), Fault::Error(at)] {
+                let what = format!("{fault:?}, seed {seed}");
+                let (files, journal) = open(fault);
+                let tried = archive_next(&journal, &key());
+                drop(journal);
+                was_refused += u64::from(tried == Err(ErrorKind::Conflict));
+                crashes += u64::from(tried != Err(ErrorKind::Conflict));
+                let after = match fault {
+                    Fault::Crash(_) => files.restart_machine(Fault::None),
+                    _ => files.restart_process(Fault::None),
+                };
+                stays_refused(&after, records, &what);
+            }
+        }
+        if was_refused == 32 {
+            break;
+        }
+        at += 1;
+    }
+    assert!(at > 6 && crashes > 32, "{at} {crashes}");
+}
+
+#[test]
+fn what_a_crash_left_in_the_journals_directory_does_not_make_it_an_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = disk(dir.path());
+    files.make_dir("journal").unwrap();
+    let place = dir.path().join("journal");
+    let segments = Segments::with_archive(files.clone(), disk(&place));
+    let journal = grown(&segments, key(), 9);
+    let before = segments_in(&files, "journal");
+    let left = || std::fs::write(place.join("archive.owner"), format!("{}\n", key().public()));
+    left().unwrap();
+    assert_eq!(archive_next(&journal, &key()), Err(ErrorKind::Conflict));
+    let told = segments.check_archive(key().public()).unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Conflict, "{told}");
+    assert_eq!(segments_in(&files, "journal"), before);
+    drop(journal);
+
+    // With another directory it is no harm, and goes.
+    left().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let segments = Segments::with_archive(files.clone(), disk(other.path()));
+    let (journal, _) = Journal::open_from(segments, SMALL, key(), None).unwrap();
+    archive_next(&journal, &key()).unwrap();
+    assert!(!place.join("archive.owner").exists());
+}
+
+#[test]
+fn a_segment_that_the_archive_has_by_another_name_only_is_not_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = disk(dir.path());
+    let segments = Segments::new(files.clone());
+    let journal = grown(&segments, key(), 9);
+    let before = segments_in(&files, "journal");
+    std::os::unix::fs::symlink("journal", dir.path().join("archive")).unwrap();
+    assert_eq!(archive_next(&journal, &key()), Err(ErrorKind::Conflict));
+    assert_eq!(segments_in(&files, "journal"), before);
+    drop(journal);
+
+    let other = tempfile::tempdir().unwrap();
+    let segments = Segments::with_archive(files.clone(), disk(other.path()));
+    let (journal, _) = Journal::open_from(segments, SMALL, key(), None).unwrap();
+    let name = format!("segment-{:020}.ark", 1);
+    let from = dir.path().join("journal").join(&name);
+    std::os::unix::fs::symlink(&from, other.path().join(&name)).unwrap();
+    assert_eq!(archive_next(&journal, &key()), Err(ErrorKind::Conflict));
+    assert!(from.exists());
 }
 
 #[test]
