@@ -226,6 +226,20 @@ impl Keeper {
     /// # Errors
     /// A segment cannot be read or moved.
     pub fn archive(&mut self, now: Time, go_on: &dyn Fn() -> bool) -> Result<u64, StoreError> {
+        self.archive_while(now, go_on, &|| true)
+    }
+
+    /// The same, and gives up a copy that it is in the middle of once `may_copy` says no. What was copied of it is
+    /// lost then, so that says no only when nothing is to go on.
+    ///
+    /// # Errors
+    /// A segment cannot be read or moved.
+    pub fn archive_while(
+        &mut self,
+        now: Time,
+        go_on: &dyn Fn() -> bool,
+        may_copy: &dyn Fn() -> bool,
+    ) -> Result<u64, StoreError> {
         self.look_for_older();
         let Some(floor) = self.floor() else { return Ok(0) };
         let here = self.segments_here()?;
@@ -246,7 +260,10 @@ impl Keeper {
             if is_needed || !is_due {
                 break;
             }
-            self.reader.archive(&self.key, &span)?;
+            match self.reader.archive_while(&self.key, &span, may_copy) {
+                Err(error) if error.kind() == ErrorKind::Closed => break,
+                done => done?,
+            }
             self.archived = span.next;
             live -= bytes;
             moved += 1;

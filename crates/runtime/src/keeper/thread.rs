@@ -54,8 +54,10 @@ struct Watch {
     snapshot_records: u64,
     snapshot_at: Instant,
     archive_at: Instant,
-    /// Nothing is tried before, because something failed.
-    again_at: Instant,
+    /// What failed is not tried before.
+    snapshot_again_at: Instant,
+    /// An archive that is not mounted is no reason for the next start to replay more.
+    archive_again_at: Instant,
 }
 
 impl KeeperThread {
@@ -77,7 +79,8 @@ impl KeeperThread {
             snapshot_records,
             snapshot_at: now + SNAPSHOT_EVERY,
             archive_at: now + LOOK_EVERY,
-            again_at: now,
+            snapshot_again_at: now,
+            archive_again_at: now,
         };
         let thread = spawn("ark-keeper", move || {
             watch.run(&woken);
@@ -128,19 +131,26 @@ impl Watch {
     /// Does what is to be done; whether to look again at once.
     fn look(&mut self, woken: &Receiver<()>) -> bool {
         let now = self.clock.instant();
-        if now < self.again_at {
-            return false;
+        let mut made = false;
+        if now >= self.snapshot_again_at {
+            match self.snapshot(now, woken) {
+                Ok(done) => made = done,
+                Err(error) => self.snapshot_again_at = self.failed(now, &error),
+            }
         }
-        let done = self.snapshot(now, woken).and_then(|made| {
-            self.archive(now, woken)?;
-            Ok(made)
-        });
-        done.unwrap_or_else(|error| {
-            self.again_at = now + AGAIN_AFTER;
-            self.metrics.keeper_failures.inc();
-            tracing::warn!(error = %error, "the keeper failed and tries again in a minute; the journal is whole");
-            false
-        })
+        if now >= self.archive_again_at
+            && let Err(error) = self.archive(now, woken)
+        {
+            self.archive_again_at = self.failed(now, &error);
+        }
+        made
+    }
+
+    /// Tells of a failure; when to try again.
+    fn failed(&self, now: Instant, error: &RuntimeError) -> Instant {
+        self.metrics.keeper_failures.inc();
+        tracing::warn!(error = %error, "the keeper failed and tries again in a minute; the journal is whole");
+        now + AGAIN_AFTER
     }
 
     /// How to go about something long.
@@ -178,7 +188,9 @@ impl Watch {
         let go_on = || pace.go_on() && !pace.is_urgent();
         let has_time = || self.clock.instant() < until;
         self.keeper.tiles(&go_on)?;
-        let moved = self.keeper.archive(self.clock.now(), &|| go_on() && has_time())?;
+        let may_copy = || !self.stop.load(Ordering::Relaxed);
+        let at = self.clock.now();
+        let moved = self.keeper.archive_while(at, &|| go_on() && has_time(), &may_copy)?;
         if !has_time() || pace.is_urgent() {
             // There may be more, and a snapshot may be due before.
             self.archive_at = now + LOOK_EVERY;

@@ -69,6 +69,34 @@ async fn a_run_that_failed_does_not_keep_the_journal_from_the_archive_and_can_be
 }
 
 #[tokio::test]
+async fn an_archive_that_cannot_be_used_delays_no_snapshot() {
+    let mut world = world();
+    some_segments(&world).await;
+    some_segments(&world).await;
+    let archive = tempfile::tempdir().unwrap();
+    std::fs::write(archive.path().join("archive.owner"), "another's\n").unwrap();
+    world.settings.archive_dir = Some(archive.path().to_owned());
+    world.settings.audit_retention = Duration::ZERO;
+    world.settings.snapshot_records = 1;
+    let instance = world.start();
+    let handle = instance.handle();
+    while handle.metrics().keeper_failures.value() == 0 {
+        pass(&handle, 20).await;
+    }
+    let made = handle.metrics().snapshots.value();
+    let more = async {
+        while handle.metrics().snapshots.value() < made + 2 {
+            pass(&handle, 20).await;
+        }
+    };
+    // What failed is tried again after a minute.
+    tokio::time::timeout(Duration::from_secs(30), more).await.expect("snapshots go on");
+    assert_eq!(handle.metrics().keeper_failures.value(), 1);
+    drop(handle);
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
 async fn a_restart_does_not_forget_that_the_older_snapshot_is_kept() {
     let world = world();
     some_segments(&world).await;

@@ -110,9 +110,13 @@ fn is_ours(archive: &dyn Files, name: &str, key: &PublicKey) -> io::Result<bool>
     Ok(SegmentHeader::decode(&bytes, key).is_ok())
 }
 
-/// Moves the file of a segment whose frames end where the span says. After a crash at any point doing it again
-/// finishes it.
-pub(super) fn move_file(segments: &Segments, span: &Span) -> io::Result<()> {
+/// Moves the file of a segment whose frames end where the span says. After a crash at any point, or once `go_on`
+/// said no (`Interrupted`), doing it again finishes it.
+pub(super) fn move_file(
+    segments: &Segments,
+    span: &Span,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<()> {
     let (from, name) = (path(span.first), file_name(span.first));
     let files = segments.files().as_ref();
     let file = files.open(&from)?;
@@ -126,7 +130,7 @@ pub(super) fn move_file(segments: &Segments, span: &Span) -> io::Result<()> {
             files.make_dir(ARCHIVE_DIR)?;
             files.sync_dir("")?;
             let to = in_dir(ARCHIVE_DIR, &name);
-            if is_there(file.as_ref(), files, &to)? {
+            if is_there(file.as_ref(), files, &to, go_on)? {
                 files.sync_dir(ARCHIVE_DIR)?;
                 files.remove(&from)?;
             } else {
@@ -135,8 +139,8 @@ pub(super) fn move_file(segments: &Segments, span: &Span) -> io::Result<()> {
             }
         }
         Some(archive) => {
-            if !is_there(file.as_ref(), archive, &name)? {
-                copy(file.as_ref(), archive, &name)?;
+            if !is_there(file.as_ref(), archive, &name, go_on)? {
+                copy(file.as_ref(), archive, &name, go_on)?;
             }
             archive.sync_dir("")?;
             files.remove(&from)?;
@@ -146,7 +150,12 @@ pub(super) fn move_file(segments: &Segments, span: &Span) -> io::Result<()> {
 }
 
 /// Whether the archive durably has this very file already; another of its name is an error.
-fn is_there(file: &dyn File, archive: &dyn Files, name: &str) -> io::Result<bool> {
+fn is_there(
+    file: &dyn File,
+    archive: &dyn Files,
+    name: &str,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<bool> {
     let there = match archive.open(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         there => there?,
@@ -159,6 +168,7 @@ fn is_there(file: &dyn File, archive: &dyn Files, name: &str) -> io::Result<bool
     let (mut ours, mut theirs) = (vec![0; COPY_BYTES], vec![0; COPY_BYTES]);
     let (mut at, mut is_same) = (0, file.len()? == there.len()?);
     while is_same {
+        told(go_on)?;
         let (read, as_many) = (file.read_at(&mut ours, at)?, there.read_at(&mut theirs, at)?);
         is_same = ours.get(..read) == theirs.get(..as_many);
         at += read as u64;
@@ -174,8 +184,17 @@ fn is_there(file: &dyn File, archive: &dyn Files, name: &str) -> io::Result<bool
     Ok(true)
 }
 
+fn told(go_on: &dyn Fn() -> bool) -> io::Result<()> {
+    if go_on() { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+}
+
 /// Copies a file so that it has its name only when all of it is durable.
-fn copy(from: &dyn File, archive: &dyn Files, name: &str) -> io::Result<()> {
+fn copy(
+    from: &dyn File,
+    archive: &dyn Files,
+    name: &str,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<()> {
     let unfinished = format!("{name}{UNFINISHED}");
     match archive.remove(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -186,6 +205,7 @@ fn copy(from: &dyn File, archive: &dyn Files, name: &str) -> io::Result<()> {
         let mut buffer = vec![0; COPY_BYTES];
         let mut at = 0;
         loop {
+            told(go_on)?;
             let read = from.read_at(&mut buffer, at)?;
             if read == 0 {
                 break;

@@ -86,7 +86,18 @@ impl Reader {
 
     /// Moves a segment into the archive, where it can be read as before.
     pub fn archive(&self, key: &LedgerKey, span: &Span) -> Result<(), StoreError> {
-        self.index.segments().archive(key, span)?;
+        self.archive_while(key, span, &|| true)
+    }
+
+    /// The same for as long as `go_on` says yes, which is asked for every piece that is copied; else `Closed`, and
+    /// the segment is where it was.
+    pub fn archive_while(
+        &self,
+        key: &LedgerKey,
+        span: &Span,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<(), StoreError> {
+        self.index.segments().archive(key, span, go_on)?;
         self.index.forget(span.first);
         Ok(())
     }

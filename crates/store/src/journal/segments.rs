@@ -8,7 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::StoreError;
+use crate::error::{ErrorKind, StoreError};
 use crate::files::{File, Files, read_small, write_atomic};
 use crate::ledger::{LedgerKey, PublicKey};
 use crate::tiles::Tiles;
@@ -220,8 +220,14 @@ impl Segments {
     }
 
     /// Moves the oldest segment of the journal, which holds the records `first..next` in its first `end` bytes,
-    /// into the archive, which must be this journal's. After a crash at any point doing it again finishes it.
-    pub fn archive(&self, key: &LedgerKey, span: &Span) -> Result<(), StoreError> {
+    /// into the archive, which must be this journal's. After a crash at any point doing it again finishes it; also
+    /// after `go_on` said no in the middle of a copy, which is `Closed`.
+    pub fn archive(
+        &self,
+        key: &LedgerKey,
+        span: &Span,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<(), StoreError> {
         let what = || format!("archive `{}`", path(span.first));
         let mut note = self.lookup().note(key.public())?;
         if let Some(archive) = self.elsewhere() {
@@ -235,7 +241,12 @@ impl Segments {
             write_atomic(self.files.as_ref(), ARCHIVE_NOTE, text.as_bytes())
                 .map_err(|error| StoreError::io(format!("write `{ARCHIVE_NOTE}`"), error))?;
         }
-        moving::move_file(self, span).map_err(|error| StoreError::io(what(), error))
+        moving::move_file(self, span, go_on).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => {
+                StoreError::new(ErrorKind::Closed, format!("{}: it is stopped", what()))
+            }
+            _ => StoreError::io(what(), error),
+        })
     }
 }
 

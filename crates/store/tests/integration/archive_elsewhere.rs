@@ -346,3 +346,31 @@ fn what_could_not_be_finished_takes_no_space() {
     }
     panic!("it never succeeds");
 }
+
+#[test]
+fn a_copy_that_is_told_to_stop_ends_at_once_and_leaves_the_segment_where_it_was() {
+    let files: Arc<dyn Files> = Arc::new(MemFiles::default());
+    let dir = tempfile::tempdir().unwrap();
+    let archive = disk(dir.path());
+    let segments = Segments::with_archive(files.clone(), archive.clone());
+    let journal = grown(&segments, key(), 9);
+    let reader = journal.reader();
+    let span = reader.span(1).unwrap().unwrap();
+    for pieces in 0.. {
+        let asked = std::cell::Cell::new(0);
+        let go_on = || {
+            asked.set(asked.get() + 1);
+            asked.get() <= pieces
+        };
+        match reader.archive_while(&key(), &span, &go_on) {
+            Ok(()) => break,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
+        }
+        assert_eq!(asked.get(), pieces + 1, "it is asked once more and not again");
+        assert!(segments.bytes(1).is_ok());
+        assert_eq!(archive.list("").unwrap(), ["archive.owner"]);
+    }
+    assert_eq!(segments_in(&archive, ""), 1);
+    assert!(segments.bytes(1).is_err());
+    assert_eq!(reader.read(1).unwrap().record().unwrap().body, body(1));
+}
