@@ -53,12 +53,13 @@ pub(super) fn decide(
         Some(LoadVerb::Pause(reason)) => Some(reason),
         None => None,
     };
-    if let Some(fault) = fault {
-        return Ok(loading.end(RunEnd::Failed, fault));
-    }
+    // What ended it was the deadline, also where the disk would have.
     if waiting.deadline <= now {
         let failure = Failure::fatal("deadline_exceeded", "the run's deadline has passed");
         return Ok(loading.end(RunEnd::Failed, failure));
+    }
+    if let Some(fault) = fault {
+        return Ok(loading.end(RunEnd::Failed, fault));
     }
     Ok(loading.begin(rules, pause))
 }

@@ -64,12 +64,18 @@ impl State {
     }
 
     /// Runs on disk that are to be read now, in order of their turns; `called`: those that are being
-    /// read. First whatever is due, then urgent work, then blocks of the rest.
-    pub fn call_in(&self, called: &BTreeSet<RunId>, now: Time) -> Vec<Waiting> {
+    /// read; `unread`: those that cannot be read now and take no place from others. First whatever is
+    /// due, then urgent work, then blocks of the rest.
+    pub fn call_in(
+        &self,
+        called: &BTreeSet<RunId>,
+        unread: &BTreeSet<RunId>,
+        now: Time,
+    ) -> Vec<Waiting> {
         if self.backlog.is_empty() {
             return Vec::new();
         }
-        let is_new = |it: &&Waiting| !called.contains(&it.run);
+        let is_new = |it: &&Waiting| !called.contains(&it.run) && !unread.contains(&it.run);
         let most = |calls: usize| RUNS_FETCHED_MAX.saturating_sub(called.len() + calls);
         let mut calls: Vec<Waiting> =
             self.backlog.due(now).filter(is_new).take(most(0)).copied().collect();

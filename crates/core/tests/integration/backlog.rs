@@ -1,11 +1,12 @@
 //! Runs that wait on disk: who comes in when, and that nothing of them is forgotten meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ark_os_core::event::{Intake, RunEnd};
 use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::layer::Layer;
-use ark_os_core::limits::RUNS_RESTING_TIMES;
+use ark_os_core::limits::{RUNS_FETCHED_MAX, RUNS_RESTING_TIMES};
 use ark_os_core::priority::Priority;
 use ark_os_core::run::{Phase, RunState, TaskState};
 use ark_os_core::time::Time;
@@ -159,6 +160,36 @@ fn a_run_whose_record_is_lost_fails_and_says_so() {
 }
 
 #[test]
+fn a_run_whose_deadline_has_passed_ends_for_that_also_if_its_record_cannot_be_read() {
+    let (mut world, _) = busy_world(4);
+    let due = world.now.plus(5);
+    let run = world.submit_with(one(), |it| it.deadline = Some(due)).unwrap();
+    world.unreadable.insert(run);
+    world.tick(10);
+    world.work();
+    let failure = world.run(run).failure.clone().unwrap();
+    assert_eq!(&*failure.code, "deadline_exceeded");
+    world.replayed();
+}
+
+#[test]
+fn runs_that_cannot_be_read_now_take_no_place_from_others() {
+    let (mut world, _) = busy_world(4);
+    let due = world.now.plus(5);
+    let run = world.submit_with(one(), |it| it.deadline = Some(due)).unwrap();
+    let many: BTreeSet<RunId> =
+        (0..RUNS_FETCHED_MAX as u128).map(|at| RunId(u128::MAX - at)).collect();
+    let none = BTreeSet::new();
+    let calls = |called: &BTreeSet<RunId>, unread: &BTreeSet<RunId>| {
+        let calls = world.state.call_in(called, unread, due);
+        calls.iter().filter(|it| it.run == run).count()
+    };
+    assert_eq!(calls(&many, &none), 0, "so many are being read");
+    assert_eq!(calls(&none, &many), 1);
+    assert_eq!(calls(&none, &BTreeSet::from([run])), 0, "it is tried again already");
+}
+
+#[test]
 fn rules_that_changed_meanwhile_are_asked_before_a_waiting_run_begins() {
     for denies in [false, true] {
         let (mut world, runs) = busy_world(4);
@@ -265,7 +296,7 @@ fn what_waits_on_disk_is_the_same_after_a_restart() {
     assert_eq!(before, after);
     assert_eq!(world.state.submission(&"default".into(), &"k".into()).unwrap().0, keyed);
     // Those in memory go on first; nobody comes in before they are back.
-    assert!(world.state.call_in(&Default::default(), world.now).is_empty());
+    assert!(world.state.call_in(&Default::default(), &Default::default(), world.now).is_empty());
     world.dispatch();
     assert!(runs[..4].contains(&world.open.keys().next().unwrap().run));
     world.work();

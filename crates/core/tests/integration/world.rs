@@ -292,11 +292,11 @@ impl World {
 
     /// Runs on disk that there is room for, or that are due, are read; whether there were any.
     fn fetch(&mut self) -> bool {
-        let calls = self.state.call_in(&BTreeSet::new(), self.now);
+        let calls = self.state.call_in(&BTreeSet::new(), &BTreeSet::new(), self.now);
         let asked: BTreeSet<RunId> = calls.iter().map(|it| it.run).collect();
         assert_eq!(asked.len(), calls.len(), "nobody is called twice");
         if let Some(twin) = &self.twin {
-            let others = twin.call_in(&BTreeSet::new(), self.now);
+            let others = twin.call_in(&BTreeSet::new(), &BTreeSet::new(), self.now);
             let same = others.iter().map(|it| it.run).eq(calls.iter().map(|it| it.run));
             assert!(same, "a state read from a snapshot calls others in");
         }

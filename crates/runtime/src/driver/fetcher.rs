@@ -2,13 +2,15 @@
 //! the disk.
 //!
 //! An accepted run does not fail because the process was short of file handles for a moment: what cannot be
-//! read now is tried again for a while, and the others do not wait for it.
+//! read now is tried again for a while. The loop hears of every try, so that the others do not wait for it, nor
+//! does whoever wants nothing that has to be read.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use ark_os_core::error::Failure;
 use ark_os_core::ids::RunId;
-use ark_os_store::Reader;
+use ark_os_store::{Reader, StoreError};
 
 use crate::RuntimeError;
 use crate::clock::Clock;
@@ -68,6 +70,11 @@ impl Fetcher {
     }
 }
 
+/// What the loop is told of a run that is tried again.
+fn not_yet(why: &StoreError) -> Failure {
+    Failure::retryable("record_unreadable", why.to_string())
+}
+
 /// A run that is to be read, and how often that was tried.
 #[derive(Clone, Copy)]
 struct Wanted {
@@ -81,7 +88,7 @@ struct Desk {
     reader: Reader,
     to_loop: Sender<Message>,
     clock: Clock,
-    /// What could not be read; never more than are called in at one time.
+    /// What could not be read: about as many as the loop sets aside and calls in at one time.
     again: Vec<Wanted>,
     again_at: Instant,
 }
@@ -116,15 +123,20 @@ impl Desk {
             let accepted = match read_accepted(&mut cursor, run, seq) {
                 Err(Unread::Yet(error)) if tries + 1 < TRIES_MAX => {
                     self.again.push(Wanted { run, seq, tries: tries + 1 });
+                    let accepted = Err(not_yet(&error));
                     first.get_or_insert(error);
-                    continue;
+                    accepted
                 }
                 read => read.map_err(Unread::given_up),
             };
             fetched.push((at, Fetched { run, seq, accepted }));
         }
         if let Some(error) = first {
-            self.again_at = self.clock.instant() + AGAIN_AFTER;
+            // Whoever failed before does not wait longer because others do now.
+            let now = self.clock.instant();
+            if self.again_at <= now {
+                self.again_at = now + AGAIN_AFTER;
+            }
             let runs = self.again.len();
             tracing::warn!(runs, error = %error, "runs on disk cannot be read now and wait on");
         }
@@ -134,13 +146,15 @@ impl Desk {
 
     fn give(&self, mut fetched: Vec<Fetched>) -> Result<(), RuntimeError> {
         for it in &fetched {
-            if let Err(failure) = &it.accepted {
+            if let Err(failure) = &it.accepted
+                && !it.is_tried_again()
+            {
                 let (run, error) = (it.run.to_string(), &*failure.message);
                 tracing::error!(
                     run_id = run,
                     seq = it.seq,
                     error,
-                    "a run on disk cannot be read and fails"
+                    "a run on disk cannot be read and fails, unless it was stopped meanwhile"
                 );
             }
         }

@@ -1,4 +1,5 @@
-//! Runs on their way from disk into memory, and what people want of them meanwhile.
+//! Runs on their way from disk into memory, and what people want of them meanwhile. What needs no record, a
+//! cancellation or a deadline, does not wait for one that cannot be read now.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -17,6 +18,10 @@ use super::{Answer, Loop, Output, Released};
 /// Commands that may wait for their run to be read at one time: as many runs as one block has.
 const VERBS_MAX: usize = 1_024;
 
+/// Runs that cannot be read now and do not count among those that are being read: four blocks, which are tried
+/// again in a moment. More of them keep their places, or all that waits would be tried again and again.
+const UNREAD_MAX: usize = 4_096;
+
 /// A run that was read from disk.
 #[derive(Clone, Debug)]
 pub struct Fetched {
@@ -24,8 +29,15 @@ pub struct Fetched {
     pub run: RunId,
     /// The record that accepted it.
     pub seq: u64,
-    /// What the record says, or why it cannot be read.
+    /// What the record says, or why it cannot be read; retryable: now, and it is tried again.
     pub accepted: Result<RunAccepted, Failure>,
+}
+
+impl Fetched {
+    /// Whether another answer follows.
+    pub fn is_tried_again(&self) -> bool {
+        self.accepted.as_ref().is_err_and(|failure| failure.retryable)
+    }
 }
 
 /// What somebody wants of a run that waits on disk.
@@ -37,6 +49,8 @@ struct Verb<R> {
 /// Who was called and has not come yet. In memory only: after a restart they are called again.
 pub(super) struct Calls<R> {
     called: BTreeSet<RunId>,
+    /// Who was called, could not be read, and is tried again.
+    unread: BTreeSet<RunId>,
     verbs: FxHashMap<RunId, VecDeque<Verb<R>>>,
     /// How many there are.
     verb_count: usize,
@@ -50,11 +64,47 @@ impl<R> Default for Calls<R> {
     fn default() -> Self {
         Calls {
             called: BTreeSet::new(),
+            unread: BTreeSet::new(),
             verbs: FxHashMap::default(),
             verb_count: 0,
             wanted: Vec::new(),
             looked: Time::default(),
         }
+    }
+}
+
+impl<R> Calls<R> {
+    fn is_called(&self, run: RunId) -> bool {
+        self.called.contains(&run) || self.unread.contains(&run)
+    }
+
+    /// A run cannot be read now: while it is tried again it takes no place from others.
+    fn set_aside(&mut self, run: RunId) {
+        if self.unread.len() < UNREAD_MAX && self.called.remove(&run) {
+            self.unread.insert(run);
+        }
+    }
+
+    /// What is wanted of a run, in order. Of one that cannot be read the first cancellation comes before all else:
+    /// it needs no record.
+    fn take_verbs(&mut self, run: RunId, is_read: bool) -> VecDeque<Verb<R>> {
+        self.called.remove(&run);
+        self.unread.remove(&run);
+        let mut verbs = self.verbs.remove(&run).unwrap_or_default();
+        self.verb_count -= verbs.len();
+        if !is_read
+            && let Some(at) = verbs.iter().position(Verb::is_cancel)
+            && let Some(cancel) = verbs.remove(at)
+        {
+            verbs.push_front(cancel);
+        }
+        verbs
+    }
+}
+
+impl<R> Verb<R> {
+    fn is_cancel(&self) -> bool {
+        matches!(self.verb, LoadVerb::Cancel(_))
     }
 }
 
@@ -103,7 +153,7 @@ impl<R: Recipient> Loop<R> {
         }
         self.calls.verb_count += 1;
         self.calls.verbs.entry(run).or_default().push_back(Verb { verb, reply });
-        if !self.calls.called.contains(&run) {
+        if !self.calls.is_called(run) {
             self.calls.wanted.push(run);
         }
     }
@@ -117,11 +167,12 @@ impl<R: Recipient> Loop<R> {
             return;
         }
         let mut runs = Vec::new();
-        for run in calls.wanted.drain(..) {
-            let waiting = state.backlog().find(run).filter(|_| calls.called.insert(run));
+        for run in std::mem::take(&mut calls.wanted) {
+            let waiting = state.backlog().find(run).filter(|_| !calls.is_called(run));
+            calls.called.extend(waiting.map(|_| run));
             runs.extend(waiting.map(|it| (run, it.seq)));
         }
-        for waiting in state.call_in(&calls.called, now) {
+        for waiting in state.call_in(&calls.called, &calls.unread, now) {
             calls.called.insert(waiting.run);
             runs.push((waiting.run, waiting.seq));
         }
@@ -138,10 +189,12 @@ impl<R: Recipient> Loop<R> {
 
     /// A run was read: it is loaded, and what was wanted of it is done.
     pub(super) fn load(&mut self, fetched: Fetched, now: Time, out: &mut Output<R>) {
+        if fetched.is_tried_again() && !self.ends_unread(fetched.run, now) {
+            self.calls.set_aside(fetched.run);
+            return;
+        }
         let Fetched { run, seq, accepted } = fetched;
-        self.calls.called.remove(&run);
-        let mut verbs = self.calls.verbs.remove(&run).unwrap_or_default();
-        self.calls.verb_count -= verbs.len();
+        let mut verbs = self.calls.take_verbs(run, accepted.is_ok());
         let waits = self.kernel.state.backlog().contains(run);
         let (verb, reply) = match verbs.pop_front_if(|_| waits) {
             Some(first) => (Some(first.verb), first.reply),
@@ -159,6 +212,15 @@ impl<R: Recipient> Loop<R> {
                 self.hold(Released::Answer(reply, answer), out);
             }
         }
+    }
+
+    /// Whether a run that cannot be read now is over all the same, or was before: somebody cancelled it, or its
+    /// deadline has passed.
+    fn ends_unread(&self, run: RunId, now: Time) -> bool {
+        let Some(waiting) = self.kernel.state.backlog().find(run) else { return true };
+        let verbs = self.calls.verbs.get(&run);
+        let is_cancelled = verbs.is_some_and(|verbs| verbs.iter().any(Verb::is_cancel));
+        is_cancelled || waiting.deadline <= now.max(self.kernel.state.now())
     }
 
     /// When the next deadline of a run on disk passes that nobody was called for.

@@ -189,3 +189,31 @@ async fn runs_on_disk_wait_on_while_there_is_no_handle_to_read_them_with() {
     drop(handle);
     instance.stop().unwrap();
 }
+
+#[tokio::test]
+async fn what_needs_no_record_does_not_wait_for_one_that_cannot_be_read() {
+    let (mut world, gate) = gated();
+    let files = FaultyFiles::new();
+    world.components.files = Some(Arc::new(files.clone()));
+    let instance = world.start();
+    let handle = instance.handle();
+    let runs = submit(&handle, PLACES as usize + 8).await;
+    files.set(Fault::Handles);
+    let cancelled = *runs.last().unwrap();
+    let cancel = Command::CancelRun { run: cancelled, reason: "test".into() };
+    // It is given up after two minutes.
+    let told = tokio::time::timeout(PATIENCE, handle.command(cancel)).await;
+    told.expect("it is told at once").unwrap();
+    let due = RunRequest { deadline: Some(Duration::from_millis(30)), ..request() };
+    let due = handle.submit(due).await.unwrap().run;
+    let ended = tokio::time::timeout(PATIENCE, over(&handle, due)).await.expect("it is over");
+    assert_eq!(&*ended.failure.unwrap().code, "deadline_exceeded");
+    files.heal();
+    assert_eq!(over(&handle, cancelled).await.state, RunState::Cancelled);
+    gate.open();
+    for run in runs.iter().filter(|run| **run != cancelled) {
+        assert_eq!(over(&handle, *run).await.state, RunState::Succeeded);
+    }
+    drop(handle);
+    instance.stop().unwrap();
+}
