@@ -209,7 +209,7 @@ struct Parts {
 
 impl Parts {
     fn start(self) -> Result<(Handle, Vec<JoinHandle<()>>), RuntimeError> {
-        let Opened { journal, follower, queries, state, keeper, ledger } = self.opened;
+        let Opened { journal, follower, queries, state, keeper, ledger, unlisted } = self.opened;
         let (tx, rx) = channel();
         let (viewed_tx, viewed) = watch::channel(journal.next_seq() - 1);
         let (stopped_tx, stopped) = watch::channel(None);
@@ -262,7 +262,7 @@ impl Parts {
             follower::start(follower, changes, tx.clone(), viewed_tx, metrics.clone(), fleet)?;
         let workers = Workers::start(threads(&self.settings), shop.clone())?;
         let driver = Driver {
-            lp: Loop::new(state, self.components.rules.clone(), newest),
+            lp: Loop::new(state, self.components.rules.clone(), newest).with_unlisted(unlisted),
             rx,
             waiting,
             committer,

@@ -7,7 +7,7 @@
 //! INVARIANT I6: nothing leaves [`Output::released`] before what it depends on is durable.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ark_os_core::command::{IntendStep, SubmitRun};
@@ -263,6 +263,8 @@ pub struct Loop<R> {
     calls: calls::Calls<R>,
     /// Whether the next interrupted run waits for somebody before it can be recovered.
     is_recovery_stuck: bool,
+    /// Runs that the views do not know: they are not retried, or their answers would be found by nobody.
+    unlisted: BTreeSet<RunId>,
     effects: Vec<Effect>,
 }
 
@@ -293,8 +295,15 @@ impl<R: Recipient> Loop<R> {
             waiting: wait::Waiting::default(),
             calls: calls::Calls::default(),
             is_recovery_stuck: false,
+            unlisted: BTreeSet::new(),
             effects: Vec::new(),
         }
+    }
+
+    /// With runs that the state knows and the views do not, because their first records were archived and are away.
+    #[must_use]
+    pub fn with_unlisted(self, runs: BTreeSet<RunId>) -> Self {
+        Loop { unlisted: runs, ..self }
     }
 
     /// The part that a look sees.
@@ -406,6 +415,12 @@ impl<R: Recipient> Loop<R> {
     fn command(&mut self, command: Command, cause: u64, now: Time, out: &mut Output<R>) -> Answer {
         if let Command::IntendStep(intent) = command {
             return self.intend(*intent, cause, now, out);
+        }
+        if let Command::RetryRun { run, .. } = &command
+            && self.unlisted.contains(run)
+        {
+            self.kernel.refused.commands += 1;
+            return Answer::Rejected(history_archived());
         }
         let go_ahead = match &command {
             Command::ReportProbe { key, finding: Finding::NotHappened, .. } => Some(*key),
@@ -618,6 +633,13 @@ impl<R: Recipient> Loop<R> {
             }
         }
     }
+}
+
+/// A run that went on without a row would be found by nobody once the state forgets it.
+fn history_archived() -> Rejected {
+    let message = "the first records of the run are in the archive, which was taken away";
+    Rejected::new(Kind::NotFound, "history_archived", message)
+        .hint("put the archived segments back and run `ark-os views rebuild`, or submit it again")
 }
 
 /// The answer to work under a token that is not the presenter's.

@@ -1,9 +1,11 @@
 //! Opening a data directory: the state is that of the newest snapshot that can be used and the records behind it,
 //! and the views have caught up.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use ark_os_core::ids::RunId;
 use ark_os_core::{Change, Event, Kind, State};
 use ark_os_store::snapshots::{self, Refused};
 use ark_os_store::views::{Follower, Queries, Views, ViewsOptions};
@@ -34,6 +36,8 @@ pub(crate) struct Opened {
     pub(crate) keeper: Keeper,
     /// The files of the data directory, and the key that its checkpoints are verified by.
     pub(crate) ledger: (Arc<dyn Files>, PublicKey),
+    /// Runs that the state knows and the views do not.
+    pub(crate) unlisted: BTreeSet<RunId>,
 }
 
 /// Makes a directory if it is not there, and opens it; `what` names it.
@@ -86,11 +90,12 @@ pub(crate) fn open(settings: &Settings, files: Arc<dyn Files>) -> Result<Opened,
         replay::replay(recovered, &mut state, &mut follower)?;
     }
     tracing::info!(snapshot = covered, records, live = state.live(), "journal replayed");
+    let unlisted = unlisted(&state, &queries)?;
     let retention =
         Retention { age: settings.audit_retention, live_bytes_max: settings.live_bytes_max };
     let reader = journal.reader();
     let keeper = Keeper::new(snapshots, key, reader, retention, (anchor.as_ref(), &state));
-    Ok(Opened { journal, follower, queries, state, keeper, ledger })
+    Ok(Opened { journal, follower, queries, state, keeper, ledger, unlisted })
 }
 
 /// Views follow what is durable, so those that know of later records are of another journal than this one: it was
@@ -138,6 +143,25 @@ fn leave_out_absent(
     let change = Change { run: None, at: state.now(), events: admissions.collect() };
     let known = Appended { seq, cause: 0, namespace: Default::default(), change };
     follower::follow(follower, &[known])
+}
+
+/// Runs that were over when their first records were archived have no row in views that were made anew without
+/// those. There are no more of them than the state keeps for `retry`, and what was retried since.
+fn unlisted(state: &State, queries: &Queries) -> Result<BTreeSet<RunId>, RuntimeError> {
+    let mut unlisted = BTreeSet::new();
+    for id in state.run_ids() {
+        let may_be = state.run(id).is_some_and(|run| run.is_over() || run.generation > 0);
+        if may_be && queries.run(id)?.is_none() {
+            unlisted.insert(id);
+        }
+    }
+    if !unlisted.is_empty() {
+        tracing::warn!(
+            runs = unlisted.len(),
+            "runs whose first records are away are in no list and cannot be retried; put the archive back and run `ark-os views rebuild`"
+        );
+    }
+    Ok(unlisted)
 }
 
 /// Opens a journal with the state of the newest snapshot that can be used, if there is one.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use ark_os_core::run::RunState;
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Command};
+use ark_os_runtime::instance::VIEWS_FILE;
 use ark_os_runtime::keeper::Retention;
 use ark_os_runtime::kernel::record::Appended;
 use ark_os_runtime::skills::SkillError;
 use ark_os_store::Batch;
 
 use crate::keeping::{RUNS, names, offline, small};
-use crate::world::{World, history, over, pass, request, run, skill};
+use crate::world::{World, history, over, pass, request, run, skill, until};
 
 /// Everything that nobody needs.
 const ALL: Retention = Retention { age: Duration::ZERO, live_bytes_max: 0 };
@@ -64,6 +65,54 @@ async fn a_run_that_failed_does_not_keep_the_journal_from_the_archive_and_can_be
     handle.command(retry).await.unwrap();
     assert_eq!(over(&handle, failed.run).await.state, RunState::Succeeded);
     assert!(history(&handle, failed.run).await.len() > 2, "also what is in the archive");
+    drop(handle);
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_could_find_any_more_is_not_retried_before_its_archive_is_back() {
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let seen = is_mended.clone();
+    let mut world = World::new([skill(move |_, input| {
+        match seen.load(Ordering::SeqCst) || input != b"{\"fails\":true}" {
+            true => Ok(b"{}".to_vec()),
+            false => Err(SkillError::permanent("broken", "it is broken")),
+        }
+    })]);
+    small(&mut world);
+    let instance = world.start();
+    let failing = ark_os_runtime::RunRequest::task("test", b"{\"fails\":true}".to_vec());
+    let failed = run(&instance.handle(), failing).await.run;
+    instance.stop().unwrap();
+    some_segments(&world).await;
+    some_segments(&world).await;
+    let dir = world.settings.data_dir.clone();
+    let it = offline(&dir, world.settings.segment_bytes);
+    assert!(it.keeper(ALL).archive(it.state.now(), &|| true).unwrap() > 0);
+    drop(it);
+
+    // The views are lost with the power while the archive is away.
+    std::fs::rename(dir.join("archive"), dir.join("away")).unwrap();
+    std::fs::remove_file(dir.join(VIEWS_FILE)).unwrap();
+    is_mended.store(true, Ordering::SeqCst);
+    let retry = || Command::RetryRun { run: failed, task: None, reason: "mended".into() };
+    for _ in 0..2 {
+        let instance = world.start();
+        let refused = instance.handle().command(retry()).await.unwrap_err();
+        assert_eq!(refused.code(), "history_archived");
+        assert_eq!(over(&instance.handle(), failed).await.state, RunState::Failed);
+        instance.stop().unwrap();
+    }
+
+    std::fs::rename(dir.join("away"), dir.join("archive")).unwrap();
+    std::fs::remove_file(dir.join(VIEWS_FILE)).unwrap();
+    let instance = world.start();
+    let handle = instance.handle();
+    handle.command(retry()).await.unwrap();
+    assert_eq!(over(&handle, failed).await.state, RunState::Succeeded);
+    let seen = handle.read(|kernel| kernel.newest()).await.unwrap();
+    until(&handle, move |handle| *handle.viewed().borrow() >= seen).await;
+    assert_eq!(handle.queries().run(failed).unwrap().unwrap().state, RunState::Succeeded);
     drop(handle);
     instance.stop().unwrap();
 }
