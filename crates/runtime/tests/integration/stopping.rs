@@ -193,13 +193,7 @@ async fn a_cancel_is_heard_while_internal_work_goes_on_and_on() {
     let run = handle.submit(request).await.unwrap().run;
     heard(&mut works).await;
     // The loop is in the middle of a task; what it hears next is the cancel.
-    let cancelled = tokio::spawn({
-        let handle = handle.clone();
-        async move { cancel(&handle, run).await }
-    });
-    tokio::task::yield_now().await;
-    gate.open();
-    cancelled.await.unwrap();
+    tokio::join!(cancel(&handle, run), async { gate.open() });
     let done = done.load(Ordering::Relaxed);
     assert!(done < ITEMS * MAPS / 2, "{done} tasks were done first");
     let metrics = handle.metrics();
