@@ -11,7 +11,16 @@ use ark_os_sandbox::Settings;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    use_small_pages();
     ark_os::main_with(components)
+}
+
+/// Huge pages keep three times as much memory as an idle instance needs, and make nothing faster here
+/// (`docs/benchmarks.md`).
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    // A kernel without the choice has no huge pages to give.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// The launcher of the jail is this program itself: `main_with` looks first whether it is asked to be.

@@ -23,7 +23,8 @@ fn world(files: &FaultyFiles) -> World {
 #[tokio::test]
 async fn a_large_input_is_synced_on_a_thread_that_serves_nobody_else() {
     let files = FaultyFiles::new();
-    let instance = world(&files).start();
+    let world = world(&files);
+    let instance = world.start();
     let handle = instance.handle();
     let submitted = handle.submit(long(b'a')).await.unwrap();
     assert_eq!(over(&handle, submitted.run).await.state, RunState::Succeeded);
@@ -38,7 +39,8 @@ async fn a_large_input_is_synced_on_a_thread_that_serves_nobody_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_large_line_of_a_batch_leaves_other_tasks_to_another_thread() {
     let files = FaultyFiles::new();
-    let instance = world(&files).start();
+    let world = world(&files);
+    let instance = world.start();
     let handle = instance.handle();
     let lines = Arc::new(Lines::default());
     let (at_work, submitting) = (handle.clone(), lines.clone());
