@@ -932,7 +932,12 @@ class History:
         self.nodes_over += task[1] is None
 
     def park(self, task):
+        # An attempt that was under way is not counted.
+        it = self.node(task).begun.get(task[1])
+        uncounted = it is not None and it.open is not None
         self.stop(task, "a task that was over is parked")
+        if uncounted:
+            it.attempt = max(it.attempt - 1, 0)
 
     def stop(self, task, why):
         """Nobody is at work on a task or its children any more."""

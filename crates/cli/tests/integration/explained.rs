@@ -36,6 +36,15 @@ fn neutral(text: &str) -> String {
 }
 
 #[test]
+fn a_file_with_agents_of_its_own_is_drawn_without_an_instance() {
+    let home = Home::new();
+    for name in ["wordcount", "deliver"] {
+        let file = format!("{}/../../examples/agents/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        home.call(&["graph", &file]).expect(0);
+    }
+}
+
+#[test]
 fn a_file_that_nobody_ran_is_drawn_without_an_instance() {
     let home = Home::new();
     let file = home.file("review.yaml", AUDIT);

@@ -217,7 +217,9 @@ impl<'a> Report<'a> {
 
     /// Makes a skill of this manifest known; whether its name was free.
     pub(super) fn offer(&mut self, name: &str, shape: SkillShape) -> bool {
-        if self.shape(name).is_some() {
+        let is_taken = self.shapes.get(name).is_some_and(Option::is_some)
+            || self.skills.names().iter().any(|taken| taken == name);
+        if is_taken {
             return false;
         }
         self.shapes.insert(name.to_owned(), Some(shape));

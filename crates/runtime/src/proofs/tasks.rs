@@ -186,13 +186,17 @@ impl Tasks {
         Ok(())
     }
 
-    /// A task is free and not over; with a map its children are over.
+    /// A task is free and not over, and an attempt under way is not counted; with a map its children are
+    /// over.
     pub(super) fn park(&mut self, task: Task) -> Check {
         self.in_plan(task)?;
         ensure(!self.is_over(task), || format!("task {} was over", name(task)))?;
         self.stop_children(task);
-        if let Some(it) = self.begun.get_mut(&task) {
-            self.attempts_open -= u64::from(it.fence.take().is_some());
+        if let Some(it) = self.begun.get_mut(&task)
+            && it.fence.take().is_some()
+        {
+            it.attempt = it.attempt.saturating_sub(1);
+            self.attempts_open -= 1;
         }
         Ok(())
     }
