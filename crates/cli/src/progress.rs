@@ -6,6 +6,7 @@ mod tally;
 use std::time::Duration;
 
 use ark_os_api::RunView;
+use serde_json::Value;
 
 use crate::client::{Client, RunEvent, StreamEvent, segment};
 use crate::failure::{Failure, exit_of_run};
@@ -38,6 +39,10 @@ pub(crate) fn follow(
         broken = if after == seen { broken + 1 } else { 1 };
         match view {
             Ok(view) if exit_of_run(&view.state).is_some() => {
+                // It may have been at rest before, and what happened since is not shown yet.
+                if after != seen && has_more(client, run, after.as_deref())? {
+                    continue;
+                }
                 display.finish();
                 return Ok(view);
             }
@@ -54,6 +59,14 @@ pub(crate) fn follow(
         }
         pause(RECONNECT_PAUSE);
     }
+}
+
+fn has_more(client: &Client, run: &str, after: Option<&str>) -> Result<bool, Failure> {
+    let after = segment(after.unwrap_or_default());
+    let page: Value =
+        client.get(&format!("/runs/{}/events?after={after}&limit=1", segment(run)))?;
+    let items = page.get("items").and_then(Value::as_array);
+    Ok(items.is_some_and(|items| !items.is_empty()))
 }
 
 /// Whether it may be gone in a moment.

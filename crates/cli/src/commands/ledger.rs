@@ -157,6 +157,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn open(dir: &Path) -> Result<DiskFiles, Failure> {
+    if let Err(error) = std::fs::metadata(dir) {
+        return Err(Failure::usage(format!("cannot open `{}`: {error}", dir.display())));
+    }
     if !dir.join("journal").is_dir() {
         let message = format!("there is no journal in `{}`", dir.display());
         return Err(Failure::new("store_not_found", message)

@@ -1,10 +1,12 @@
 //! `ark-os run`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use ark_os_api::{Exit, RunView};
+use ark_os_api::{Exit, GraphView, RunView};
 use ark_os_runtime::Components;
+use ark_os_runtime::skills::SkillSet;
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -216,7 +218,8 @@ fn embedded(
         logs::start(config, session.output.terminal())?;
         let mut node = Node::start(config, components.clone()).await?;
         let client = Client::new(node.address().clone());
-        let ended = followed(session, config, &mut node, &client, target).await;
+        let ended =
+            followed(session, config, &mut node, &client, (target, &components.skills)).await;
         match ended {
             Ok(Ended::Over(view)) => {
                 node.stop(Stop::Drain(config.drain_timeout)).await?;
@@ -252,11 +255,14 @@ async fn followed(
     config: &Config,
     node: &mut Node,
     client: &Client,
-    target: &Target,
+    (target, skills): (&Target, &SkillSet),
 ) -> Result<Ended, Failure> {
     // The client blocks this thread; the server has threads of its own.
     let run = begin(session, client, target)?;
     session.output.note(&fleet_summary(config.agents));
+    if let Target::Old(_) = target {
+        warn_about_skills(session, client, skills, &run)?;
+    }
     let (following, curtain) = following(session, client, &run)?;
     tokio::select! {
         view = following => Ok(Ended::Over(Box::new(view.map_err(|_| lost())??))),
@@ -265,6 +271,24 @@ async fn followed(
             Ok(Ended::Stopped(run, stop))
         }
     }
+}
+
+/// Says so where a run of an earlier instance waits for agents that ours lacks.
+fn warn_about_skills(
+    session: &Session,
+    client: &Client,
+    skills: &SkillSet,
+    run: &str,
+) -> Result<(), Failure> {
+    let graph: GraphView = client.get(&format!("/runs/{}/graph", segment(run)))?;
+    let needed: BTreeSet<&str> = graph.nodes.iter().map(|node| &*node.skill).collect();
+    for skill in needed.into_iter().filter(|skill| skills.find(skill).is_none()) {
+        session.output.note(&format!(
+            "warning: no agent here has the skill `{skill}`, and its tasks wait; attach with \
+             `--manifest FILE` of who has it"
+        ));
+    }
+    Ok(())
 }
 
 /// Submits what is new, and prints the run's id.

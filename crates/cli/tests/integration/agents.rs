@@ -190,6 +190,21 @@ fn the_instances_own_data_cannot_be_mounted() {
 }
 
 #[test]
+fn who_attaches_without_the_agents_of_a_run_is_told_which_are_missing() {
+    let home = with_sink();
+    home.file("w.yaml", &script(APPENDS, WRITES));
+    let config = config(&home, "w.yaml");
+    let node = home.start(&["--agents", "12", "--config", &config]);
+    let run = home.call(&["submit", "w.yaml"]).expect(0).out.trim().to_owned();
+    await_that("the command has taken effect", || sink(&home).len() == 1);
+    node.signal(Signal::KILL);
+    node.wait();
+    // The step is in doubt, so it ends without the agent too.
+    let told = home.call(&["run", "--attach", &run]).expect(7).err;
+    assert!(told.contains("no agent here has the skill `run.script`"), "{told}");
+}
+
+#[test]
 fn an_instance_has_the_agents_that_it_was_started_with() {
     let home = Home::new();
     home.file("count.py", COUNT);
@@ -273,6 +288,9 @@ fn an_effect_that_a_kill_cut_off_is_in_doubt_until_it_is_resolved() {
     let done = home.call(&["--json", "run", "--attach", &run]).expect(0);
     assert_eq!(done.json_lines()[1]["output"], json!({"by": "person"}));
     assert_eq!(sink(&home).len(), 1);
+    let told = home.call(&["run", "--attach", &run]).expect(0).err;
+    let (parked, over) = (told.find("parked").unwrap(), told.rfind("succeeded").unwrap());
+    assert!(told[parked..over].contains("resolved"), "all that happened is told: {told}");
     // The attempt that the kill cut off, and that was parked, does not count in the proof either.
     home.call(&["ledger", "prove", &run]).expect(0);
     home.call(&["ledger", "verify", &format!("{run}.proof.json")]).expect(0);

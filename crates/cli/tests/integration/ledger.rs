@@ -53,6 +53,13 @@ fn a_clean_journal_verifies_and_a_flipped_byte_does_not() {
 }
 
 #[test]
+fn a_bundle_that_is_not_there_is_a_mistake_of_the_caller() {
+    let home = Home::new();
+    let failure = home.call(&["ledger", "verify", "nosuch.json"]).expect(2).err;
+    assert!(failure.contains("`nosuch.json`: No such file"), "{failure}");
+}
+
+#[test]
 fn a_checkpoint_of_another_journal_is_no_proof_for_this_one() {
     let (home, other) = (worked(), worked());
     let note = home.file("note", &other.call(&["ledger", "checkpoint"]).expect(0).out);

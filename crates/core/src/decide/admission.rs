@@ -101,7 +101,8 @@ pub(super) fn allowed(verdict: &Verdict) -> Result<(), Rejected> {
         Outcome::Deny => Err(Rejected::new(Kind::Denied, "policy_denied", why())
             .hint("ask who owns the policy, or use a skill with a lesser effect class")),
         Outcome::Ask => Err(Rejected::new(Kind::Denied, "approval_unavailable", why())
-            .hint("this needs a human's approval, which this version cannot take")),
+            .hint("nobody can be asked for an approval yet; give the operator the scope that is named, by \
+                   `security.operator_scopes`")),
     }
 }
 

@@ -14,11 +14,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use super::agents::shown;
-use super::runs::{run_id, view};
+use super::runs::{row_of, run_id, view};
 use super::{json, reason};
 use crate::context::Context;
 use crate::json::{parse, parse_or_default, read_body};
 use crate::problems::{Answered, Refusal};
+use crate::words;
 
 /// Stops a run; what was done stays recorded.
 #[utoipa::path(
@@ -176,8 +177,22 @@ pub(super) async fn given_reason(context: &Context, body: Body) -> Result<Text, 
 }
 
 async fn act(context: &Context, run: RunId, command: Command) -> Answered {
-    context.handle().command(command).await?;
-    Ok(json(StatusCode::OK, &view(context, run).await?))
+    match context.handle().command(command).await {
+        Err(error) if error.code() == "run_not_found" => Err(absent(context, run).await?),
+        done => {
+            done?;
+            Ok(json(StatusCode::OK, &view(context, run).await?))
+        }
+    }
+}
+
+/// Why nothing can be done to a run that is not in memory: it is over, or nobody ever heard of it.
+async fn absent(context: &Context, run: RunId) -> Result<Refusal, Refusal> {
+    let Some(row) = row_of(context.handle(), run).await? else {
+        return Ok(super::runs::not_found(&run.to_string()));
+    };
+    let detail = format!("the run is over: it {}", words::run_state(row.state));
+    Ok(Refusal::new("run_over", detail).hint("submit it again; what it did is kept"))
 }
 
 /// A task of a plan by its name, its number or its id.
@@ -197,6 +212,6 @@ async fn node(context: &Context, run: RunId, name: String) -> Result<u32, Refusa
             let message = format!("the run has no task `{}`", shown(&name));
             Err(Refusal::new("task_not_found", message.clone()).at("/task", message))
         }
-        None => Err(super::runs::not_found(&run.to_string())),
+        None => Err(absent(context, run).await?),
     }
 }

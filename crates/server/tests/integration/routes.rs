@@ -54,6 +54,21 @@ fn waiting_gives_the_result_or_tells_that_it_is_not_there_yet() {
 }
 
 #[test]
+fn a_run_that_is_over_is_told_as_such_whatever_is_wanted_of_it() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let done = world.task(r#"{"skill":"echo","input":1}"#);
+    let run = done["run"].as_str().unwrap();
+    for verb in ["cancel", "pause", "resume", "retry"] {
+        world.post(&format!("/api/v1/runs/{run}/{verb}"), "").problem(409, "run_over");
+    }
+    world.post(&format!("/api/v1/runs/{run}/retry"), r#"{"task":"echo"}"#).problem(409, "run_over");
+    let nobody = format!("/api/v1/runs/run_{}/cancel", "0".repeat(26));
+    world.post(&nobody, "").problem(404, "run_not_found");
+    world.stop();
+}
+
+#[test]
 fn a_workflow_runs_and_shows_its_tasks_also_after_it_is_over() {
     let dir = tempdir().unwrap();
     let world = World::start(dir.path());

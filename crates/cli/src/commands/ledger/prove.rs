@@ -104,6 +104,7 @@ impl Prove {
                 let mut bundle = client.open(&path)?;
                 io::copy(&mut bundle, out).map(|_| ()).map_err(|error| {
                     Failure::new("instance_unreachable", format!("the bundle broke off: {error}"))
+                        .with_hint("the log of the instance says why, if it still runs")
                 })
             }
             Err(failure) if is_by_address => Err(failure),
