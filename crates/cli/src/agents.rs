@@ -15,6 +15,8 @@ use crate::environment::variable;
 use crate::failure::Failure;
 use crate::manifest_file::ManifestFile;
 
+/// The code of agents that cannot be set up.
+const UNUSABLE: &str = "agent_unusable";
 /// A secret is a token or a key; a longer file is another one.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
@@ -22,7 +24,7 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// of `besides`, which come later.
 ///
 /// # Errors
-/// A manifest is wrong, with every place; or an agent cannot be set up.
+/// A manifest is wrong, with every place; or agents cannot be set up, with every place of all manifests.
 pub(crate) fn components(
     components: &Components,
     config: &Config,
@@ -35,37 +37,58 @@ pub(crate) fn components(
             Scopes::parse(scopes).map_err(|error| Failure::usage(error.to_string()))?;
     }
     let is_besides = |path: &Path| besides.is_some_and(|other| is_same(path, other));
+    let mut unusable: Option<Failure> = None;
     for path in config.manifests.iter().filter(|path| !is_besides(path)) {
-        let file = ManifestFile::read(path)?;
-        let catalogue = Catalogue::new(&components.skills);
-        let manifest = manifest::parse(&file.value, &catalogue)
-            .map_err(|findings| file.findings(&findings))?;
-        for (index, agent) in manifest.agents.into_iter().enumerate() {
-            let declared = DeclaredAgent { agent, index, base: base_of(path) };
-            install(&mut components, config, &declared, &file)?;
+        let installed = match declared(path, &components) {
+            Ok((file, agents)) => install(&mut components, config, &agents, &file),
+            Err(failure) => Err(failure),
+        };
+        match (installed, unusable.take()) {
+            (Ok(()), before) => unusable = before,
+            (Err(failure), None) if failure.code() == UNUSABLE => unusable = Some(failure),
+            (Err(failure), Some(before)) if failure.code() == UNUSABLE => {
+                unusable = Some(before.and(failure));
+            }
+            // What is missing in it may be a skill of an agent that cannot be set up: that one first.
+            (Err(failure), before) => return Err(before.unwrap_or(failure)),
         }
     }
-    Ok(components)
+    unusable.map_or(Ok(components), Err)
 }
 
-/// Adds an agent of a file.
+/// The agents of a manifest.
+fn declared(
+    path: &Path,
+    components: &Components,
+) -> Result<(ManifestFile, Vec<DeclaredAgent>), Failure> {
+    let file = ManifestFile::read(path)?;
+    let catalogue = Catalogue::new(&components.skills);
+    let manifest =
+        manifest::parse(&file.value, &catalogue).map_err(|findings| file.findings(&findings))?;
+    let agents = manifest.agents.into_iter().enumerate();
+    let declared = agents.map(|(index, agent)| DeclaredAgent { agent, index, base: base_of(path) });
+    Ok((file, declared.collect()))
+}
+
+/// Adds the agents of a file.
 ///
 /// # Errors
-/// It cannot be set up; each fault has its place in the file.
+/// Some cannot be set up; each fault of each has its place in the file.
 pub(crate) fn install(
     components: &mut Components,
     config: &Config,
-    declared: &DeclaredAgent,
+    declared: &[DeclaredAgent],
     file: &ManifestFile,
 ) -> Result<(), Failure> {
-    let secret = |place: &SecretRef| secret(place, &declared.base);
     let own_dirs =
         OwnDirs::new([config.data_dir.clone()].into_iter().chain(config.archive_dir.clone()));
     let setup = AgentSetup { secret: &secret, own_dirs };
-    components
-        .skills
-        .install(declared, &setup)
-        .map_err(|error| Failure::from(error).with_places(|pointer| Some(file.place(pointer))))
+    components.skills.install(declared, &setup).map_err(|error| {
+        let mut places = error.places().to_vec();
+        places.sort_by_key(|place| file.line_column(&place.pointer));
+        let failure = Failure::from(error.with_places(places));
+        failure.with_places(|pointer| Some(file.place(pointer)))
+    })
 }
 
 /// Where the relative paths of a manifest begin: at its own directory, wherever it is read from.

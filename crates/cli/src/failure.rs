@@ -110,6 +110,13 @@ impl Failure {
         self
     }
 
+    /// The same failure of another file besides.
+    pub(crate) fn and(mut self, other: Failure) -> Self {
+        self.problem.detail = Some(format!("{}; {}", self.message(), other.message()));
+        self.findings.extend(other.findings);
+        self
+    }
+
     /// Gives every finding that points into a document its place in the document's file.
     pub(crate) fn with_places(mut self, place: impl Fn(&str) -> Option<String>) -> Self {
         for finding in &mut self.findings {

@@ -5,8 +5,9 @@
 //! intent is durable before anything leaves this process, and the step key goes with it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ark_os_core::Kind;
@@ -42,8 +43,8 @@ pub struct DeclaredAgent {
 
 /// What declared agents are set up with.
 pub struct AgentSetup<'a> {
-    /// Finds a secret, or says why it cannot.
-    pub secret: &'a dyn Fn(&SecretRef) -> Result<Secret, String>,
+    /// Finds a secret, whose path may begin at a directory, or says why it cannot.
+    pub secret: &'a dyn Fn(&SecretRef, &Path) -> Result<Secret, String>,
     /// What no agent may be shown.
     pub own_dirs: OwnDirs,
 }
@@ -56,7 +57,7 @@ impl fmt::Debug for AgentSetup<'_> {
 
 /// What is wrong with a declaration, here and now.
 struct Fault {
-    /// JSON pointer, from the behaviour on.
+    /// JSON pointer, from the agent on or from its behaviour on.
     at: String,
     why: String,
 }
@@ -65,61 +66,87 @@ impl Fault {
     fn at(at: impl Into<String>, why: impl Into<String>) -> Self {
         Fault { at: at.into(), why: why.into() }
     }
-}
 
-impl SkillSet {
-    /// Adds the skills of a declared agent.
-    ///
-    /// # Errors
-    /// A skill of its name is there already, or the agent cannot be set up: a secret or file that it
-    /// names is not there, or the jail could never run it. Each fault has its place in the manifest.
-    pub fn install(
-        &mut self,
-        declared: &DeclaredAgent,
-        setup: &AgentSetup<'_>,
-    ) -> Result<(), RuntimeError> {
-        let agent = &declared.agent;
-        if let Some(i) = agent.skills.iter().position(|it| self.find(&it.name).is_some()) {
-            let name = agent.skills.get(i).map_or("", |skill| &*skill.name);
-            let why = format!("there is a skill `{name}` already");
-            return Err(unusable(declared, vec![Fault::at(format!("/skills/{i}"), why)]));
-        }
-        let opened: Result<Arc<dyn Effects>, Vec<Fault>> = match &agent.behaviour {
-            Behaviour::Http(spec) => Service::open(spec, &declared.base, setup.secret)
-                .map(|service| Arc::new(service) as _)
-                .map_err(|fault| vec![fault]),
-            Behaviour::Command(spec) => {
-                Program::open(spec, &declared.base, &setup.own_dirs, self.jail().clone())
-                    .map(|program| Arc::new(program) as _)
-            }
-        };
-        let work = opened.map_err(|faults| {
-            let way = agent.behaviour.as_str();
-            let below = |it: Fault| Fault { at: format!("/behaviour/{way}{}", it.at), ..it };
-            unusable(declared, faults.into_iter().map(below).collect())
-        })?;
-        for offer in &agent.skills {
-            let skill = Offered {
-                spec: spec_of(agent, offer, work.output_bytes_max()),
-                work: work.clone(),
-            };
-            self.insert(Arc::new(skill));
-        }
-        Ok(())
+    /// The same from the manifest's root on.
+    fn place(self, agent: usize) -> Place {
+        Place { pointer: format!("/agents/{agent}{}", self.at), message: self.why, hint: None }
     }
 }
 
-/// All that is wrong with an agent, with places from the manifest's root on.
-fn unusable(declared: &DeclaredAgent, faults: Vec<Fault>) -> RuntimeError {
-    let message = format!("set up the agent `{}`", declared.agent.name);
-    let place = |fault: Fault| Place {
-        pointer: format!("/agents/{}{}", declared.index, fault.at),
-        message: fault.why,
-        hint: None,
-    };
-    RuntimeError::new(Kind::Invalid, "agent_unusable", message)
-        .with_places(faults.into_iter().map(place).collect())
-        .with_hint("mend its manifest or what it names; nothing was started")
+impl SkillSet {
+    /// Adds the skills of a manifest's declared agents: of all, or of none.
+    ///
+    /// # Errors
+    /// A skill of its name is there already, or an agent cannot be set up: a secret or file that it
+    /// names is not there, or the jail could never run it. Every fault of every agent is told, with
+    /// its place in the manifest.
+    pub fn install(
+        &mut self,
+        declared: &[DeclaredAgent],
+        setup: &AgentSetup<'_>,
+    ) -> Result<(), RuntimeError> {
+        let mut names = BTreeSet::new();
+        let (mut opened, mut unusable, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for it in declared {
+            let mut faults = self.taken(&it.agent, &mut names);
+            match self.open(it, setup) {
+                Ok(work) => opened.push((&it.agent, work)),
+                Err(more) => faults.extend(more),
+            }
+            if !faults.is_empty() {
+                unusable.push(format!("`{}`", it.agent.name));
+                places.extend(faults.into_iter().map(|fault| fault.place(it.index)));
+            }
+        }
+        if !places.is_empty() {
+            let agents = if unusable.len() == 1 { "agent" } else { "agents" };
+            let message = format!("set up the {agents} {}", unusable.join(", "));
+            return Err(RuntimeError::new(Kind::Invalid, "agent_unusable", message)
+                .with_places(places)
+                .with_hint("mend the manifest or what it names; nothing was started"));
+        }
+        for (agent, work) in opened {
+            for offer in &agent.skills {
+                let spec = spec_of(agent, offer, work.output_bytes_max());
+                self.insert(Arc::new(Offered { spec, work: work.clone() }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The skills of an agent that somebody has already, here or among `names`.
+    fn taken<'a>(&self, agent: &'a AgentSpec, names: &mut BTreeSet<&'a str>) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (i, SkillOffer { name, .. }) in agent.skills.iter().enumerate() {
+            if self.find(name).is_some() || !names.insert(name) {
+                let why = format!("there is a skill `{name}` already");
+                faults.push(Fault::at(format!("/skills/{i}"), why));
+            }
+        }
+        faults
+    }
+
+    /// Where an agent's effects come from, or all that is wrong with it.
+    fn open(
+        &self,
+        declared: &DeclaredAgent,
+        setup: &AgentSetup<'_>,
+    ) -> Result<Arc<dyn Effects>, Vec<Fault>> {
+        let DeclaredAgent { agent, base, .. } = declared;
+        let opened: Result<Arc<dyn Effects>, Vec<Fault>> = match &agent.behaviour {
+            Behaviour::Http(spec) => {
+                let secret = |place: &SecretRef| (setup.secret)(place, base);
+                Service::open(spec, base, &secret).map(|service| Arc::new(service) as _)
+            }
+            Behaviour::Command(spec) => {
+                Program::open(spec, base, &setup.own_dirs, self.jail().clone())
+                    .map(|program| Arc::new(program) as _)
+            }
+        };
+        let way = agent.behaviour.as_str();
+        let below = |it: Fault| Fault { at: format!("/behaviour/{way}{}", it.at), ..it };
+        opened.map_err(|faults| faults.into_iter().map(below).collect())
+    }
 }
 
 fn spec_of(agent: &AgentSpec, offer: &SkillOffer, output_bytes_max: usize) -> SkillSpec {

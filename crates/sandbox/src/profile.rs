@@ -13,6 +13,8 @@ const MIB: u64 = 1024 * KIB;
 
 /// Below this the launcher's own first process would not fit.
 const MEMORY_BYTES_MIN: u64 = 16 * MIB;
+/// One page: a file system in memory is counted in them.
+const TMP_BYTES_MIN: u64 = 4 * KIB;
 /// One hundredth of a processor: below it the kernel's quota has no resolution.
 const CPU_MILLI_MIN: u32 = 10;
 /// More processes than any tool that was tried starts at once (linkers, test runners).
@@ -131,6 +133,24 @@ impl Profile {
     /// The names of the built-in profiles.
     pub const NAMES: [&'static str; 2] = ["default", "strict"];
 
+    /// The least that a job may be given; a profile with less of anything is refused.
+    pub const LEAST: Profile = Profile {
+        memory_bytes: MEMORY_BYTES_MIN,
+        cpu_milli: CPU_MILLI_MIN,
+        processes: 1,
+        cpu_time: Duration::from_millis(1),
+        wall_time: Duration::from_millis(1),
+        stdout_bytes: 0,
+        stderr_bytes: 0,
+        tmp_bytes: TMP_BYTES_MIN,
+        tmp_inodes: 1,
+        file_bytes: 1,
+        open_files: OPEN_FILES_MIN,
+        memory_strength: Strength::Process,
+        cpu_strength: Strength::Process,
+        seccomp: Filter::Default,
+    };
+
     /// A built-in profile: `default`, or `strict`, which has the same limits and demands that each
     /// be held for the whole tree.
     pub fn named(name: &str) -> Option<Profile> {
@@ -172,18 +192,20 @@ impl Profile {
     ///
     /// `sandbox_invalid`, naming the limit.
     pub fn validate(&self) -> Result<(), SandboxError> {
+        let least = &Profile::LEAST;
+        let span_max = u64::from(u32::MAX);
         let ranges: [(&str, u64, u64, u64); 11] = [
-            ("memory_bytes", self.memory_bytes, MEMORY_BYTES_MIN, i64::MAX as u64),
-            ("cpu_milli", self.cpu_milli.into(), CPU_MILLI_MIN.into(), 1_000_000),
-            ("processes", self.processes.into(), 1, PROCESSES_MAX.into()),
-            ("cpu_time", millis(self.cpu_time), 1, u64::from(u32::MAX)),
-            ("wall_time", millis(self.wall_time), 1, u64::from(u32::MAX)),
-            ("stdout_bytes", self.stdout_bytes, 0, OUTPUT_BYTES_MAX),
-            ("stderr_bytes", self.stderr_bytes, 0, OUTPUT_BYTES_MAX),
-            ("tmp_bytes", self.tmp_bytes, 4 * KIB, i64::MAX as u64),
-            ("tmp_inodes", self.tmp_inodes, 1, i32::MAX as u64),
-            ("file_bytes", self.file_bytes, 1, i64::MAX as u64),
-            ("open_files", self.open_files.into(), OPEN_FILES_MIN.into(), OPEN_FILES_MAX.into()),
+            ("memory_bytes", self.memory_bytes, least.memory_bytes, i64::MAX as u64),
+            ("cpu_milli", self.cpu_milli.into(), least.cpu_milli.into(), 1_000_000),
+            ("processes", self.processes.into(), least.processes.into(), PROCESSES_MAX.into()),
+            ("cpu_time", millis(self.cpu_time), millis(least.cpu_time), span_max),
+            ("wall_time", millis(self.wall_time), millis(least.wall_time), span_max),
+            ("stdout_bytes", self.stdout_bytes, least.stdout_bytes, OUTPUT_BYTES_MAX),
+            ("stderr_bytes", self.stderr_bytes, least.stderr_bytes, OUTPUT_BYTES_MAX),
+            ("tmp_bytes", self.tmp_bytes, least.tmp_bytes, i64::MAX as u64),
+            ("tmp_inodes", self.tmp_inodes, least.tmp_inodes, i32::MAX as u64),
+            ("file_bytes", self.file_bytes, least.file_bytes, i64::MAX as u64),
+            ("open_files", self.open_files.into(), least.open_files.into(), OPEN_FILES_MAX.into()),
         ];
         match ranges.iter().find(|(_, value, least, most)| value < least || value > most) {
             None => Ok(()),

@@ -107,9 +107,7 @@ impl Run {
         if let Target::New(prepared) = &target
             && let Some(file) = prepared.source()
         {
-            for declared in prepared.agents() {
-                agents::install(&mut components, config, declared, file)?;
-            }
+            agents::install(&mut components, config, prepared.agents(), file)?;
         }
         Ok((target, components))
     }

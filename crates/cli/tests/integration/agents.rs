@@ -136,7 +136,7 @@ fn what_is_wrong_with_a_manifest_is_told_with_its_place_before_anything_starts()
     assert!(done.err.contains("`NOT_SET` is not set"), "{}", done.err);
     home.file("loose.yaml", &script("true", "        limits: { memory: 100GiB }\n"));
     let done = home.call(&["start", "--manifest", "loose.yaml"]).expect(2);
-    assert!(done.err.contains("`memory` is more than its profile gives"), "{}", done.err);
+    assert!(done.err.contains("`memory` is more than its profile gives: 512MiB"), "{}", done.err);
     assert!(!home.data().exists(), "nothing was started");
 }
 
@@ -145,6 +145,13 @@ fn what_the_jail_would_refuse_is_told_with_its_place_before_anything_starts() {
     let home = Home::new();
     let table = [
         ("        limits: { memory: 1MiB, tmp: 0 }\n", [":7:27: ", ":7:38: "]),
+        (
+            "        limits: { memory: 1MiB, tmp: 0 }\n",
+            [
+                "`memory` is less than the jail takes: 16MiB",
+                "`tmp` is less than the jail takes: 4KiB",
+            ],
+        ),
         ("        mounts: [{ source: ., target: /proc/x }]\n", [":7:18: ", "jail's own"]),
         (
             "        mounts: [{ source: w.yaml, target: /usr/no/such }]\n",
@@ -162,6 +169,90 @@ fn what_the_jail_would_refuse_is_told_with_its_place_before_anything_starts() {
         }
     }
     assert!(!home.data().exists(), "nothing was started");
+}
+
+/// Three agents of which none can be used, and one that can.
+const UNUSABLE: &str = r#"agents:
+  - name: reader
+    skills: [a.read]
+    behaviour:
+      command:
+        argv: [/bin/true]
+        limits: { memory: 1MiB, wall_time: 10h }
+        mounts:
+          - { source: nothing, target: /x }
+          - { source: count.py, target: /proc/x }
+  - name: fine
+    skills: [a.fine]
+    behaviour: { command: { argv: [/bin/true] } }
+  - name: caller
+    skills: [a.call]
+    behaviour:
+      http:
+        url: https://example.org/x
+        secret_headers: { Authorization: env:NOT_SET, X-Key: file:no-such }
+        ca_file: no-such.pem
+  - name: other
+    skills: [a.other]
+    behaviour: { command: { argv: [/bin/true], profile: loose } }
+workflows:
+  - { name: w, tasks: [{ name: t, skill: a.fine }] }
+"#;
+
+#[test]
+fn everything_that_the_agents_of_a_manifest_cannot_use_is_told_in_one_answer() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.path().join("at")).unwrap();
+    home.file("at/count.py", COUNT);
+    home.file("at/w.yaml", UNUSABLE);
+    let want = [
+        ("/agents/0/behaviour/command/limits/memory", 7, "16MiB at least"),
+        ("/agents/0/behaviour/command/limits/wall_time", 7, "profile gives: 60s"),
+        ("/agents/0/behaviour/command/mounts/0/source", 9, "cannot mount"),
+        ("/agents/0/behaviour/command/mounts/1", 10, "jail's own"),
+        ("/agents/2/behaviour/http/secret_headers/Authorization", 19, "`NOT_SET` is not set"),
+        ("/agents/2/behaviour/http/secret_headers/X-Key", 19, "no-such"),
+        ("/agents/2/behaviour/http/ca_file", 20, "no-such.pem"),
+        ("/agents/3/behaviour/command/profile", 23, "there is no profile `loose`"),
+    ];
+    for args in
+        [&["--json", "start", "--manifest", "at/w.yaml"][..], &["--json", "run", "at/w.yaml"]]
+    {
+        let problem = home.call(args).expect(2).problem();
+        assert_eq!(problem["code"], "agent_unusable");
+        assert_eq!(problem["detail"], "set up the agents `reader`, `caller`, `other`");
+        let errors = problem["errors"].as_array().unwrap();
+        assert_eq!(errors.len(), want.len(), "{errors:#?}");
+        for (error, (pointer, line, said)) in errors.iter().zip(want) {
+            assert_eq!(error["pointer"], pointer);
+            let place = error["place"].as_str().unwrap();
+            assert!(place.contains(&format!("at/w.yaml:{line}:")), "{place}");
+            assert!(error["message"].as_str().unwrap().contains(said), "{error}");
+        }
+    }
+    assert!(!home.data().exists(), "nothing was started");
+}
+
+#[test]
+fn agents_of_several_manifests_that_cannot_be_used_are_told_in_one_answer() {
+    let home = Home::new();
+    home.file("one.yaml", &script("true", "        limits: { tmp: 0 }\n"));
+    let two = script("true", "        profile: loose\n").replace("shell", "other");
+    home.file("two.yaml", &two.replace("run.script", "other.script"));
+    let args = ["--json", "start", "--manifest", "one.yaml", "--manifest", "two.yaml"];
+    let problem = home.call(&args).expect(2).problem();
+    assert_eq!(problem["code"], "agent_unusable");
+    assert_eq!(problem["detail"], "set up the agent `shell`; set up the agent `other`");
+    let places: Vec<&str> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["place"].as_str().unwrap())
+        .collect();
+    assert!(places[0].contains("one.yaml:7:") && places[1].contains("two.yaml:7:"), "{places:?}");
+    // Whoever lacks a skill of an agent that cannot be set up is not told of that first.
+    home.file("two.yaml", "workflows: [{ name: w, tasks: [{ name: t, skill: run.script }] }]\n");
+    assert_eq!(home.call(&args).expect(2).problem()["code"], "agent_unusable");
 }
 
 #[test]
@@ -252,6 +343,19 @@ fn config(home: &Home, manifest: &str) -> String {
     home.file("ark.toml", &text).display().to_string()
 }
 
+/// A run whose instance was killed when its command, which has `more`, had taken effect and not answered;
+/// with the configuration to start the instance again.
+fn killed_after_its_effect(home: &Home, more: &str) -> (String, String) {
+    home.file("w.yaml", &script(APPENDS, more));
+    let config = config(home, "w.yaml");
+    let node = home.start(&["--agents", "12", "--config", &config]);
+    let run = home.call(&["submit", "w.yaml"]).expect(0).out.trim().to_owned();
+    await_that("the command has taken effect", || sink(home).len() == 1);
+    node.signal(Signal::KILL);
+    node.wait();
+    (run, config)
+}
+
 #[test]
 fn a_command_that_can_write_is_effectful_and_needs_a_scope() {
     let home = with_sink();
@@ -270,15 +374,8 @@ fn a_command_that_can_write_is_effectful_and_needs_a_scope() {
 #[test]
 fn an_effect_that_a_kill_cut_off_is_in_doubt_until_it_is_resolved() {
     let home = with_sink();
-    home.file("w.yaml", &script(APPENDS, WRITES));
-    let config = config(&home, "w.yaml");
-    let start = ["--agents", "12", "--config", &config];
-    let node = home.start(&start);
-    let run = home.call(&["submit", "w.yaml"]).expect(0).out.trim().to_owned();
-    await_that("the command has taken effect", || sink(&home).len() == 1);
-    node.signal(Signal::KILL);
-    node.wait();
-    let _node = home.start(&start);
+    let (run, config) = killed_after_its_effect(&home, WRITES);
+    let _node = home.start(&["--agents", "12", "--config", &config]);
     home.call(&["run", "--attach", &run]).expect(7);
     assert_eq!(sink(&home).len(), 1, "nothing is repeated by guessing");
     let key = sink(&home)[0].clone();
@@ -310,16 +407,9 @@ fn an_effect_that_a_kill_cut_off_is_asked_about_where_it_can_be() {
             "{WRITES}        effect: probed\n        probe: {{ argv: [/bin/sh, -c, \"{probe}\"], settle_after: \
              0s }}\n"
         );
-        home.file("w.yaml", &script(APPENDS, &more));
-        let config = config(&home, "w.yaml");
-        let start = ["--agents", "12", "--config", &config];
-        let node = home.start(&start);
-        let run = home.call(&["submit", "w.yaml"]).expect(0).out.trim().to_owned();
-        await_that("the command has taken effect", || sink(&home).len() == 1);
-        node.signal(Signal::KILL);
-        node.wait();
+        let (run, config) = killed_after_its_effect(&home, &more);
         std::fs::write(home.path().join("out/go"), "").unwrap();
-        let _node = home.start(&start);
+        let _node = home.start(&["--agents", "12", "--config", &config]);
         let done = home.call(&["--json", "run", "--attach", &run]).expect(0);
         let by = if happened { "probe" } else { "command" };
         assert_eq!(done.json_lines()[1]["output"], json!({ "by": by }));

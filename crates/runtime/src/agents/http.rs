@@ -49,34 +49,20 @@ impl Service {
         spec: &HttpSpec,
         base: &Path,
         secret: &dyn Fn(&SecretRef) -> Result<Secret, String>,
-    ) -> Result<Self, Fault> {
-        let mut headers = Vec::new();
-        let mut secrets = Vec::new();
-        for (name, value) in &spec.headers {
-            let read = header_name(name).and_then(|it| Ok((it, header_value(name, value)?)));
-            headers.push(read.map_err(|why| Fault::at(below("/headers", name), why))?);
-        }
-        for (name, place) in &spec.secret_headers {
-            let read = || -> Result<_, String> {
-                let found = secret(place)?;
-                let mut value = header_value(name, found.reveal())?;
-                value.set_sensitive(true);
-                Ok(((header_name(name)?, value), found))
-            };
-            let (header, found) =
-                read().map_err(|why| Fault::at(below("/secret_headers", name), why))?;
-            headers.push(header);
-            secrets.push(found);
-        }
+    ) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let (headers, secrets) = read_headers(spec, secret, &mut faults);
         let urls = [Some(&spec.url), spec.probe.as_ref().map(|probe| &probe.url)];
         let is_secure = urls.into_iter().flatten().any(|url| url.starts_with("https://"));
-        let tls = match is_secure {
-            true => {
-                let ca_file = spec.ca_file.as_deref().map(|file| base.join(file));
-                Some(tls::open(ca_file).map_err(|why| Fault::at("/ca_file", why))?)
-            }
-            false => None,
-        };
+        let ca_file = spec.ca_file.as_deref().map(|file| base.join(file));
+        let tls = is_secure.then(|| tls::open(ca_file)).transpose();
+        let tls = tls.unwrap_or_else(|why| {
+            faults.push(Fault::at("/ca_file", why));
+            None
+        });
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let connect_timeout = Duration::from_millis(spec.connect_timeout_ms);
         Ok(Service {
             url: spec.url.clone(),
@@ -260,6 +246,37 @@ impl Effect for Post<'_> {
     fn spent(&self) -> Amounts {
         Amounts { calls: 1, bytes: self.moved, ..Amounts::ZERO }
     }
+}
+
+/// The headers of every call, and the secrets among them.
+fn read_headers(
+    spec: &HttpSpec,
+    secret: &dyn Fn(&SecretRef) -> Result<Secret, String>,
+    faults: &mut Vec<Fault>,
+) -> (Vec<(HeaderName, HeaderValue)>, Vec<Secret>) {
+    let (mut headers, mut secrets) = (Vec::new(), Vec::new());
+    for (name, value) in &spec.headers {
+        match header_name(name).and_then(|it| Ok((it, header_value(name, value)?))) {
+            Ok(header) => headers.push(header),
+            Err(why) => faults.push(Fault::at(below("/headers", name), why)),
+        }
+    }
+    for (name, place) in &spec.secret_headers {
+        let read = || -> Result<_, String> {
+            let found = secret(place)?;
+            let mut value = header_value(name, found.reveal())?;
+            value.set_sensitive(true);
+            Ok(((header_name(name)?, value), found))
+        };
+        match read() {
+            Ok((header, found)) => {
+                headers.push(header);
+                secrets.push(found);
+            }
+            Err(why) => faults.push(Fault::at(below("/secret_headers", name), why)),
+        }
+    }
+    (headers, secrets)
 }
 
 /// An address without its query, which may say more than everybody should read.

@@ -33,9 +33,9 @@ pub(crate) fn install(skills: &mut SkillSet, http: &Value) -> Result<(), Runtime
     let manifest = manifest::parse(&document, &Catalogue::new(skills));
     let agent = manifest.unwrap_or_else(|found| panic!("{found}")).agents.remove(0);
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents/tls");
-    let secret = |_: &_| Ok(Secret::new(format!("Bearer {SECRET}")));
+    let secret = |_: &_, _: &_| Ok(Secret::new(format!("Bearer {SECRET}")));
     let setup = AgentSetup { secret: &secret, own_dirs: OwnDirs::default() };
-    skills.install(&DeclaredAgent { agent, index: 0, base }, &setup)
+    skills.install(&[DeclaredAgent { agent, index: 0, base }], &setup)
 }
 
 impl World {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ark_os_core::ids::RunId;
 use ark_os_core::run::RunState;
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Command};
@@ -34,8 +35,8 @@ async fn some_segments(world: &World) {
     instance.stop().unwrap();
 }
 
-#[tokio::test]
-async fn a_run_that_failed_does_not_keep_the_journal_from_the_archive_and_can_be_retried() {
+/// A run that failed some segments ago, of a task that goes well once it is mended.
+async fn failed_long_ago() -> (World, RunId, Arc<AtomicBool>) {
     let is_mended = Arc::new(AtomicBool::new(false));
     let seen = is_mended.clone();
     let mut world = World::new([skill(move |_, input| {
@@ -47,11 +48,17 @@ async fn a_run_that_failed_does_not_keep_the_journal_from_the_archive_and_can_be
     small(&mut world);
     let instance = world.start();
     let failing = ark_os_runtime::RunRequest::task("test", b"{\"fails\":true}".to_vec());
-    let failed = run(&instance.handle(), failing).await;
-    assert_eq!(failed.state, RunState::Failed);
+    let outcome = run(&instance.handle(), failing).await;
+    assert_eq!(outcome.state, RunState::Failed);
     instance.stop().unwrap();
     some_segments(&world).await;
     some_segments(&world).await;
+    (world, outcome.run, is_mended)
+}
+
+#[tokio::test]
+async fn a_run_that_failed_does_not_keep_the_journal_from_the_archive_and_can_be_retried() {
+    let (world, failed, is_mended) = failed_long_ago().await;
 
     let dir = &world.settings.data_dir;
     let it = offline(dir, world.settings.segment_bytes);
@@ -61,31 +68,17 @@ async fn a_run_that_failed_does_not_keep_the_journal_from_the_archive_and_can_be
     is_mended.store(true, Ordering::SeqCst);
     let instance = world.start();
     let handle = instance.handle();
-    let retry = Command::RetryRun { run: failed.run, task: None, reason: "mended".into() };
+    let retry = Command::RetryRun { run: failed, task: None, reason: "mended".into() };
     handle.command(retry).await.unwrap();
-    assert_eq!(over(&handle, failed.run).await.state, RunState::Succeeded);
-    assert!(history(&handle, failed.run).await.len() > 2, "also what is in the archive");
+    assert_eq!(over(&handle, failed).await.state, RunState::Succeeded);
+    assert!(history(&handle, failed).await.len() > 2, "also what is in the archive");
     drop(handle);
     instance.stop().unwrap();
 }
 
 #[tokio::test]
 async fn a_run_that_nobody_could_find_any_more_is_not_retried_before_its_archive_is_back() {
-    let is_mended = Arc::new(AtomicBool::new(false));
-    let seen = is_mended.clone();
-    let mut world = World::new([skill(move |_, input| {
-        match seen.load(Ordering::SeqCst) || input != b"{\"fails\":true}" {
-            true => Ok(b"{}".to_vec()),
-            false => Err(SkillError::permanent("broken", "it is broken")),
-        }
-    })]);
-    small(&mut world);
-    let instance = world.start();
-    let failing = ark_os_runtime::RunRequest::task("test", b"{\"fails\":true}".to_vec());
-    let failed = run(&instance.handle(), failing).await.run;
-    instance.stop().unwrap();
-    some_segments(&world).await;
-    some_segments(&world).await;
+    let (world, failed, is_mended) = failed_long_ago().await;
     let dir = world.settings.data_dir.clone();
     let it = offline(&dir, world.settings.segment_bytes);
     assert!(it.keeper(ALL).archive(it.state.now(), &|| true).unwrap() > 0);
