@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ark_os_api::Budget;
 use ark_os_core::budget::Amounts;
+use ark_os_core::limits::COUNTER_MAX;
 use ark_os_core::manifest::parse_duration_ms;
 
 use crate::problems::Refusal;
@@ -43,14 +44,19 @@ pub(crate) fn budget(budget: &Budget) -> Result<Amounts, Refusal> {
         }
         (None, ms) => ms,
     };
-    let or_unlimited = |amount: Option<u64>| amount.unwrap_or(u64::MAX);
+    let amount = |field: &str, amount: Option<u64>| match amount {
+        Some(amount) if amount > COUNTER_MAX => {
+            Err(wrong(field, &format!("an amount is at most {COUNTER_MAX}; none is no limit")))
+        }
+        amount => Ok(amount.unwrap_or(u64::MAX)),
+    };
     Ok(Amounts {
-        tokens: or_unlimited(budget.tokens),
-        cost_micros: or_unlimited(cost_micros),
-        cpu_ms: or_unlimited(cpu_ms),
-        bytes: or_unlimited(budget.bytes),
-        calls: or_unlimited(budget.calls),
-        steps: or_unlimited(budget.steps),
+        tokens: amount("tokens", budget.tokens)?,
+        cost_micros: amount("cost_micros", cost_micros)?,
+        cpu_ms: amount("cpu_ms", cpu_ms)?,
+        bytes: amount("bytes", budget.bytes)?,
+        calls: amount("calls", budget.calls)?,
+        steps: amount("steps", budget.steps)?,
     })
 }
 

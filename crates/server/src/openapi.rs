@@ -1,16 +1,27 @@
 //! OpenAPI 3.1: gathered from the routes, completed with what all of them share.
 
+use ark_os_core::limits::KEY_BYTES_MAX;
 use utoipa::openapi::content::Content;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
     SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::query::LIMIT_MAX;
+
 const TOKEN: &str = "token";
+/// What the description of a body says that need not be sent.
+const MAY_BE_LEFT_OUT: &str = "may be left out";
+/// Durations, `true`, `false`, or nothing for the longest.
+const WAIT_PATTERN: &str =
+    "^(true|false|([0-9]{1,4}d)?([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?)$";
+/// Printable characters of ASCII.
+const KEY_PATTERN: &str = "^[!-~]([ -~]*[!-~])?$";
 
 /// What the routes are added to.
 pub(crate) fn base() -> OpenApi {
@@ -42,14 +53,50 @@ pub(crate) fn base() -> OpenApi {
         .build()
 }
 
-/// Adds to every operation the error that it can always answer with.
+/// Adds to every operation what holds for all of them: the error that each can always answer with, the
+/// bounds of common parameters, and which bodies need not be sent.
 pub(crate) fn finished(mut openapi: OpenApi) -> OpenApi {
     for item in openapi.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+        let verbs = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+        for operation in verbs.into_iter().flatten() {
             add_error(operation);
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(parameter) = parameter {
+                    bound(parameter);
+                }
+            }
+            if let Some(RefOr::T(body)) = &mut operation.request_body
+                && is_optional(body.description.as_deref())
+            {
+                body.required = Some(Required::False);
+            }
         }
     }
     openapi
+}
+
+fn is_optional(description: Option<&str>) -> bool {
+    description.is_some_and(|text| text.to_lowercase().contains(MAY_BE_LEFT_OUT))
+}
+
+/// Says what a common parameter accepts, in the one place where it is the same for every route.
+fn bound(parameter: &mut Parameter) {
+    let schema = match (&parameter.parameter_in, parameter.name.as_str()) {
+        (ParameterIn::Query, "limit") => ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(LIMIT_MAX)),
+        (ParameterIn::Query, "wait") => text(WAIT_PATTERN),
+        (ParameterIn::Header, "Idempotency-Key") => {
+            text(KEY_PATTERN).max_length(Some(KEY_BYTES_MAX))
+        }
+        _ => return,
+    };
+    parameter.schema = Some(RefOr::T(Schema::Object(schema.build())));
+}
+
+fn text(pattern: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern))
 }
 
 fn add_error(operation: &mut Operation) {

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the one check command. Runs the steps of the table in order, all of them
 //! even after a failure, and ends with each step's time and the test runner's own summary line.
 
+mod api;
 mod setup;
 mod steps;
 

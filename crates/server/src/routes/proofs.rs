@@ -62,7 +62,7 @@ struct Sizes {
         ("kept" = Option<String>, Query, description = "Note of an older checkpoint that the bundle is to go on from"),
     ),
     responses(
-        (status = 200, description = "The bundle; it is whole only with its last line", body = String, content_type = "application/json"),
+        (status = 200, description = "The bundle; it is whole only with its last line", body = Object, content_type = "application/json"),
         (status = 404, description = "`run_not_found`, `checkpoint_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`run_not_over`", body = Problem, content_type = "application/problem+json"),
     ),

@@ -188,6 +188,7 @@ async fn act(context: &Context, run: RunId, command: Command) -> Answered {
 
 /// Why nothing can be done to a run that is not in memory: it is over, or nobody ever heard of it.
 async fn absent(context: &Context, run: RunId) -> Result<Refusal, Refusal> {
+    context.views_caught_up().await?;
     let Some(row) = row_of(context.handle(), run).await? else {
         return Ok(super::runs::not_found(&run.to_string()));
     };

@@ -32,6 +32,7 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
         .filter_map(|tool| install(tool, session.place).err())
         .chain(provide_nextest(session.place).err())
         .chain(provide_cryptography(session.place).err())
+        .chain(super::api::provide(session.place).err())
         .map(|failed| failed.to_string())
         .collect();
     missing.iter().for_each(|line| say(line));
