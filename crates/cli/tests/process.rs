@@ -36,6 +36,8 @@ mod script;
 mod service;
 #[path = "process/sink.rs"]
 mod sink;
+#[path = "process/soak.rs"]
+mod soak;
 #[path = "process/support.rs"]
 mod support;
 #[path = "process/sweep.rs"]

@@ -106,6 +106,7 @@ impl Declared {
 
 /// A run with one effect was accepted once, had its step settled once, and ended once.
 fn recorded_once(client: &Client, work: &Work, tally: &mut Tally) -> Result<(), Gone> {
+    let Kind::Declared { skill, .. } = work.kind else { return Ok(()) };
     for run in work.runs.values() {
         let events = client.get(&format!("/runs/{run}/events?limit=500"))?.good();
         let events = events["items"].as_array().unwrap();
@@ -122,7 +123,6 @@ fn recorded_once(client: &Client, work: &Work, tally: &mut Tally) -> Result<(), 
         for kind in ["run_accepted", "task_succeeded", "run_ended"] {
             assert_eq!(count(kind, None), 1, "{}: {kind}: {events:?}", work.label);
         }
-        let Kind::Declared { skill, .. } = work.kind else { continue };
         for (kind, word) in [("step_probed", "asked"), ("step_resolved", "resolved")] {
             for field in ["happened", "not_happened"] {
                 let times = count(kind, Some(field));

@@ -23,6 +23,13 @@ pub(crate) fn is_wide() -> bool {
     std::env::var_os("SWEEP_WIDE").is_some()
 }
 
+/// A number that whoever starts the tests gives.
+#[expect(clippy::disallowed_methods, reason = "who starts the tests says so")]
+pub(crate) fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test must end, also when the node hangs")]
 pub(crate) fn now() -> Instant {
     Instant::now()
