@@ -1,5 +1,6 @@
 //! Remembers: journal, Merkle ledger, blobs and the data-directory lock. Blind to payloads: a record's body is bytes.
 
+pub mod backup;
 pub mod blobs;
 pub mod error;
 pub mod files;

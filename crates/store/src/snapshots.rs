@@ -306,12 +306,12 @@ fn text(origin: &str, size: u64, bytes: u64, hash: &Hash) -> String {
 }
 
 /// The path of the snapshot that covers so many records.
-fn path(size: u64) -> String {
+pub(crate) fn path(size: u64) -> String {
     format!("{SNAPSHOTS_DIR}/{size:020}.snap")
 }
 
 /// How many records a file name promises, if it is a snapshot's.
-fn size_of(name: &str) -> Option<u64> {
+pub(crate) fn size_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".snap")?;
     let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| plain)

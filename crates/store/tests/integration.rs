@@ -4,6 +4,7 @@
 mod integration {
     mod archive;
     mod archive_elsewhere;
+    mod backup;
     mod crash;
     mod crash_files;
     mod files;

@@ -24,7 +24,7 @@ pub const ARCHIVE_NOTE: &str = "archive.note";
 /// No origin has a space, so this is the first line of no checkpoint.
 const ARCHIVE_TITLE: &str = "ark-os archive";
 /// Largest note: about 200 000 segments, 12 TiB at their usual size.
-const ARCHIVE_NOTE_BYTES_MAX: u64 = 4 << 20;
+pub(crate) const ARCHIVE_NOTE_BYTES_MAX: u64 = 4 << 20;
 
 /// The directories of a journal's segments. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -184,7 +184,7 @@ impl Segments {
     }
 
     /// The archive, if it is not beside the journal.
-    pub(super) fn elsewhere(&self) -> Option<&dyn Files> {
+    pub(crate) fn elsewhere(&self) -> Option<&dyn Files> {
         self.elsewhere.as_deref()
     }
 
