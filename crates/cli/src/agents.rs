@@ -10,6 +10,7 @@ use ark_os_runtime::Components;
 use ark_os_runtime::agents::{AgentSetup, DeclaredAgent, OwnDirs, Secret};
 use ark_os_runtime::data::Catalogue;
 
+use crate::bounded::read_bounded;
 use crate::config::Config;
 use crate::environment::variable;
 use crate::failure::Failure;
@@ -108,16 +109,9 @@ fn secret(place: &SecretRef, base: &Path) -> Result<Secret, String> {
         SecretRef::Env(name) => {
             variable(name).ok_or_else(|| format!("the variable `{name}` is not set"))?
         }
-        SecretRef::File(path) => read(&base.join(path))
+        SecretRef::File(path) => read_bounded(&base.join(path), SECRET_BYTES_MAX)
             .map_err(|error| format!("cannot read the secret `{path}`: {error}"))?,
     };
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() { Err("a secret is empty".to_owned()) } else { Ok(Secret::new(text)) }
-}
-
-fn read(path: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(path)?.len() > SECRET_BYTES_MAX {
-        return Err(std::io::Error::other(format!("more than {SECRET_BYTES_MAX} bytes")));
-    }
-    std::fs::read_to_string(path)
 }

@@ -1,5 +1,6 @@
 //! The command line: global options and the list of commands. Each command is a file below.
 
+mod backup;
 mod bench;
 mod cancel;
 mod completions;
@@ -14,6 +15,7 @@ mod man;
 mod openapi;
 mod pause;
 mod resolve;
+mod restore;
 mod resume;
 mod retry;
 mod run;
@@ -103,6 +105,8 @@ enum Command {
     Config(config::Config),
     Ledger(ledger::Ledger),
     Views(views::Views),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Sandbox(sandbox::Sandbox),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -132,6 +136,8 @@ impl Command {
             Command::Config(command) => command.carry_out(session),
             Command::Ledger(command) => command.carry_out(session),
             Command::Views(command) => command.carry_out(session),
+            Command::Backup(command) => command.carry_out(session),
+            Command::Restore(command) => command.carry_out(session),
             Command::Sandbox(command) => command.carry_out(session),
             Command::Bench(command) => command.carry_out(session),
             Command::Completions(command) => command.carry_out(session),

@@ -20,6 +20,7 @@ use ark_os_runtime::Settings;
 use crate::environment::Environment;
 use crate::failure::{Failure, Finding};
 use crate::logs::LogFormat;
+use crate::node::absolute;
 use keys::{KEYS, Key};
 
 /// The port of an instance, where nobody asks for another.
@@ -93,6 +94,12 @@ impl Config {
             audit_retention: settings.audit_retention,
             namespace_budget: settings.namespace_budget,
         }
+    }
+
+    /// Paths as they are from everywhere, so that messages and records say which one is meant.
+    pub(crate) fn make_absolute(&mut self) {
+        self.data_dir = absolute(&self.data_dir);
+        self.archive_dir = self.archive_dir.as_deref().map(absolute);
     }
 
     /// As the settings of the runtime.

@@ -6,6 +6,7 @@
 
 mod agents;
 mod bench;
+mod bounded;
 mod client;
 mod commands;
 mod config;

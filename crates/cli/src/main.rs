@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     ark_os::main_with(components)
 }
 
-/// Huge pages keep three times as much memory as an idle instance needs, and make nothing faster here
+/// Huge pages cost an idle instance half as much memory again, and make nothing faster here
 /// (`docs/benchmarks.md`).
 fn use_small_pages() {
     #[cfg(target_os = "linux")]

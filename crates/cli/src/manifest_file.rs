@@ -6,12 +6,12 @@ mod places;
 mod toml;
 mod yaml;
 
-use std::io::Read;
 use std::path::Path;
 
 use ark_os_core::manifest::Findings;
 use serde_json::Value;
 
+use crate::bounded::{read_bounded, take_bounded};
 use crate::failure::{Failure, Finding};
 use places::Places;
 
@@ -66,8 +66,8 @@ impl ManifestFile {
         let is_stdin = path == Path::new("-");
         let name = if is_stdin { "(stdin)".to_owned() } else { path.display().to_string() };
         let text = match is_stdin {
-            true => read_limited(&mut std::io::stdin().lock()),
-            false => std::fs::File::open(path).and_then(|mut file| read_limited(&mut file)),
+            true => take_bounded(&mut std::io::stdin().lock(), FILE_BYTES_MAX),
+            false => read_bounded(path, FILE_BYTES_MAX),
         };
         let text = text.map_err(|error| {
             let message = format!("cannot read the workflow file `{name}`: {error}");
@@ -135,16 +135,6 @@ impl ManifestFile {
         let message = format!("the manifest `{}` has {count} {errors}", self.name());
         Failure::new("manifest_invalid", message).with_findings(list)
     }
-}
-
-fn read_limited(source: &mut dyn Read) -> std::io::Result<String> {
-    let mut text = String::new();
-    source.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        let message = format!("it has more than {FILE_BYTES_MAX} bytes");
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

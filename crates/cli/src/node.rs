@@ -27,6 +27,9 @@ const REQUESTS_MAX: usize = 4;
 /// The mode of the data directory: names and states of other people's work are in it.
 const PRIVATE: u32 = 0o700;
 
+/// In a data directory into which a restore was not finished.
+pub(crate) const RESTORING: &str = "restoring";
+
 /// A running node.
 pub(crate) struct Node {
     instance: Instance,
@@ -95,6 +98,7 @@ impl Node {
         // Before anything else: a signal that comes now must not end the process halfway.
         let interrupts = Interrupts::listen()?;
         make_private(&config.data_dir)?;
+        check_restored(&config.data_dir)?;
         let instance = Instance::start(config.settings(), components)
             .map_err(|error| in_words(error, &config.data_dir))?;
         match Node::serve(config, &instance).await {
@@ -277,6 +281,16 @@ fn make_private(data_dir: &Path) -> Result<(), Failure> {
         "others could look into the data directory; it is closed now"
     );
     Ok(())
+}
+
+/// Nothing may begin where a restore has put only a part.
+fn check_restored(data_dir: &Path) -> Result<(), Failure> {
+    if !data_dir.join(RESTORING).exists() {
+        return Ok(());
+    }
+    let message = format!("a restore into `{}` was not finished", data_dir.display());
+    Err(Failure::new("data_directory_unusable", message)
+        .with_hint("empty the directory and restore again; the backup is as it was"))
 }
 
 /// The data directory as an absolute path, so that messages and records say which one is meant.

@@ -12,6 +12,8 @@
 mod agents;
 #[path = "integration/audit.rs"]
 mod audit;
+#[path = "integration/backup.rs"]
+mod backup;
 #[path = "integration/config.rs"]
 mod config;
 #[path = "integration/explained.rs"]

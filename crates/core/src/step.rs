@@ -130,14 +130,14 @@ impl Step {
         matches!(&self.standing, StepStanding::Settled(StepOutcome::Failed(it)) if it.retryable)
     }
 
-    /// Whether it was done. None: nobody knows, nor will.
+    /// Whether it was done. None: nobody knows, now or for ever.
     pub fn happened(&self) -> Option<bool> {
         match &self.standing {
             StepStanding::Settled(StepOutcome::Done(_)) => Some(true),
-            StepStanding::Settled(StepOutcome::Failed(it)) if &*it.code == GIVEN_UP => None,
+            StepStanding::Settled(StepOutcome::Failed(it)) if &*it.code != GIVEN_UP => Some(false),
             StepStanding::Settled(StepOutcome::Failed(_))
             | StepStanding::Open
-            | StepStanding::InDoubt => Some(false),
+            | StepStanding::InDoubt => None,
         }
     }
 

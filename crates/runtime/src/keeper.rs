@@ -160,7 +160,12 @@ impl Keeper {
         let Some(anchor) = self.reader.anchor() else { return Ok(0) };
         let mut tiles = match self.tiles.take() {
             Some(tiles) => tiles,
-            None => Tiles::open(Arc::clone(self.reader.segments().files()), self.key.public())?,
+            None => {
+                let files = Arc::clone(self.reader.segments().files());
+                let tiles = Tiles::open(files, self.key.public())?;
+                warn_of_damage(&tiles);
+                tiles
+            }
         };
         let leaves = Stoppable { reader: &self.reader, go_on };
         let added = match tiles.extend(&leaves, anchor.checkpoint()) {
@@ -302,6 +307,13 @@ impl Keeper {
                 self.good.push(Good { size, segment: snapshot.anchor().segment() });
             }
         }
+    }
+}
+
+/// Tiles that were there and are not used are made anew, which reads all records: somebody should know why.
+pub(crate) fn warn_of_damage(tiles: &Tiles) {
+    if let Some(why) = tiles.damage() {
+        tracing::warn!(why, "the tiles are damaged and are made anew");
     }
 }
 

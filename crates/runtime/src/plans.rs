@@ -121,7 +121,7 @@ fn invalid(findings: Findings) -> RuntimeError {
     RuntimeError::new(
         Kind::Invalid,
         "manifest_invalid",
-        format!("accept the plan: {count} findings"),
+        format!("accept the plan: {count} finding{}", if count == 1 { "" } else { "s" }),
     )
     .with_places(places.collect())
 }

@@ -241,7 +241,6 @@ struct Copying<'a> {
 impl<'a> Copying<'a> {
     fn new(source: &'a Segments, target: &'a dyn Files, before: Option<&Manifest>) -> Self {
         let mut entries = before.map(|before| before.files.clone()).unwrap_or_default();
-        entries.retain(|path, _| !path.starts_with(SNAPSHOTS_DIR));
         let newest = path_of_newest(&entries);
         let open = newest.and_then(|path| entries.remove_entry(&path));
         Self { source, target, entries, open, copied: Copied::default() }
@@ -326,10 +325,13 @@ impl<'a> Copying<'a> {
                 continue;
             }
             let path = crate::snapshots::path(size);
-            if let Ok(file) = source.open(&path) {
-                let source = Source { file, name: &path, bytes: None, hash: None };
-                return self.take(&source, &path);
+            if !self.has(&path) {
+                let Ok(file) = source.open(&path) else { continue };
+                self.take(&Source { file, name: &path, bytes: None, hash: None }, &path)?;
             }
+            let is_other = |other: &String| other.starts_with(SNAPSHOTS_DIR) && *other != path;
+            self.entries.retain(|other, _| !is_other(other));
+            break;
         }
         Ok(())
     }

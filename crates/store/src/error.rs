@@ -42,11 +42,11 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { file, bytes, seqs } = self;
-        write!(
-            f,
-            "`{file}` bytes {}..{}, records {}..{}",
-            bytes.start, bytes.end, seqs.start, seqs.end
-        )
+        write!(f, "`{file}` bytes {}..{}", bytes.start, bytes.end)?;
+        match seqs.is_empty() {
+            true => Ok(()),
+            false => write!(f, ", records {}..{}", seqs.start, seqs.end),
+        }
     }
 }
 

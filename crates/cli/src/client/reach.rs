@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded::read_bounded;
 use crate::environment::Environment;
 use crate::failure::Failure;
 
@@ -107,6 +108,7 @@ impl Reach {
         let record = InstanceRecord::load(&data_dir);
         let named = self.named_endpoint(environment).map(|it| endpoint_of(&it)).transpose()?;
         let Some(endpoint) = named.or_else(|| record.as_ref().map(|it| it.endpoint.clone())) else {
+            check_readable(&data_dir)?;
             let message =
                 format!("no instance runs on the data directory `{}`", data_dir.display());
             return Err(Failure::new("instance_unreachable", message).with_hint(
@@ -134,17 +136,36 @@ impl Reach {
     }
 }
 
+/// That nobody may look is no sign that nobody runs.
+fn check_readable(data_dir: &Path) -> Result<(), Failure> {
+    match std::fs::metadata(data_dir.join(RECORD_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let dir = data_dir.display();
+            let message = format!("cannot look into the data directory `{dir}`: {error}");
+            Err(Failure::new("data_directory_unusable", message)
+                .with_hint("call as the user that runs the instance, or name it with --endpoint"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn endpoint_of(text: &str) -> Result<String, Failure> {
-    let address = match text.split_once("://") {
-        None => text,
-        Some(("http", address)) => address,
+    let (address, is_bare) = match text.split_once("://") {
+        None => (text, true),
+        Some(("http", address)) => (address, false),
         Some((scheme, _)) => {
             let message = format!("the endpoint `{text}` is not reached by `{scheme}`");
             return Err(Failure::usage(message).with_hint("write it like `http://127.0.0.1:7341`"));
         }
     };
     let address = address.strip_suffix('/').unwrap_or(address);
-    if address.is_empty() || address.contains(['/', '?', '#', '@', ' ']) {
+    let port = address.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    let is_port = match port {
+        Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok(),
+        // Without scheme and port it is any word.
+        None => !is_bare && !address.is_empty(),
+    };
+    if !is_port || address.contains(['/', '?', '#', '@', ' ']) {
         return Err(Failure::usage(format!("`{text}` is no endpoint"))
             .with_hint("write it like `http://127.0.0.1:7341`"));
     }
@@ -152,13 +173,7 @@ fn endpoint_of(text: &str) -> Result<String, Failure> {
 }
 
 fn read_token(path: &Path) -> Result<String, Failure> {
-    let read = || -> std::io::Result<String> {
-        if std::fs::metadata(path)?.len() > TOKEN_BYTES_MAX {
-            return Err(std::io::Error::other("it is no token file: too long"));
-        }
-        std::fs::read_to_string(path)
-    };
-    let text = read().map_err(|error| {
+    let text = read_bounded(path, TOKEN_BYTES_MAX).map_err(|error| {
         let message = format!("cannot read the token file `{}`: {error}", path.display());
         Failure::usage(message).with_hint("only the user that runs the instance may read it")
     })?;
@@ -218,9 +233,34 @@ mod tests {
     }
 
     #[test]
+    fn a_data_directory_that_nobody_can_look_into_is_not_one_without_an_instance() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |data_dir: &Path| {
+            let reach = Reach { data_dir: Some(data_dir.into()), ..Reach::default() };
+            reach.address(&environment(&[], dir.path())).unwrap_err().code().to_owned()
+        };
+        assert_eq!(told(dir.path()), "instance_unreachable");
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(told(&file), "data_directory_unusable");
+    }
+
+    #[test]
     fn what_is_no_endpoint_is_refused() {
-        for text in ["", "https://127.0.0.1:1", "http://", "http://a/b", "http://u@a"] {
+        for text in [
+            "",
+            "https://127.0.0.1:1",
+            "http://",
+            "http://a/b",
+            "http://u@a",
+            "nonsense",
+            "a:b",
+            ":1",
+        ] {
             assert!(endpoint_of(text).is_err(), "{text}");
+        }
+        for text in ["127.0.0.1:1", "http://[::1]:1/", "http://[::1]", "http://ark.example"] {
+            assert!(endpoint_of(text).is_ok(), "{text}");
         }
     }
 }

@@ -4,17 +4,17 @@ mod bundle;
 mod keep;
 mod prove;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ark_os_api::{CheckpointView, Exit};
-use ark_os_store::journal::Lookup;
 use ark_os_store::ledger::{NOTE_BYTES_MAX, split_notes};
 use ark_os_store::verify::{Report, Trust, UNSEEN, verify, verify_in};
-use ark_os_store::{DiskFiles, Files, PublicKey, Tiles};
+use ark_os_store::{DiskFiles, Files, PublicKey, Segments, Tiles};
 use serde_json::{Value, json};
 
+use crate::bounded::read_bounded;
+use crate::config::load;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::terminal::{Terminal, Tone, one_line};
@@ -55,7 +55,7 @@ struct Verify {
     /// Public key that was kept outside, as a file (`ledger.pub`)
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Directory of the archived segments, if it is not `archive` in the data directory
+    /// Directory of the archived segments [default: as `store.archive_dir` says; of DIR its `archive`]
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
 }
@@ -89,19 +89,19 @@ impl Verify {
         if dir.is_file() {
             return bundle::verify(session, &dir, self.key.as_deref(), self.kept.as_deref());
         }
-        let files: Arc<dyn Files> = Arc::new(open(&dir)?);
-        let archive = self.archive.as_deref().map(open_archive).transpose()?;
+        // A copy is not where the configuration says that the original is.
+        let segments = match (&self.archive, &self.dir) {
+            (None, Some(_)) => Segments::new(Arc::new(open(&dir)?)),
+            (archive, _) => segments_in(session, &dir, archive.as_deref())?,
+        };
+        let files = segments.files();
         let key = self.key.as_deref().map(read_key).transpose()?;
         let kept = self.kept.as_deref().map(read_kept).transpose()?.unwrap_or_default();
         let tiles = match &key {
-            Some(key) => Tiles::open(Arc::clone(&files), key)?,
-            None => Tiles::open(Arc::clone(&files), &PublicKey::load(&*files)?)?,
+            Some(key) => Tiles::open(Arc::clone(files), key)?,
+            None => Tiles::open(Arc::clone(files), &PublicKey::load(&**files)?)?,
         };
-        let lookup = match &archive {
-            Some(archive) => Lookup::with_archive(&*files, archive),
-            None => Lookup::new(&*files),
-        };
-        let report = verify_in(lookup.with_tiles(&tiles), &Trust { key, kept })?;
+        let report = verify_in(segments.lookup().with_tiles(&tiles), &Trust { key, kept })?;
         session.output.answer(&document(&dir, &report), |terminal| lines(&report, terminal))?;
         Ok(if report.is_ok() { Exit::Done } else { Exit::Unverified })
     }
@@ -178,12 +178,36 @@ pub(super) fn open_archive(dir: &Path) -> Result<DiskFiles, Failure> {
     opened.map_err(|error| Failure::usage(format!("cannot open `{}`: {error}", dir.display())))
 }
 
+/// The segments of a data directory, with its archive: where that was said, else as the configuration
+/// of the instance says, if there is such a directory.
+pub(super) fn segments_in(
+    session: &Session,
+    data_dir: &Path,
+    archive: Option<&Path>,
+) -> Result<Segments, Failure> {
+    let files: Arc<dyn Files> = Arc::new(open(data_dir)?);
+    let configured = match archive {
+        Some(_) => None,
+        None => configured_archive(session)?,
+    };
+    Ok(match archive.or(configured.as_deref()) {
+        None => Segments::new(files),
+        Some(dir) => Segments::with_archive(files, Arc::new(open_archive(dir)?)),
+    })
+}
+
+/// Where the configuration puts archived segments, if that is a directory.
+pub(super) fn configured_archive(session: &Session) -> Result<Option<PathBuf>, Failure> {
+    let config = load(&session.environment, None, &[])?.config;
+    Ok(config.archive_dir.filter(|dir| dir.is_dir()))
+}
+
 /// The notes of a keep file.
-fn read_kept(path: &Path) -> Result<Vec<String>, Failure> {
+pub(super) fn read_kept(path: &Path) -> Result<Vec<String>, Failure> {
     Ok(split_notes(&read(path, KEEP_BYTES_MAX)?))
 }
 
-fn read_key(path: &Path) -> Result<PublicKey, Failure> {
+pub(super) fn read_key(path: &Path) -> Result<PublicKey, Failure> {
     Ok(PublicKey::parse(&read_small(path)?)?)
 }
 
@@ -192,11 +216,8 @@ fn read_small(path: &Path) -> Result<String, Failure> {
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<String, Failure> {
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(bytes_max + 1).read_to_string(&mut text))
-        .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))?;
-    Ok(text)
+    read_bounded(path, bytes_max)
+        .map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
 }
 
 fn document(dir: &Path, report: &Report) -> Value {

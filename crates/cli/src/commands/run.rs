@@ -15,7 +15,7 @@ use crate::client::{Client, InstanceRecord, segment};
 use crate::config::{Config, Given, Origin, load};
 use crate::failure::{Failure, exit_of_run};
 use crate::logs;
-use crate::node::{Node, Stop, absolute, fleet_summary, interrupted};
+use crate::node::{Node, Stop, fleet_summary, interrupted};
 use crate::progress::{Curtain, Display, Names, Style, follow};
 use crate::session::Session;
 use crate::show;
@@ -140,7 +140,7 @@ impl Run {
             entries.any(|entry| entry.key == key && entry.origin == Origin::Default)
         };
         let mut config = layered.config.clone();
-        config.data_dir = absolute(&config.data_dir);
+        config.make_absolute();
         if is_default("monitoring.log_level") {
             // The run's progress is what people want to see here.
             config.log_level = "warn".to_owned();
@@ -158,7 +158,7 @@ pub(super) fn listed(values: &[String]) -> Option<String> {
 }
 
 /// The instance that runs on a data directory, if one does.
-fn running(session: &Session, data_dir: &Path) -> Result<Option<Client>, Failure> {
+pub(super) fn running(session: &Session, data_dir: &Path) -> Result<Option<Client>, Failure> {
     if InstanceRecord::load(data_dir).is_none() {
         return Ok(None);
     }

@@ -1,18 +1,26 @@
 //! `ark-os start`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ark_os_api::Exit;
+use ark_os_runtime::Components;
 use serde_json::json;
 
 use crate::agents;
-use crate::commands::run::listed;
-use crate::config::{Given, load};
+use crate::commands::run::{listed, running};
+use crate::config::{Config, Given, load};
 use crate::failure::Failure;
 use crate::logs;
-use crate::node::{Node, absolute, fleet_summary};
+use crate::node::{Node, fleet_summary};
 use crate::session::Session;
+use crate::threads::pause;
 use crate::tokio_tasks;
+
+/// Between two looks at whether a lock is free.
+const LOOK: Duration = Duration::from_millis(50);
+/// Together a second: what the end of a large process takes.
+const LOOKS_MAX: u32 = 20;
 
 /// Start an instance; prints its address when it is ready
 ///
@@ -61,12 +69,12 @@ impl Start {
             .filter_map(|(key, option, value)| Some(Given { key, option, value: value? }))
             .collect();
         let mut config = load(&session.environment, self.config.as_deref(), &given)?.config;
-        config.data_dir = absolute(&config.data_dir);
+        config.make_absolute();
         // Checked before anything is started: a typing error makes no data directory.
         let components = agents::components(&session.components, &config, None)?;
         logs::start(&config, session.output.terminal())?;
         tokio_tasks::run(async {
-            let mut node = Node::start(&config, components).await?;
+            let mut node = begin(session, &config, &components).await?;
             let address = node.address();
             let ready = json!({
                 "endpoint": address.endpoint, "pid": address.pid, "data_dir": address.data_dir,
@@ -90,4 +98,23 @@ impl Start {
             Ok(Exit::Done)
         })
     }
+}
+
+/// The kernel gives a lock back when the process that had it is gone altogether, which takes a killed
+/// one a moment; one that answers has it for good.
+async fn begin(
+    session: &Session,
+    config: &Config,
+    components: &Components,
+) -> Result<Node, Failure> {
+    for _ in 0..LOOKS_MAX {
+        match Node::start(config, components.clone()).await {
+            Err(failure)
+                if failure.code() == "data_directory_in_use"
+                    && running(session, &config.data_dir)?.is_none() => {}
+            done => return done,
+        }
+        pause(LOOK);
+    }
+    Node::start(config, components.clone()).await
 }

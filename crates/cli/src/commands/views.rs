@@ -1,17 +1,16 @@
 //! `ark-os views`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use ark_os_api::Exit;
 use ark_os_core::Change;
 use ark_os_runtime::instance::VIEWS_FILE;
 use ark_os_runtime::kernel::record::decode;
 use ark_os_store::views::{Followed, Follower, Views as Tables, ViewsOptions};
-use ark_os_store::{DataLock, DiskFiles, Files, Journal, LedgerKey, Segments, Settings};
+use ark_os_store::{DataLock, Journal, LedgerKey, Settings};
 use serde_json::json;
 
-use super::ledger::open_archive;
+use super::ledger::segments_in;
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -35,7 +34,7 @@ enum Action {
 /// The journal is the only truth: nothing is lost.
 #[derive(Debug, clap::Args)]
 struct Rebuild {
-    /// Directory of the archived segments, if it is not `archive` in the data directory
+    /// Directory of the archived segments [default: as `store.archive_dir` says]
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
 }
@@ -49,19 +48,9 @@ impl Views {
 
 fn rebuild(session: &Session, archive: Option<&Path>) -> Result<Exit, Failure> {
     let data_dir = session.reach.data_dir(&session.environment);
-    let unusable = |error: std::io::Error| {
-        let message = format!("cannot open the data directory `{}`: {error}", data_dir.display());
-        Failure::new("data_directory_unusable", message)
-    };
-    // `DiskFiles` alone would make the directory, and with it a data directory of nothing.
-    std::fs::metadata(&data_dir).map_err(unusable)?;
+    let segments = segments_in(session, &data_dir, archive)?;
     let _lock = DataLock::acquire(&data_dir)?;
-    let files: Arc<dyn Files> = Arc::new(DiskFiles::new(&data_dir).map_err(unusable)?);
-    let key = LedgerKey::load(&*files)?;
-    let segments = match archive {
-        None => Segments::new(files),
-        Some(dir) => Segments::with_archive(files, Arc::new(open_archive(dir)?)),
-    };
+    let key = LedgerKey::load(&**segments.files())?;
     let (_journal, mut recovered) = Journal::open_from(segments, Settings::default(), key, None)?;
     let records = recovered.records();
     let mut tables = Tables::open(&data_dir.join(VIEWS_FILE), ViewsOptions::default())?;

@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{Form, KEYS, unknown_key};
+use crate::bounded::read_bounded;
 use crate::failure::{Failure, Finding};
 
 /// A configuration is a page of text; more is another file.
@@ -38,11 +39,7 @@ pub(super) fn read(path: &Path) -> Result<FileValues, Failure> {
         Failure::usage(format!("cannot read the configuration `{name}`: {why}"))
             .with_hint("name a TOML file with --config")
     };
-    let length = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if length > FILE_BYTES_MAX {
-        return Err(unreadable(format!("it has more than {FILE_BYTES_MAX} bytes")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = read_bounded(path, FILE_BYTES_MAX).map_err(|error| unreadable(error.to_string()))?;
     let table = DeTable::parse(&text).map_err(|error| {
         let place = error.span().map_or(0, |span| span.start);
         let finding = Finding::at(place_of(path, &text, place), error.message());

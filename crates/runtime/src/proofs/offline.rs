@@ -13,6 +13,7 @@ use ark_os_store::{
 
 use super::write::{Evidence, Prepared, prepare};
 use crate::RuntimeError;
+use crate::keeper::warn_of_damage;
 use crate::kernel::record::decode;
 use crate::opening::{VIEWS_FILE, open_journal};
 
@@ -48,6 +49,8 @@ impl Offline {
         let segments = match archive {
             None => Segments::new(files.clone()),
             Some(path) => {
+                // One that was mistyped is not made either.
+                std::fs::metadata(path).map_err(|error| absent(path, error))?;
                 let archive = Arc::new(DiskFiles::new(path).map_err(unusable)?);
                 Segments::with_archive(files.clone(), archive)
             }
@@ -94,6 +97,13 @@ impl Offline {
     }
 }
 
+fn absent(archive: &Path, error: std::io::Error) -> RuntimeError {
+    let message = format!("open the archive `{}`: {error}", archive.display());
+    RuntimeError::new(Kind::Unavailable, "data_directory_unusable", message)
+        .with_hint("name the directory with the archived segments")
+        .with_source(error)
+}
+
 fn catch_up(follower: &mut Follower, reader: &Reader) -> Result<(), RuntimeError> {
     let mut cursor = reader.cursor(follower.position() + 1);
     let mut behind = Vec::new();
@@ -126,6 +136,7 @@ fn tiles(
     to: &Checkpoint,
 ) -> Result<Tiles, RuntimeError> {
     let mut tiles = Tiles::open(files, key)?;
+    warn_of_damage(&tiles);
     match tiles.extend(reader, to) {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             tiles.rebuild();

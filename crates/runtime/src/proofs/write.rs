@@ -107,17 +107,16 @@ pub fn prepare(
     if kept.as_ref().is_some_and(|kept| kept.size() > source.checkpoint.size()) {
         return Err(behind("the checkpoint that was kept is of more records than are signed here"));
     }
-    let mut looked = Looked { is_over: false, admissions: BTreeSet::new(), first: 0, last: 0 };
+    let mut looked = Looked { is_over: false, admissions: BTreeSet::new() };
+    let mut is_first = true;
     let mut records = Records::new(&source.views, run, &source.checkpoint);
     let mut steps = Stepping::new(&source.reader);
     let mut starts = Starts::default();
     while let Some(seq) = records.next()? {
-        if looked.first == 0 {
-            looked.first = seq;
+        if std::mem::take(&mut is_first) {
             let all = source.views.instances(seq, source.checkpoint.size())?;
             starts.all = all.into_iter().map(|(seq, _)| seq).collect();
         }
-        looked.last = seq;
         starts.used(seq);
         steps.read(seq, |bytes| looked.record(bytes).map_err(unprovable))?;
     }
@@ -147,8 +146,6 @@ fn unprovable(Fault(_, why): Fault) -> RuntimeError {
 struct Looked {
     is_over: bool,
     admissions: BTreeSet<u64>,
-    first: u64,
-    last: u64,
 }
 
 impl Looked {

@@ -17,6 +17,8 @@ use ark_os_store::Batch;
 use crate::keeping::{RUNS, names, offline, small};
 use crate::world::{World, history, over, pass, request, run, skill, until};
 
+/// The keeper looks every second; this is a minute.
+const LOOKS_MAX: u32 = 3_000;
 /// Everything that nobody needs.
 const ALL: Retention = Retention { age: Duration::ZERO, live_bytes_max: 0 };
 
@@ -227,7 +229,10 @@ async fn an_instance_archives_by_itself_what_is_old_or_too_much() {
         }
         let instance = world.start();
         let handle = instance.handle();
-        while handle.metrics().segments_archived.value() == 0 {
+        for _ in 0..LOOKS_MAX {
+            if handle.metrics().segments_archived.value() > 0 {
+                break;
+            }
             pass(&handle, 20).await;
         }
         assert!(!names(archive.path(), "").is_empty());

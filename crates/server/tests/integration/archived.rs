@@ -8,6 +8,8 @@ use super::support::World;
 
 /// Some segments' worth.
 const RUNS: usize = 120;
+/// The keeper looks every second; this is a minute.
+const LOOKS_MAX: u32 = 3_000;
 
 /// An instance whose oldest segments are in the archive, and the first run, whose records are there.
 fn archived(dir: &Path) -> (World, String) {
@@ -24,9 +26,14 @@ fn archived(dir: &Path) -> (World, String) {
         settings.segment_bytes = 16 << 10;
         settings.live_bytes_max = 0;
     });
-    while world.handle.metrics().segments_archived.value() == 0 {
+    let archived = || world.handle.metrics().segments_archived.value() > 0;
+    for _ in 0..LOOKS_MAX {
+        if archived() {
+            break;
+        }
         world.task(r#"{"skill":"sleep","input":{"ms":20}}"#);
     }
+    assert!(archived(), "nothing was archived in time");
     (world, first)
 }
 

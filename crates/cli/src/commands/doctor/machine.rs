@@ -34,6 +34,17 @@ pub(super) fn sandbox_plane() -> Check {
     }
     let names: Vec<&str> = absent.iter().map(|it| it.name.as_str()).collect();
     let found = format!("{found}; without {}", names.join(", "));
-    Check::new(NAME, Health::Less, found)
-        .hint("without control groups limits hold for each process, not for a tree of them")
+    let is_absent = |what: &str| names.iter().any(|name| name.starts_with(what));
+    let mut hints = Vec::new();
+    if is_absent("control group") {
+        hints.push("without control groups limits hold for each process, not for a tree of them");
+    }
+    if is_absent("Landlock") {
+        hints.push(
+            "without Landlock (Linux 5.13, in the kernel's list of `lsm=`) mounts and the \
+             system-call filter confine alone",
+        );
+    }
+    let check = Check::new(NAME, Health::Less, found);
+    if hints.is_empty() { check } else { check.hint(hints.join("; ")) }
 }

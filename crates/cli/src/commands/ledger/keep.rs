@@ -32,6 +32,7 @@ pub(super) fn append(dir: &Path, view: &CheckpointView) -> Result<(), Failure> {
         return Ok(());
     }
     let append = || {
+        std::fs::create_dir_all(dir)?;
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
         file.write_all(view.note.as_bytes())?;
         file.sync_all()

@@ -9,7 +9,7 @@ use ark_os_core::ids::RunId;
 use ark_os_runtime::proofs::Offline;
 use serde_json::json;
 
-use super::keep;
+use super::{configured_archive, keep};
 use crate::client::segment;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -33,7 +33,7 @@ pub(super) struct Prove {
     /// Checkpoint that was kept elsewhere, which the bundle is to go on from
     #[arg(long, value_name = "FILE")]
     kept: Option<PathBuf>,
-    /// Where segments were archived, if that is not in the data directory
+    /// Directory of the archived segments [default: as `store.archive_dir` says]
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
 }
@@ -111,7 +111,12 @@ impl Prove {
             // Nobody runs: the data directory is all there is.
             _ => {
                 let data_dir = session.reach.data_dir(&session.environment);
-                let offline = Offline::open(&data_dir, self.archive.as_deref())?;
+                let configured = match &self.archive {
+                    Some(_) => None,
+                    None => configured_archive(session)?,
+                };
+                let archive = self.archive.as_deref().or(configured.as_deref());
+                let offline = Offline::open(&data_dir, archive)?;
                 let prepared = offline.prepare(run, self.with_payloads, kept)?;
                 prepared.write(offline.evidence(), out)?;
                 Ok(offline.close()?)
