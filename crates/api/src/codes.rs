@@ -124,6 +124,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "duplicate_name", title: "A name stands twice", ..INVALID },
     Row { code: "effect_happened", title: "An effect that happened, or may have, would be repeated", ..CONFLICT },
     Row { code: "engine_restarted", title: "The engine restarted", ..FAILED },
+    Row { code: "format_newer", title: "Of a newer version", ..CONFLICT },
     Row { code: "given_up", title: "Given up", ..FAILED },
     Row { code: "history_archived", status: 410, title: "The history was archived and taken away", ..NOT_FOUND },
     Row { code: "host_refused", status: 421, title: "Host not served here", ..INVALID },

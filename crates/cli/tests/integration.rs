@@ -30,3 +30,5 @@ mod runs;
 mod sandbox;
 #[path = "integration/support.rs"]
 mod support;
+#[path = "integration/upgrade.rs"]
+mod upgrade;

@@ -106,6 +106,7 @@ impl From<StoreError> for RuntimeError {
             ErrorKind::Exhausted => (Kind::Exhausted, "store_full"),
             ErrorKind::Unavailable => (Kind::Unavailable, "store_unavailable"),
             ErrorKind::Corrupt => (Kind::Corrupt, "journal_corrupt"),
+            ErrorKind::Newer => (Kind::Conflict, "format_newer"),
             ErrorKind::Archived => (Kind::NotFound, "history_archived"),
             ErrorKind::Closed => (Kind::Closed, "instance_stopped"),
             ErrorKind::Internal => (Kind::Internal, "internal"),

@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Unavailable,
     /// Stored bytes do not verify. Never repaired by guessing.
     Corrupt,
+    /// A newer version of this program wrote it.
+    Newer,
     /// It was archived, and the archive has been taken away: bring it back.
     Archived,
     /// The journal failed before and accepts nothing more until it is opened again.
@@ -119,6 +121,12 @@ impl StoreError {
         let place = Place { file: crate::journal::JOURNAL_DIR.to_owned(), bytes: 0..0, seqs };
         Self::corrupt(place, why)
             .with_hint("put `journal/` back, or begin with an empty data directory")
+    }
+
+    /// A later version of this program wrote what was to be read.
+    pub fn newer(what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Newer, format!("{what}: a newer version of ark-os wrote it"))
+            .with_hint("use that version or a later one; nothing was changed")
     }
 
     /// A file of the archive is not there, or a record whose file is not.

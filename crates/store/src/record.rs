@@ -118,8 +118,7 @@ pub fn decode(seq: u64, bytes: &[u8]) -> Result<Record<'_>, StoreError> {
     let header = match (fields, first, format) {
         (Some(fields), 0, 1) => decode_v1(&mut decoder, fields).map_err(bad)?,
         (_, _, newer) => {
-            return Err(StoreError::invalid(format!("decode record {seq} of format {newer}"))
-                .with_hint("a newer version of ark-os wrote it; use that version or a later one"));
+            return Err(StoreError::newer(format!("decode record {seq} of format {newer}")));
         }
     };
     let body = bytes.get(decoder.position()..).unwrap_or_default();

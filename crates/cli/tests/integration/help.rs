@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 36] = [
     "",
     "start",
     "run",
@@ -32,6 +32,8 @@ const COMMANDS: [&str; 34] = [
     "ledger checkpoint",
     "views",
     "views rebuild",
+    "backup",
+    "restore",
     "sandbox",
     "sandbox run",
     "sandbox probe",

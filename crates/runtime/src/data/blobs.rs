@@ -48,6 +48,7 @@ fn of_store(error: &StoreError) -> DataError {
         ErrorKind::Unavailable => Kind::Unavailable,
         ErrorKind::Corrupt => Kind::Corrupt,
         ErrorKind::Closed => Kind::Closed,
+        ErrorKind::Newer => Kind::Conflict,
         ErrorKind::Internal => Kind::Internal,
     };
     DataError::new(kind, error.to_string())

@@ -71,6 +71,9 @@ impl Appended {
 /// The body is not a list of events that this version knows.
 pub fn decode(record: &Record<'_>) -> Result<Change, StoreError> {
     let events: Vec<Event> = minicbor::decode(record.body).map_err(|error| {
+        if error.is_unknown_variant() {
+            return StoreError::newer(format!("read an event of record {}", record.seq));
+        }
         StoreError::new(
             ark_os_store::ErrorKind::Corrupt,
             format!("read the events of record {}: {error}", record.seq),

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{CHECKPOINT, LAYOUT, damaged, unwritten};
-use crate::error::{ErrorKind, StoreError};
+use crate::error::StoreError;
 use crate::files::{Files, read_small, write_atomic};
 use crate::journal::segment::first_of;
 use crate::ledger::{LedgerKey, PUBLIC_KEY_PATH, PublicKey};
@@ -70,10 +70,7 @@ impl Manifest {
             return Err(refused("it is the list of no backup of this journal"));
         }
         if lines.next().and_then(|format| format.parse().ok()) != Some(FORMAT) {
-            let message =
-                format!("read `{MANIFEST_FILE}`: the backup is of a newer version of ark-os");
-            return Err(StoreError::new(ErrorKind::Invalid, message)
-                .with_hint("restore it with that version or a later one"));
+            return Err(StoreError::newer(format!("read `{MANIFEST_FILE}`")));
         }
         Self::parse(lines).ok_or_else(|| refused("it is malformed"))
     }
@@ -166,6 +163,7 @@ fn is_ours(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::files::MemFiles;
 
     fn manifest(key: &LedgerKey) -> Manifest {

@@ -19,7 +19,7 @@ use super::chain::Chain;
 use super::frame::{FRAME_HEADER, FrameHeader, FrameKind};
 use super::index::Index;
 use super::scan::{Rest, SegmentScan, Step};
-use super::segment::{HEADER_MAX, JOURNAL_DIR, SegmentHeader, first_of, path};
+use super::segment::{HEADER_MAX, JOURNAL_DIR, NEWER, SegmentHeader, first_of, path};
 use super::segments::{ARCHIVE_NOTE, ArchiveNote, Lookup, Segments};
 use super::{Position, Settings};
 
@@ -372,6 +372,9 @@ pub(crate) fn read_header(
         if header.first() == first { Ok(header) } else { Err("the segment's name is not its own") }
     });
     let header = header.map_err(|why| {
+        if why == NEWER {
+            return StoreError::newer(format!("read `{name}`"));
+        }
         let (bytes, seqs) = (0..read as u64, first..first + 1);
         StoreError::corrupt(Place { file: name.clone(), bytes, seqs }, why)
     })?;

@@ -22,6 +22,9 @@ const CRC_BYTES: usize = 4;
 /// No header is longer: it is read before anything in it is checked.
 pub(crate) const HEADER_MAX: usize = FIXED + 64 * HASH_BYTES + NOTE_BYTES_MAX + CRC_BYTES;
 
+/// What `SegmentHeader::decode` says of a format that it does not know.
+pub(crate) const NEWER: &str = "the segment is of a newer version of ark-os";
+
 /// A checked segment header.
 #[derive(Debug, Clone)]
 pub(crate) struct SegmentHeader {
@@ -67,7 +70,7 @@ impl SegmentHeader {
         }
         let field = |at| u32_at(bytes, at).map(|value| value as usize).ok_or(short);
         if field(8)? != SEGMENT_VERSION as usize {
-            return Err("the segment is of a newer version of ark-os");
+            return Err(NEWER);
         }
         let (length, peaks, note) = (field(12)?, field(16)?, field(20)?);
         if peaks > 64 || note > NOTE_BYTES_MAX {
