@@ -135,6 +135,11 @@ impl StoreError {
             .with_hint("put the archived segments back into the archive's directory")
     }
 
+    pub(crate) fn at(mut self, place: Place) -> Self {
+        self.0.place = Some(place);
+        self
+    }
+
     pub(crate) fn with_hint(mut self, hint: &'static str) -> Self {
         self.0.hint = Some(hint);
         self

@@ -135,7 +135,9 @@ enum Stop {
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
-        match error.place().filter(|_| error.kind() == ErrorKind::Corrupt) {
+        // Who says that it is of a later version hides what is in it all the same.
+        let is_fault = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Newer);
+        match error.place().filter(|_| is_fault) {
             Some(place) => Self::Fault(Fault { place: place.clone(), why: error.to_string() }),
             None => Self::Error(error),
         }

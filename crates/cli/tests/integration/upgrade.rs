@@ -1,7 +1,6 @@
 //! Data directories of earlier versions: `fixtures/data-*`, each with how it was made. What is there stays readable
 //! for ever; a format that is not known yet is refused and nothing is touched.
 
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Home, await_that};
@@ -94,19 +93,29 @@ fn every_format_that_was_released_opens_goes_on_and_verifies() {
     }
 }
 
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| (crc >> 1) ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
+
 #[test]
 fn a_data_directory_of_a_newer_version_is_refused_and_not_touched() {
     let home = home("data-v1");
     let journal = home.data().join("journal");
     let newest = std::fs::read_dir(&journal).unwrap().map(|it| it.unwrap().path()).max().unwrap();
-    let file = std::fs::File::options().write(true).open(&newest).unwrap();
-    // The format stands behind eight bytes that say what the file is.
-    file.write_all_at(&2_u32.to_le_bytes(), 8).unwrap();
-    let before = std::fs::read(&newest).unwrap();
-    for args in [["start", "--listen", "127.0.0.1:0"].as_slice(), &["ledger", "verify"]] {
-        let refused = home.call(args).expect(5);
-        assert!(refused.err.contains("a newer version of ark-os wrote it"), "{}", refused.err);
-        assert!(refused.err.contains("use that version or a later one"), "{}", refused.err);
-    }
+    let mut before = std::fs::read(&newest).unwrap();
+    // Behind eight bytes that say what the file is stand the format and the length of the header, which ends with
+    // a checksum.
+    before[8..12].copy_from_slice(&2_u32.to_le_bytes());
+    let length = u32::from_le_bytes(before[12..16].try_into().unwrap()) as usize;
+    let crc = crc32c(&before[..length - 4]);
+    before[length - 4..length].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(&newest, &before).unwrap();
+    let refused = home.call(&["start", "--listen", "127.0.0.1:0"]).expect(5);
+    assert!(refused.err.contains("a newer version of ark-os wrote it"), "{}", refused.err);
+    assert!(refused.err.contains("use that version or a later one"), "{}", refused.err);
+    // Nobody can say that it verifies.
+    let unverified = home.call(&["ledger", "verify"]).expect(6);
+    assert!(unverified.out.contains("a newer version of ark-os wrote it"), "{}", unverified.out);
     assert_eq!(std::fs::read(&newest).unwrap(), before);
 }

@@ -372,11 +372,12 @@ pub(crate) fn read_header(
         if header.first() == first { Ok(header) } else { Err("the segment's name is not its own") }
     });
     let header = header.map_err(|why| {
-        if why == NEWER {
-            return StoreError::newer(format!("read `{name}`"));
-        }
         let (bytes, seqs) = (0..read as u64, first..first + 1);
-        StoreError::corrupt(Place { file: name.clone(), bytes, seqs }, why)
+        let place = Place { file: name.clone(), bytes, seqs };
+        match why {
+            NEWER => StoreError::newer(format!("read `{name}`")).at(place),
+            _ => StoreError::corrupt(place, why),
+        }
     })?;
     Ok((file, header, name))
 }

@@ -25,6 +25,8 @@ pub(crate) const HEADER_MAX: usize = FIXED + 64 * HASH_BYTES + NOTE_BYTES_MAX + 
 /// What `SegmentHeader::decode` says of a format that it does not know.
 pub(crate) const NEWER: &str = "the segment is of a newer version of ark-os";
 
+const DAMAGED: &str = "the checksum of the segment header is wrong";
+
 /// A checked segment header.
 #[derive(Debug, Clone)]
 pub(crate) struct SegmentHeader {
@@ -70,7 +72,7 @@ impl SegmentHeader {
         }
         let field = |at| u32_at(bytes, at).map(|value| value as usize).ok_or(short);
         if field(8)? != SEGMENT_VERSION as usize {
-            return Err(NEWER);
+            return Err(if is_whole(bytes) { NEWER } else { DAMAGED });
         }
         let (length, peaks, note) = (field(12)?, field(16)?, field(20)?);
         if peaks > 64 || note > NOTE_BYTES_MAX {
@@ -83,7 +85,7 @@ impl SegmentHeader {
         }
         let checked = bytes.get(..crc_at).ok_or(short)?;
         if u32_at(bytes, crc_at).ok_or(short)? != crc32c::crc32c(checked) {
-            return Err("the checksum of the segment header is wrong");
+            return Err(DAMAGED);
         }
         let note = std::str::from_utf8(checked.get(note_at..).ok_or(short)?)
             .map_err(|_| "the note in the segment header is not text")?;
@@ -102,6 +104,16 @@ impl SegmentHeader {
         let salt = salt(&checkpoint);
         Ok(Self { tree, checkpoint, length: length as u64, salt })
     }
+}
+
+/// Whether the checksum at the end of a header is right, whatever is in it: every format keeps magic, version, length
+/// and that, so that a later one is told from a damaged one.
+fn is_whole(bytes: &[u8]) -> bool {
+    let found = || {
+        let crc_at = (u32_at(bytes, 12)? as usize).checked_sub(CRC_BYTES)?;
+        Some(u32_at(bytes, crc_at)? == crc32c::crc32c(bytes.get(..crc_at)?))
+    };
+    found().unwrap_or(false)
 }
 
 /// Derived from the note, and so from its signature: nobody who cannot read the file can know it.
