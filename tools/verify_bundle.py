@@ -525,7 +525,12 @@ class Record:
             return self.step(number, it)
         if number == 50:
             return "loaded", optional(it, 0, self.accepted)
-        return ("of_run" if 10 <= number <= 44 else "other"), None
+        if number == 91:
+            it = field(it, 0)
+            return "signal", (uint(field(it, 0)), payload(field(it, 2)))
+        if number == 92:
+            return "waited", (task_of(field(it, 0)), payload(field(it, 1)), optional(it, 2, uint))
+        return ("of_run" if 10 <= number <= 44 or 90 <= number <= 99 else "other"), None
 
     def accepted(self, it):
         pending = optional(it, 1, lambda value: self.plan(field(value, 1)))
@@ -720,6 +725,8 @@ class History:
         self.head = ZERO
         self.agents = {}
         self.blobs = {}
+        self.signals = 0
+        self.kept = {}
 
     @staticmethod
     def check(holds, why):
@@ -822,6 +829,18 @@ class History:
                 self.finish(task)
         elif name == "parked":
             self.park(it)
+        elif name == "signal":
+            number, said = it
+            self.check(number == self.signals + 1, "a signal is missing")
+            self.signals = number
+            self.kept[number] = said[0]
+            self.refer(said)
+        elif name == "waited":
+            task, output, number = it
+            if number is not None:
+                self.check(self.kept.pop(number, None) == output[0], "a signal was not kept for the wait")
+            self.refer(output)
+            self.finish(task)
         elif name == "intended":
             self.intend(it)
         elif name == "doubted":

@@ -40,9 +40,12 @@ pub struct GraphView {
 pub struct GraphNode {
     /// Its name in the plan.
     pub name: String,
-    /// The skill that it needs.
+    /// The skill that it needs; empty where nobody works on it.
     pub skill: String,
-    /// `task`, `map` or `reduce`.
+    /// Of a task that nobody works on: what it waits for, such as `signal approved`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// `task`, `map`, `reduce` or `wait`.
     pub shape: String,
     /// How many tasks stand before it at least: 0 for those that wait for nothing.
     pub level: u32,

@@ -108,6 +108,9 @@ pub struct RunView {
     /// The layer whose step it waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// The signals that its tasks wait for now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<String>,
     /// How urgent it is.
     pub priority: String,
     /// When it was accepted.
@@ -165,7 +168,7 @@ pub struct Counts {
     /// Worked on.
     #[serde(skip_serializing_if = "is_zero")]
     pub running: u32,
-    /// Wait for a timer.
+    /// Wait for a timer or a signal.
     #[serde(skip_serializing_if = "is_zero")]
     pub waiting: u32,
     /// Nothing more happens until somebody acts.

@@ -108,7 +108,7 @@ pub struct TaskView {
     /// Its name in the plan; absent where the plan is not at hand any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The skill that it needs; absent where the plan is not at hand any more.
+    /// The skill that it needs; absent where nobody works on it, or the plan is not at hand any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skill: Option<String>,
     /// `pending`, `preparing`, `ready`, `running`, `waiting`, `parked`, `succeeded`, `failed`,
@@ -129,7 +129,10 @@ pub struct TaskView {
     /// When the newest attempt began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<Stamp>,
-    /// When it stands in line again.
+    /// Of a task that nobody works on: what it waits for, such as `signal approved`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// When it stands in line again; of a wait: when it ends at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Stamp>,
     /// Its output.

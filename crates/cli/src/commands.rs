@@ -21,6 +21,7 @@ mod retry;
 mod run;
 mod sandbox;
 mod shutdown;
+mod signal;
 mod start;
 mod submit;
 mod trace;
@@ -28,7 +29,7 @@ mod unpark;
 mod views;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ark_os_api::{Exit, Json};
 use ark_os_runtime::Components;
@@ -97,6 +98,7 @@ enum Command {
     Retry(retry::Retry),
     Unpark(unpark::Unpark),
     Resolve(resolve::Resolve),
+    Signal(signal::Signal),
     Logs(logs::Logs),
     Trace(trace::Trace),
     Graph(graph::Graph),
@@ -128,6 +130,7 @@ impl Command {
             Command::Retry(command) => command.carry_out(session),
             Command::Unpark(command) => command.carry_out(session),
             Command::Resolve(command) => command.carry_out(session),
+            Command::Signal(command) => command.carry_out(session),
             Command::Logs(command) => command.carry_out(session),
             Command::Trace(command) => command.carry_out(session),
             Command::Graph(command) => command.carry_out(session),
@@ -166,6 +169,29 @@ fn change(session: &Session, path: &str, body: &impl Serialize) -> Result<Exit, 
         vec![format!("{} {}", field_text(&value, "id"), field_text(&value, "state"))]
     })?;
     Ok(Exit::Done)
+}
+
+/// Largest JSON that is read from a file for one option: a larger one is an input of a run.
+const JSON_BYTES_MAX: u64 = 16 << 20;
+
+/// The JSON of an option: as it stands, or that of the file after an `@`.
+fn json_given(text: &str, what: &str) -> Result<Json, Failure> {
+    let read = match text.strip_prefix('@') {
+        None => text.to_owned(),
+        Some(path) => read_file(Path::new(path))?,
+    };
+    serde_json::from_str(&read)
+        .map_err(|error| Failure::usage(format!("the {what} is no JSON: {error}")))
+}
+
+fn read_file(path: &Path) -> Result<String, Failure> {
+    let read = || -> std::io::Result<String> {
+        if std::fs::metadata(path)?.len() > JSON_BYTES_MAX {
+            return Err(std::io::Error::other(format!("more than {JSON_BYTES_MAX} bytes")));
+        }
+        std::fs::read_to_string(path)
+    };
+    read().map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
 }
 
 /// The command line as clap knows it, for completions and manual pages.

@@ -39,6 +39,9 @@ pub(crate) fn run(terminal: &Terminal, run: &RunView) -> Vec<String> {
     if let Some(layer) = &run.waits_for {
         lines.push(format!("waits for: layer {layer}"));
     }
+    if !run.signals.is_empty() {
+        lines.push(format!("waits for: signal {}", one_line(&run.signals.join(", signal "))));
+    }
     lines.push(format!("tasks: {}", counts(run)));
     lines.extend(output(run));
     lines.extend(failure(terminal, run));

@@ -173,6 +173,21 @@ pub enum Command {
         /// Why.
         reason: Text,
     },
+    /// Tell a run something that a task of it waits for, now or later.
+    SendSignal(Box<SendSignal>),
+}
+
+/// A signal for a run.
+#[derive(Clone, Debug)]
+pub struct SendSignal {
+    /// The run.
+    pub run: RunId,
+    /// The signal's name.
+    pub name: Text,
+    /// What it says, as the waits for it want it.
+    pub payload: Payload,
+    /// The sender's idempotency key.
+    pub key: Option<SubmissionKey>,
 }
 
 /// A run to be accepted.
@@ -227,6 +242,8 @@ pub enum Prepared {
     Go,
     /// The condition does not hold.
     Skip,
+    /// The condition holds, and the task waits until then.
+    Until(Time),
     /// The list of a map.
     List {
         /// Its length.

@@ -24,9 +24,11 @@ mod probe;
 mod recover_run;
 mod retry_run;
 mod run_control;
+mod signal;
 mod step;
 mod submit_run;
 mod timer;
+mod wait;
 
 pub use step::Known;
 
@@ -88,6 +90,7 @@ pub fn decide(
         Command::ResolveStep { run, key, resolution, reason } => {
             step::resolve(state, step::Verdict { run, key, resolution, reason }, now)
         }
+        Command::SendSignal(signal) => signal::decide(state, *signal, now),
     }
 }
 

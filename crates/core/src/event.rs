@@ -326,6 +326,32 @@ pub enum Event {
         #[n(2)]
         finding: Finding,
     },
+    /// A task that nobody works on waits from now on.
+    #[n(90)]
+    TaskWaiting {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// Until when at the latest; none: as long as it takes.
+        #[n(1)]
+        until: Option<Time>,
+    },
+    /// A signal came. It is kept until a task waits for it.
+    #[n(91)]
+    SignalReceived(#[n(0)] Box<SignalReceived>),
+    /// What a task waited for is there.
+    #[n(92)]
+    WaitEnded {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// Its output: the payload of the signal, else `null`.
+        #[n(1)]
+        output: Payload,
+        /// The number of the signal, which is used up; none: the time is up.
+        #[n(2)]
+        signal: Option<u64>,
+    },
 }
 
 /// The instance's make-up at its start.
@@ -649,6 +675,24 @@ pub struct TaskSucceeded {
     /// Blobs that the output names.
     #[n(7)]
     pub blobs: Option<Vec<Hash>>,
+}
+
+/// A signal as it came.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct SignalReceived {
+    /// Its number in the run, from 1.
+    #[n(0)]
+    pub number: u64,
+    /// Its name.
+    #[n(1)]
+    pub name: Text,
+    /// What it says.
+    #[n(2)]
+    pub payload: Payload,
+    /// The sender's key.
+    #[n(3)]
+    pub key: Option<SubmissionKey>,
 }
 
 /// Why a task will not run.

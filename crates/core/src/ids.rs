@@ -210,6 +210,11 @@ pub struct StackIx(#[n(0)] pub u32);
 #[cbor(transparent)]
 pub struct SkillIx(#[n(0)] pub u32);
 
+impl SkillIx {
+    /// Stands for a task that nobody works on.
+    pub const NONE: SkillIx = SkillIx(u32::MAX);
+}
+
 macro_rules! display_as_text {
     ($($id:ty),*) => {$(
         impl serde::Serialize for $id {

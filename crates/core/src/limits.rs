@@ -34,6 +34,9 @@ pub const KEYS_MAX: usize = 5_000_000;
 pub const KEY_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Bytes of an idempotency key.
 pub const KEY_BYTES_MAX: usize = 255;
+/// Signals that a run keeps until a task waits for them: each may carry an inline payload, so a run
+/// keeps 1 MiB at most.
+pub const SIGNALS_KEPT_MAX: usize = 64;
 /// Attempts lost to the death of an agent before a task is poison.
 pub const LOST_ATTEMPTS_MAX: u32 = 5;
 /// The lease of a progress token where the instance does not say.

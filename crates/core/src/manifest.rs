@@ -30,11 +30,13 @@ mod fields;
 mod findings;
 mod limits;
 mod links;
+mod moment;
 mod resolve;
 mod schema;
 mod task;
 mod template;
 mod types;
+mod wait;
 mod workflow;
 
 pub use amounts::parse_cost_micros;
@@ -43,6 +45,7 @@ pub use duration::parse_duration_ms;
 pub use expression::{Expression, PathStep, Root};
 pub use findings::{CODES, Finding, Findings};
 pub use limits::*;
+pub use moment::parse_moment_ms;
 pub use resolve::{ResolveError, Scope};
 pub use template::{Reference, Template};
 

@@ -98,7 +98,7 @@ pub struct TaskSpec {
     /// Name, unique in the plan.
     #[n(0)]
     pub name: Text,
-    /// The skill it needs.
+    /// The skill it needs; empty where nobody works on it: it waits.
     #[n(1)]
     pub skill: Text,
     /// Template of its input as JSON text; `${input…}`, `${tasks.NAME.output…}`, `${item}`.
@@ -169,6 +169,38 @@ pub enum Shape {
     /// Gathers the results of the map at this node, streaming.
     #[n(2)]
     Reduce(#[n(0)] u32),
+    /// Waits, and holds neither agent nor token meanwhile.
+    #[n(3)]
+    Wait(#[n(0)] WaitSpec),
+}
+
+/// A wait.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+#[cbor(map)]
+pub struct WaitSpec {
+    /// What ends it.
+    #[n(0)]
+    pub on: WaitOn,
+    /// How long it waits for a signal, in milliseconds; none: as long as the run may take.
+    #[n(1)]
+    pub timeout_ms: Option<u64>,
+    /// Whether it is done, with `null`, when that time is up; else it fails.
+    #[n(2)]
+    pub goes_on: bool,
+}
+
+/// What ends a wait.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+pub enum WaitOn {
+    /// So many milliseconds.
+    #[n(0)]
+    For(#[n(0)] u64),
+    /// The moment that this template gives: a time of RFC 3339.
+    #[n(1)]
+    Until(#[n(0)] Bytes),
+    /// A signal of this name; its payload is the output.
+    #[n(2)]
+    Signal(#[n(0)] Text),
 }
 
 /// A fan-out.
@@ -236,6 +268,11 @@ impl Workflow {
         Arc::new(self)
     }
 
+    /// The nodes that wait for a signal of this name.
+    pub fn waits_for(&self, signal: &str) -> impl Iterator<Item = &TaskSpec> {
+        self.tasks.iter().filter(move |task| task.signal().is_some_and(|name| &**name == signal))
+    }
+
     /// The node with this name.
     pub fn node(&self, name: &str) -> Option<u32> {
         self.tasks.iter().position(|task| &*task.name == name).map(|ix| ix as u32)
@@ -281,6 +318,32 @@ impl TaskSpec {
 
     /// Whether the runtime must look at data before the task can start.
     pub fn needs_preparation(&self) -> bool {
-        self.when.is_some() || matches!(self.shape, Shape::Map(_))
+        let reads = match &self.shape {
+            Shape::Map(_) => true,
+            Shape::Wait(wait) => matches!(wait.on, WaitOn::Until(_)),
+            Shape::Single | Shape::Reduce(_) => false,
+        };
+        reads || self.when.is_some()
+    }
+
+    /// What it waits for, if that is all it does.
+    pub fn wait(&self) -> Option<&WaitSpec> {
+        match &self.shape {
+            Shape::Wait(wait) => Some(wait),
+            Shape::Single | Shape::Map(_) | Shape::Reduce(_) => None,
+        }
+    }
+
+    /// The signal that it waits for.
+    pub fn signal(&self) -> Option<&Text> {
+        match &self.wait()?.on {
+            WaitOn::Signal(name) => Some(name),
+            WaitOn::For(_) | WaitOn::Until(_) => None,
+        }
+    }
+
+    /// Whether an agent works on it.
+    pub fn is_work(&self) -> bool {
+        self.wait().is_none()
     }
 }

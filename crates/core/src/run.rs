@@ -104,6 +104,29 @@ pub struct Run {
     /// Why it failed or was cancelled.
     #[n(20)]
     pub failure: Option<Failure>,
+    /// Signals that no task has waited for yet, in the order in which they came.
+    #[n(90)]
+    #[cbor(skip_if = "crate::shared::is_default")]
+    pub inbox: Vec<Signal>,
+    /// Signals that came so far.
+    #[n(91)]
+    #[cbor(skip_if = "crate::shared::is_default")]
+    pub signals: u64,
+}
+
+/// A signal that is kept.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Signal {
+    /// Its number in the run, from 1.
+    #[n(0)]
+    pub number: u64,
+    /// Its name.
+    #[n(1)]
+    pub name: Text,
+    /// What it says.
+    #[n(2)]
+    pub payload: Payload,
 }
 
 /// Where a run stands.
@@ -132,7 +155,7 @@ pub enum RunState {
     Accepted,
     /// Worked on.
     Running,
-    /// Waits for a timer.
+    /// Waits for a timer or a signal.
     Waiting,
     /// Paused by somebody.
     Paused,
@@ -182,7 +205,7 @@ pub enum TaskState {
     /// Worked on.
     #[n(3)]
     Running,
-    /// Waits for a timer.
+    /// Waits for a timer or a signal.
     #[n(4)]
     Waiting,
     /// Nothing more happens until somebody acts.
@@ -297,7 +320,7 @@ pub struct Task {
     /// The attempt under way.
     #[n(6)]
     pub active: Option<Box<Active>>,
-    /// In state `waiting`: when it stands in line again.
+    /// In state `waiting`: when it stands in line again, or its wait is over.
     #[n(7)]
     #[cbor(with = "crate::time::never", has_nil)]
     pub retry_at: Time,
@@ -520,9 +543,29 @@ impl Run {
         self.workflow.tasks.get(node as usize)
     }
 
-    /// The skill of a node.
+    /// The skill of a node; none: it was not let in, or nobody works on it.
     pub fn skill(&self, node: u32) -> Option<SkillIx> {
-        self.admission.as_ref()?.skills.get(node as usize).copied()
+        let skill = self.admission.as_ref()?.skills.get(node as usize).copied();
+        skill.filter(|skill| *skill != SkillIx::NONE)
+    }
+
+    /// The signals that tasks wait for now, each once, in the order of the plan.
+    pub fn awaited(&self) -> Vec<Text> {
+        let mut names: Vec<Text> = Vec::new();
+        for (spec, task) in self.workflow.tasks.iter().zip(&self.tasks) {
+            let name = spec.signal().filter(|name| !names.contains(name));
+            names.extend(name.filter(|_| task.state == TaskState::Waiting).cloned());
+        }
+        names
+    }
+
+    /// How many more signals of this name find a task that will wait for them, or does.
+    pub(crate) fn room_for_signal(&self, name: &str) -> usize {
+        let is_open = |(spec, task): &(&TaskSpec, &Task)| {
+            spec.signal().is_some_and(|signal| &**signal == name) && !task.state.is_over()
+        };
+        let open = self.workflow.tasks.iter().zip(&self.tasks).filter(is_open).count();
+        open.saturating_sub(self.inbox.iter().filter(|it| &*it.name == name).count())
     }
 
     /// A node.
@@ -692,6 +735,7 @@ impl Run {
             workflow_hash: self.workflow.hash,
             state: self.state(),
             waits_for: self.waits_for,
+            awaited: if self.is_over() { Vec::new() } else { self.awaited() },
             priority: self.priority,
             accepted: self.accepted,
             ended: self.ended,
@@ -723,6 +767,8 @@ pub struct RunSummary {
     pub state: RunState,
     /// The layer whose step it waits for.
     pub waits_for: Option<Layer>,
+    /// The signals that its tasks wait for.
+    pub awaited: Vec<Text>,
     /// How urgent it is.
     pub priority: Priority,
     /// When it was accepted.

@@ -26,6 +26,7 @@ mod apply_backlog;
 mod apply_run;
 mod apply_step;
 mod apply_task;
+mod apply_wait;
 mod digest;
 mod room;
 pub mod snapshot;
@@ -77,6 +78,14 @@ pub struct State {
 pub(crate) struct Keys {
     pub(crate) used: BTreeMap<(Text, Text), (RunId, Hash)>,
     pub(crate) by_age: VecDeque<(Time, (Text, Text))>,
+}
+
+impl Keys {
+    /// A key was used for this; time never goes back, so they stand in the order of their age.
+    pub(crate) fn note(&mut self, at: Time, name: (Text, Text), used: (RunId, Hash)) {
+        self.used.insert(name.clone(), used);
+        self.by_age.push_back((at, name));
+    }
 }
 
 impl Default for State {

@@ -33,5 +33,7 @@ mod snapshot;
 mod steps;
 #[path = "integration/template.rs"]
 mod template;
+#[path = "integration/waits.rs"]
+mod waits;
 #[path = "integration/world.rs"]
 mod world;

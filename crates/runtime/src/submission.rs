@@ -181,10 +181,7 @@ fn submission_key(
     workflow: &Workflow,
     request: &RunRequest,
 ) -> Result<SubmissionKey, RuntimeError> {
-    if key.is_empty() || key.len() > KEY_BYTES_MAX || key.chars().any(char::is_control) {
-        let message = format!("an idempotency key has 1 to {KEY_BYTES_MAX} printable characters");
-        return Err(RuntimeError::new(Kind::Invalid, "key_invalid", message));
-    }
+    let key = checked_key(key)?;
     let deadline = request.deadline.map_or(u64::MAX, millis);
     let budget = request.budget.map(|it| format!("{it:?}")).unwrap_or_default();
     let digest = Hash::of_parts(&[
@@ -194,7 +191,16 @@ fn submission_key(
         &deadline.to_le_bytes(),
         budget.as_bytes(),
     ]);
-    Ok(SubmissionKey { key: Text::from(key), request: digest })
+    Ok(SubmissionKey { key, request: digest })
+}
+
+/// An idempotency key that can be kept.
+pub(crate) fn checked_key(key: &str) -> Result<Text, RuntimeError> {
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || key.chars().any(char::is_control) {
+        let message = format!("an idempotency key has 1 to {KEY_BYTES_MAX} printable characters");
+        return Err(RuntimeError::new(Kind::Invalid, "key_invalid", message));
+    }
+    Ok(Text::from(key))
 }
 
 fn millis(time: Duration) -> u64 {

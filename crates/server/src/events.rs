@@ -157,6 +157,9 @@ pub fn kind(event: &Event) -> &'static str {
         Event::StepInDoubt { .. } => "step_in_doubt",
         Event::StepResolved { .. } => "step_resolved",
         Event::StepProbed { .. } => "step_probed",
+        Event::TaskWaiting { .. } => "task_waiting",
+        Event::SignalReceived(_) => "signal_received",
+        Event::WaitEnded { .. } => "wait_ended",
     }
 }
 
@@ -202,7 +205,35 @@ impl Ids<'_> {
             }
             Event::RunResumed { reason } => reason_of(reason).into_iter().collect(),
             Event::RunRecovered | Event::RunParked | Event::RunGathering => Vec::new(),
+            Event::TaskWaiting { .. } | Event::SignalReceived(_) | Event::WaitEnded { .. } => {
+                self.of_wait(event)
+            }
             _ => self.of_task(event),
+        }
+    }
+
+    fn of_wait(&self, event: &Event) -> Fields {
+        match event {
+            Event::TaskWaiting { task, until } => {
+                let mut fields = vec![self.task(*task)];
+                fields.extend(until.map(|until| moment("until", until)));
+                fields
+            }
+            Event::SignalReceived(signal) => {
+                let mut fields = vec![
+                    value("signal", signal.number),
+                    value("name", &signal.name),
+                    payload("payload", &signal.payload),
+                ];
+                fields.extend(signal.key.as_ref().map(|key| value("key", &key.key)));
+                fields
+            }
+            Event::WaitEnded { task, output, signal } => {
+                let mut fields = vec![self.task(*task), payload("output", output)];
+                fields.extend(signal.map(|signal| value("signal", signal)));
+                fields
+            }
+            _ => Vec::new(),
         }
     }
 

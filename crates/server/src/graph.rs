@@ -136,8 +136,10 @@ fn node(plan: &Workflow, ix: u32, spec: &TaskSpec) -> GraphNode {
             Shape::Single => "task",
             Shape::Map(_) => "map",
             Shape::Reduce(_) => "reduce",
+            Shape::Wait(_) => "wait",
         }
         .to_owned(),
+        waits_for: crate::show::awaited(spec),
         when: spec.when.as_ref().map(ToString::to_string),
         fallback_for: primary.map(|primary| primary.name.to_string()),
         on_failure: match spec.on_failure {
@@ -148,6 +150,11 @@ fn node(plan: &Workflow, ix: u32, spec: &TaskSpec) -> GraphNode {
         .to_owned(),
         ..GraphNode::default()
     }
+}
+
+/// What a node does, in short: its skill, or what it waits for.
+fn doing(node: &GraphNode) -> String {
+    node.waits_for.as_ref().map_or_else(|| node.skill.clone(), |what| format!("wait: {what}"))
 }
 
 fn stand(node: &mut GraphNode, standing: Standing) {

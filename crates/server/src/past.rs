@@ -251,7 +251,12 @@ impl Past {
             Event::TaskSucceeded(done) => {
                 self.set(done.task, TaskState::Succeeded, at).end(recorded);
             }
-            Event::MapDone { task } => self.set(*task, TaskState::Succeeded, at).end(recorded),
+            Event::MapDone { task } | Event::WaitEnded { task, .. } => {
+                self.set(*task, TaskState::Succeeded, at).end(recorded);
+            }
+            Event::TaskWaiting { task, until } => {
+                self.set(*task, TaskState::Waiting, at).retry_at = *until;
+            }
             _ => self.take_step(event),
         }
     }

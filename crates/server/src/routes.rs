@@ -57,6 +57,7 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(run_verbs::resume_run))
         .routes(routes!(run_verbs::retry_run))
         .routes(routes!(run_verbs::resolve_step))
+        .routes(routes!(run_verbs::send_signal))
         .routes(routes!(workflows::list_workflows))
         .routes(routes!(metrics::show_metrics))
         .routes(routes!(metrics::scrape_metrics))

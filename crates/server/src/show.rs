@@ -8,6 +8,7 @@ use ark_os_api::{
 use ark_os_core::fleet::Fleet;
 use ark_os_core::ids::{PtId, TaskId, TaskRef};
 use ark_os_core::payload::Payload;
+use ark_os_core::plan::{TaskSpec, WaitOn};
 use ark_os_core::run::{Child, Run, RunSummary, Task, TaskState};
 use ark_os_core::step::{Step, StepOutcome, StepStanding};
 use ark_os_core::time::Time;
@@ -77,6 +78,7 @@ pub(crate) fn run(summary: &RunSummary, output: Output) -> RunView {
         workflow_hash: summary.workflow_hash.to_string(),
         state: words::run_state(summary.state).to_owned(),
         waits_for: summary.waits_for.map(|layer| layer.to_string()),
+        signals: summary.awaited.iter().map(ToString::to_string).collect(),
         priority: summary.priority.as_str().to_owned(),
         accepted: words::stamp(summary.accepted),
         ended: summary.ended.map(words::stamp),
@@ -172,8 +174,20 @@ pub(crate) fn task_of(run: &Run, fleet: &Fleet, task: TaskRef) -> Option<TaskVie
         },
     };
     view.name = Some(spec.name.to_string());
-    view.skill = Some(spec.skill.to_string());
+    view.skill = spec.is_work().then(|| spec.skill.to_string());
+    view.waits_for = awaited(spec);
     Some(view)
+}
+
+/// What a task waits for that does nothing else.
+pub(crate) fn awaited(spec: &TaskSpec) -> Option<String> {
+    Some(match &spec.wait()?.on {
+        WaitOn::For(ms) => words::duration(*ms),
+        WaitOn::Until(template) => {
+            String::from_utf8_lossy(&template.0).trim_matches('"').to_owned()
+        }
+        WaitOn::Signal(name) => format!("signal {name}"),
+    })
 }
 
 fn state_only(run: &Run, task: TaskRef, state: TaskState) -> TaskView {

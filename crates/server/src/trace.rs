@@ -26,6 +26,7 @@ mod pages;
 mod rows;
 mod steps;
 mod tail;
+mod waits;
 mod wanted;
 
 use open::{OpenMap, OpenTask};

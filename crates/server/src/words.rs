@@ -38,6 +38,13 @@ pub(crate) fn task_state(state: TaskState) -> &'static str {
     }
 }
 
+/// A duration as people write it, in its largest whole unit.
+pub(crate) fn duration(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let whole = units.into_iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
+}
+
 pub(crate) fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::Ready => "ready",

@@ -1,15 +1,12 @@
 //! `ark-os resolve`.
 
-use std::path::Path;
+use ark_os_api::{Exit, Page, Resolution, RunView, TaskView};
 
-use ark_os_api::{Exit, Json, Page, Resolution, RunView, TaskView};
-
+use super::json_given;
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Largest result of a step that is read from a file; larger ones are no results of a step.
-const RESULT_BYTES_MAX: u64 = 16 << 20;
 /// Tasks and runs asked for at a time, as many as the instance gives.
 const PAGE: u32 = 500;
 
@@ -48,7 +45,8 @@ struct Outcome {
 impl Resolve {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
         let doubt = self.find(&session.client()?)?;
-        let happened = self.outcome.happened.as_deref().map(result_of).transpose()?;
+        let happened =
+            self.outcome.happened.as_deref().map(|text| json_given(text, "result")).transpose()?;
         let resolution = Resolution {
             happened,
             not_happened: self.outcome.not_happened,
@@ -116,23 +114,4 @@ fn all<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> Result<Ve
             None => return Ok(items),
         }
     }
-}
-
-fn result_of(text: &str) -> Result<Json, Failure> {
-    let read = match text.strip_prefix('@') {
-        None => text.to_owned(),
-        Some(path) => read_file(Path::new(path))?,
-    };
-    serde_json::from_str(&read)
-        .map_err(|error| Failure::usage(format!("the result is no JSON: {error}")))
-}
-
-fn read_file(path: &Path) -> Result<String, Failure> {
-    let read = || -> std::io::Result<String> {
-        if std::fs::metadata(path)?.len() > RESULT_BYTES_MAX {
-            return Err(std::io::Error::other(format!("more than {RESULT_BYTES_MAX} bytes")));
-        }
-        std::fs::read_to_string(path)
-    };
-    read().map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
 }

@@ -13,7 +13,7 @@ use crate::event::{Admission, LayerDecision};
 use crate::hash::Hash;
 use crate::ids::SkillIx;
 use crate::layer::Layer;
-use crate::plan::{EffectClass, Workflow};
+use crate::plan::{EffectClass, TaskSpec, Workflow};
 use crate::rules::{Act, Outcome, Question, Rules, Verdict};
 use crate::state::State;
 use crate::text::Text;
@@ -62,11 +62,12 @@ fn admit(
     now: Time,
 ) -> Result<Admission, Rejected> {
     let skills = route(state, subject.workflow)?;
-    let classes: Vec<EffectClass> = skills
-        .iter()
-        .filter_map(|skill| state.fleet.skill_info(*skill))
-        .map(|info| info.class)
-        .collect();
+    // What nobody works on does nothing to the world.
+    let class = |skill: &SkillIx| match *skill {
+        SkillIx::NONE => Some(EffectClass::Pure),
+        skill => state.fleet.skill_info(skill).map(|info| info.class),
+    };
+    let classes: Vec<EffectClass> = skills.iter().filter_map(class).collect();
     let question = Question {
         act: Act::AdmitWorkflow { workflow: subject.workflow, classes: &classes },
         authority: subject.grant.authority(),
@@ -107,7 +108,11 @@ pub(super) fn allowed(verdict: &Verdict) -> Result<(), Rejected> {
 }
 
 fn route(state: &State, workflow: &Workflow) -> Result<Vec<SkillIx>, Rejected> {
-    let find = |skill: &Text| {
+    let find = |task: &TaskSpec| {
+        if !task.is_work() {
+            return Ok(SkillIx::NONE);
+        }
+        let skill = &task.skill;
         state.fleet.skill(skill).ok_or_else(|| {
             Rejected::new(
                 Kind::Invalid,
@@ -116,7 +121,7 @@ fn route(state: &State, workflow: &Workflow) -> Result<Vec<SkillIx>, Rejected> {
             )
         })
     };
-    workflow.tasks.iter().map(|task| find(&task.skill)).collect()
+    workflow.tasks.iter().map(find).collect()
 }
 
 fn decisions(state: &State, subject: &Subject<'_>, verdict: &Verdict) -> Vec<LayerDecision> {
@@ -133,7 +138,8 @@ fn decisions(state: &State, subject: &Subject<'_>, verdict: &Verdict) -> Vec<Lay
     };
     let tasks = workflow.tasks.len();
     let free: u32 = state.fleet.pools().map(|(capacity, _)| capacity).sum();
-    let mut skills: Vec<&str> = workflow.tasks.iter().map(|task| task.skill.as_str()).collect();
+    let mut skills: Vec<&str> =
+        workflow.tasks.iter().filter(|it| it.is_work()).map(|task| task.skill.as_str()).collect();
     skills.sort_unstable();
     skills.dedup();
     vec![

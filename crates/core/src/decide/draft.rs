@@ -42,6 +42,8 @@ pub(super) struct Draft<'a> {
     /// of nodes that are over the moment they begin.
     opening: VecDeque<u32>,
     is_opening: bool,
+    /// Signals that ended a wait by this decision.
+    pub(super) used_signals: BTreeSet<u64>,
     pub(super) failed: bool,
     pub(super) ended: bool,
 }
@@ -101,6 +103,7 @@ impl<'a> Draft<'a> {
             woke: false,
             opening: VecDeque::new(),
             is_opening: false,
+            used_signals: BTreeSet::new(),
             failed: false,
             ended: false,
         }
@@ -150,8 +153,12 @@ impl<'a> Draft<'a> {
     }
 
     /// A task starts if nobody is ahead of it and somebody is free; else it gets in line.
-    /// It counts as moving already.
+    /// One that nobody works on begins to wait. It counts as moving already.
     pub(super) fn ready(&mut self, task: TaskRef) {
+        let run = self.run;
+        if let Some(wait) = run.spec(task.node).and_then(|spec| spec.wait()) {
+            return self.begin_wait(task.node, wait, None);
+        }
         if self.run.paused || !self.is_first(task) {
             return self.push(Event::TaskReady { task });
         }

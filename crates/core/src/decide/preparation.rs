@@ -37,6 +37,11 @@ pub(super) fn decide(
     let mut draft = Draft::new(state, run, now);
     match result {
         Prepared::Go => draft.ready(task),
+        Prepared::Until(until) => {
+            if let Some(wait) = run.spec(asked.node).and_then(|spec| spec.wait()) {
+                draft.begin_wait(asked.node, wait, Some(until));
+            }
+        }
         Prepared::Skip => draft.skip(asked.node),
         Prepared::Failed(failure) => draft.fail(task, failure),
         Prepared::List { count, .. } if count > MAP_CHILDREN_MAX => {

@@ -81,6 +81,7 @@ fn go_on(mut draft: Draft<'_>, admission: Option<u64>) -> Change {
             let failure = Failure::retryable("engine_restarted", "the engine restarted");
             draft.end_attempt(task, AttemptEnd::Interrupted, failure);
         }
+        draft.take_kept_signals();
     }
     draft.finish()
 }

@@ -15,7 +15,7 @@ pub(super) fn not_found(run: RunId) -> Rejected {
         .hint("`ark-os list runs` shows what there is")
 }
 
-fn living(state: &State, id: RunId) -> Result<&Run, Rejected> {
+pub(super) fn living(state: &State, id: RunId) -> Result<&Run, Rejected> {
     let run = state.runs.get(&id).ok_or_else(|| not_found(id))?;
     if run.is_over() {
         return Err(Rejected::new(Kind::Conflict, "run_over", "the run is over"));

@@ -52,7 +52,10 @@ fn retry(state: &State, id: RunId, task: TaskRef, now: Time) -> Change {
         return nothing(now);
     }
     let mut draft = Draft::new(state, run, now);
-    draft.push(Event::TaskReady { task });
+    match run.spec(task.node).and_then(|spec| spec.wait()) {
+        Some(wait) => draft.wait_is_due(task.node, wait),
+        None => draft.push(Event::TaskReady { task }),
+    }
     draft.finish()
 }
 

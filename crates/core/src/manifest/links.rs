@@ -80,6 +80,7 @@ fn dependencies(draft: &Draft) -> Vec<Named> {
     let mut found = draft.after.clone();
     found.extend(references(draft.over.as_ref(), &draft.over_at()));
     found.extend(references(draft.input.as_ref(), &draft.input_at()));
+    found.extend(references(draft.until.as_ref(), &draft.until_at()));
     found
 }
 
@@ -109,7 +110,7 @@ fn link_fallbacks(
         let Some(target) = drafts.get_mut(node as usize) else { continue };
         let wrong = if node == owner {
             Some("a task is not its own fallback".to_owned())
-        } else if !matches!(target.spec.shape, Shape::Single) || target.reduce.is_some() {
+        } else if matches!(target.spec.shape, Shape::Map(_)) || target.reduce.is_some() {
             Some(format!("`{}` is a map or a reduce; a fallback is one task", fallback.name))
         } else {
             target.spec.is_fallback = true;

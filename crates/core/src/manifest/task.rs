@@ -27,6 +27,8 @@ pub(super) struct Draft {
     pub(super) is_input_given: bool,
     pub(super) input: Option<Template>,
     pub(super) over: Option<Template>,
+    /// Of a wait: the moment at which it ends.
+    pub(super) until: Option<Template>,
     /// Tasks that have to be over first: of `after`, `reduce` and `when`.
     pub(super) after: Vec<Named>,
     pub(super) reduce: Option<Named>,
@@ -45,8 +47,12 @@ impl Draft {
     pub(super) fn map(&self) -> Option<&MapSpec> {
         match &self.spec.shape {
             Shape::Map(map) => Some(map),
-            Shape::Single | Shape::Reduce(_) => None,
+            Shape::Single | Shape::Reduce(_) | Shape::Wait(_) => None,
         }
+    }
+
+    pub(super) fn until_at(&self) -> Pointer {
+        self.at.key("wait").key("until")
     }
 
     pub(super) fn input_at(&self) -> Pointer {
@@ -70,6 +76,7 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
         "when",
         "map",
         "reduce",
+        "wait",
         "on_failure",
         "description",
     ];
@@ -77,7 +84,11 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
     let fields = Fields::open(value, at, &known, report)?;
     fields.text("description", DESCRIPTION_BYTES_MAX, report);
     let task = fields.required_name("name", Dots::Refused, report).unwrap_or_default();
-    let (skill_name, skill) = read_skill(&fields, report);
+    let wait = fields.value("wait");
+    let (skill_name, skill) = match wait {
+        Some(_) => ("", None),
+        None => read_skill(&fields, report),
+    };
     let mut draft = Draft {
         at: at.clone(),
         spec: TaskSpec::new(task, skill_name),
@@ -85,6 +96,7 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
         is_input_given: fields.value("input").is_some(),
         input: None,
         over: None,
+        until: None,
         after: read_after(&fields, report),
         reduce: None,
         fallback: None,
@@ -92,8 +104,14 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
     };
     draft.output_schema = read_limits(&fields, &mut draft.spec, report);
     read_condition(&fields, &mut draft, report);
-    read_shape(&fields, &mut draft, report);
-    read_input(&fields, &mut draft, report);
+    if let Some((value, at)) = wait {
+        let (spec, until) = super::wait::read(value, &at, report);
+        (draft.spec.shape, draft.until) = (Shape::Wait(spec), until);
+        super::wait::check_beside(&fields, &draft, report);
+    } else {
+        read_shape(&fields, &mut draft, report);
+        read_input(&fields, &mut draft, report);
+    }
     read_failure(&fields, &mut draft, report);
     Some(draft)
 }

@@ -40,6 +40,10 @@ impl<'d> Plan<'d> {
                 self.check_references(over, &draft.over_at(), Holder::Over, report);
                 self.check_over(draft, over, report);
             }
+            if let Some(until) = &draft.until {
+                self.check_references(until, &draft.until_at(), Holder::Over, report);
+                self.check_until(draft, until, report);
+            }
             if let Some(input) = &draft.input {
                 if draft.is_input_given {
                     let holder = Holder::Input(draft);
@@ -130,6 +134,14 @@ impl<'d> Plan<'d> {
         if !types.meets(Types::ARRAY) {
             let message = format!("`over` is a list, not {types}");
             report.add(&draft.over_at(), code::TYPE_MISMATCH, message);
+        }
+    }
+
+    fn check_until(&self, draft: &Draft, until: &Template, report: &mut Report<'_>) {
+        let types = self.part_types(&Given::of(until.node()), Holder::Over);
+        if until.as_literal().is_none() && !types.meets(Types::STRING) {
+            let message = format!("`until` is a moment as text, not {types}");
+            report.add(&draft.until_at(), code::TYPE_MISMATCH, message);
         }
     }
 
@@ -234,6 +246,7 @@ impl<'d> Plan<'d> {
         let may_be_null = task.is_some_and(|draft| {
             draft.spec.when.is_some()
                 || draft.spec.on_failure == OnFailure::Continue
+                || draft.spec.wait().is_some_and(|wait| wait.goes_on)
                 || matches!(expression.root(), Root::Outputs(_) | Root::Error(_))
         });
         if may_be_null { types.or(Types::NULL) } else { types }
@@ -270,7 +283,10 @@ impl<'d> Plan<'d> {
                 Some(draft) => match &draft.spec.shape {
                     Shape::Map(map) if map.collect => Promise::List(schemas(draft)),
                     Shape::Map(_) => Promise::UNKNOWN,
-                    Shape::Single | Shape::Reduce(_) => Promise::Value(schemas(draft)),
+                    Shape::Wait(_) if draft.spec.signal().is_none() => Promise::Types(Types::NULL),
+                    Shape::Single | Shape::Reduce(_) | Shape::Wait(_) => {
+                        Promise::Value(schemas(draft))
+                    }
                 },
                 None => Promise::UNKNOWN,
             },

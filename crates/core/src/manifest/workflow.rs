@@ -11,6 +11,7 @@ use super::limits::{DESCRIPTION_BYTES_MAX, PLAN_BYTES_MAX, VERSION_BYTES_MAX};
 use super::links::{self, Names};
 use super::task::{self, Draft, read_schema, read_template};
 use super::types::Plan;
+use super::wait;
 use crate::hash::Hash;
 use crate::limits::PLAN_TASKS_MAX;
 use crate::plan::Workflow;
@@ -54,6 +55,7 @@ fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<Workflow
     let mut drafts = read_tasks(&fields, report);
     let names = Names::of(&drafts, report);
     links::link(&mut drafts, &names, report);
+    wait::check_signals(&drafts, report);
     let output_at = at.key("output");
     let output = fields.value("output").and_then(|(value, at)| read_template(value, &at, report));
     let plan = Plan {

@@ -4,11 +4,11 @@ use minicbor::decode::{Decoder, Error as DecodeError};
 use minicbor::encode::{Encoder, Error as EncodeError, Write};
 use minicbor::{Decode, Encode};
 
-use super::{Active, Child, Counts, Fan, Run, Task, TaskState};
+use super::{Active, Child, Counts, Fan, Run, Signal, Task, TaskState};
 use crate::event::Admission;
 use crate::ids::{AgentIx, Fence, SkillIx, TaskRef};
-use crate::limits::{COUNT_MAX, MAP_CHILDREN_MAX};
-use crate::plan::Shape;
+use crate::limits::{COUNT_MAX, COUNTER_MAX, MAP_CHILDREN_MAX, SIGNALS_KEPT_MAX};
+use crate::plan::{Shape, TaskSpec};
 use crate::priority::Turn;
 use crate::time::Time;
 use crate::timers::Timer;
@@ -56,10 +56,15 @@ pub(crate) struct Around {
 }
 
 impl Around {
-    /// Whether an admission says for each task of its plan a skill that there is.
+    /// Whether an admission says for each task of its plan that somebody works on a skill that there
+    /// is.
     pub(crate) fn knows(&self, admission: &Admission) -> bool {
-        admission.skills.len() == admission.workflow.tasks.len()
-            && admission.skills.iter().all(|skill| (skill.0 as usize) < self.skills)
+        let tasks = &admission.workflow.tasks;
+        let is_known = |(skill, task): (&SkillIx, &TaskSpec)| match *skill {
+            SkillIx::NONE => !task.is_work(),
+            skill => task.is_work() && (skill.0 as usize) < self.skills,
+        };
+        admission.skills.len() == tasks.len() && admission.skills.iter().zip(tasks).all(is_known)
     }
 }
 
@@ -87,6 +92,14 @@ impl Run {
         }
         if self.generation > COUNT_MAX || !self.account.is_sound() {
             return Err("a run's account or generation cannot be");
+        }
+        let is_of_past = |it: &Signal| it.number <= self.signals;
+        if self.signals > COUNTER_MAX
+            || self.inbox.len() > SIGNALS_KEPT_MAX
+            || !self.inbox.iter().all(is_of_past)
+            || !self.inbox.is_sorted_by(|one, next| one.number < next.number)
+        {
+            return Err("a run's signals contradict each other");
         }
         for (task, spec) in self.tasks.iter_mut().zip(&self.workflow.tasks) {
             match (&mut task.fan, &spec.shape) {

@@ -7,7 +7,9 @@ use super::{Keys, State};
 use crate::backlog::Under;
 use crate::budget::{Account, Amounts};
 use crate::effect::Effect;
-use crate::event::{Admission, Change, Event, InstanceStarted, RunAccepted, Standing};
+use crate::event::{
+    Admission, Change, Event, InstanceStarted, RunAccepted, SignalReceived, Standing,
+};
 use crate::fleet::Fleet;
 use crate::hash::Hash;
 use crate::ids::{AgentIx, RunId};
@@ -86,7 +88,17 @@ impl State {
                 if let Some(run) = run {
                     self.apply_to_run((run, head), event, effects);
                 }
+                if let (Some(run), Event::SignalReceived(signal)) = (run, event) {
+                    self.note_signal_key(run, signal);
+                }
             }
+        }
+    }
+
+    fn note_signal_key(&mut self, id: RunId, signal: &SignalReceived) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if let Some(key) = &signal.key {
+            self.keys.note(self.now, (run.namespace.clone(), key.key.clone()), (id, key.request));
         }
     }
 
@@ -253,9 +265,7 @@ impl State {
             (None, None) => return,
         };
         if let Some(key) = &accepted.key {
-            let name = (namespace.clone(), key.key.clone());
-            self.keys.used.insert(name.clone(), (id, key.request));
-            self.keys.by_age.push_back((self.now, name));
+            self.keys.note(self.now, (namespace.clone(), key.key.clone()), (id, key.request));
         }
         if accepted.waits == Some(true) {
             let pending = || accepted.pending.as_deref().cloned().map(Arc::new).map(Under::Pending);
@@ -324,6 +334,8 @@ impl Run {
             ended: None,
             output: None,
             failure: None,
+            inbox: Vec::new(),
+            signals: 0,
             workflow,
         }
     }

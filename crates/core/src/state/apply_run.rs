@@ -28,6 +28,9 @@ impl Scope<'_> {
             Event::StepResolved { task, key, resolution, .. } => {
                 self.resolve(*task, *key, resolution);
             }
+            Event::TaskWaiting { task, until } => self.begin_wait(*task, *until),
+            Event::SignalReceived(signal) => self.keep_signal(signal),
+            Event::WaitEnded { task, output, signal } => self.end_wait(*task, output, *signal),
             other => self.apply_to_task(other),
         }
     }

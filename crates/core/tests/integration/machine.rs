@@ -2,22 +2,24 @@
 //! journal replays to the same state, what is read from a snapshot decides and becomes the same,
 //! and nothing that was accepted is ever stuck.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ark_os_core::Command;
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::{AttemptOutcome, Prepared};
 use ark_os_core::error::Failure;
 use ark_os_core::event::{Intake, Resolution};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskRef};
-use ark_os_core::plan::{EffectClass, OnFailure, Retry, TaskSpec, Workflow};
+use ark_os_core::payload::Payload;
+use ark_os_core::plan::{EffectClass, OnFailure, Retry, TaskSpec, WaitOn, Workflow};
 use ark_os_core::priority::Priority;
 use ark_os_core::run::{RunState, TaskState};
 use ark_os_core::step::{Finding, StepKey, StepOutcome, StepStanding};
+use ark_os_core::{Command, Event};
 use proptest::prelude::*;
 
-use super::world::{World, instance, json, list, map, plan, task};
+use super::world::{World, instance, json, list, map, plan, signal_wait, task, wait};
 
 const SKILLS: [&str; 5] = ["echo", "look", "put", "send", "narrow"];
 const CLASSES: [EffectClass; 5] = [
@@ -27,6 +29,7 @@ const CLASSES: [EffectClass; 5] = [
     EffectClass::Probed,
     EffectClass::Effectful,
 ];
+const SIGNALS: [&str; 2] = ["go", "on"];
 const PRIORITIES: [Priority; 4] =
     [Priority::Emergency, Priority::Critical, Priority::Normal, Priority::Maintenance];
 /// More rounds of unparking and resolving than a plan has tasks to park.
@@ -37,7 +40,8 @@ const ROUNDS_MAX: usize = 200;
 struct Node {
     needs: u8,
     skill: usize,
-    /// 0-3: a map of so many children; 4: a condition; else one task.
+    /// 0-3: a map of so many children; 4: a condition; 5: a pause; 6-7: a wait for a signal; else one
+    /// task.
     shape: u8,
     parallel_max: u32,
     failures_max: u32,
@@ -80,6 +84,8 @@ fn workflow(nodes: &[Node], prefix: &str, world: &mut World) -> Arc<Workflow> {
         let needs: Vec<u32> = (0..i.min(8) as u32).filter(|it| node.needs >> it & 1 == 1).collect();
         let mut spec = match node.shape {
             0..=3 => map(&name, &needs, node.parallel_max, node.failures_max),
+            5 => wait(&name, &needs, WaitOn::For(node.timeout_ms.unwrap_or(0))),
+            6 | 7 => signal_wait(&name, &needs, SIGNALS[node.skill % 2], node.timeout_ms),
             _ => task(&name, &needs),
         };
         let answer = match node.shape {
@@ -89,7 +95,9 @@ fn workflow(nodes: &[Node], prefix: &str, world: &mut World) -> Arc<Workflow> {
         };
         world.prepared.insert(name, answer);
         spec.when = (node.shape == 4).then(|| "true".into());
-        spec.skill = SKILLS[node.skill].into();
+        if spec.is_work() {
+            spec.skill = SKILLS[node.skill].into();
+        }
         spec.retry = Retry { attempts: node.attempts, ..Retry::default() };
         spec.deadline_ms = node.deadline_ms;
         spec.timeout_ms = node.timeout_ms;
@@ -155,6 +163,11 @@ enum Op {
         at: usize,
         finding: u8,
     },
+    Signal {
+        at: usize,
+        name: usize,
+        key: bool,
+    },
     Cancel(usize),
     Pause(usize),
     Resume(usize),
@@ -207,6 +220,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(at, number, class)| Op::Intend { at, number, class }),
         4 => (at(), any::<bool>()).prop_map(|(at, fails)| Op::Settle { at, fails }),
         3 => (at(), 0..3u8).prop_map(|(at, finding)| Op::Probe { at, finding }),
+        4 => (at(), 0..2usize, any::<bool>())
+            .prop_map(|(at, name, key)| Op::Signal { at, name, key }),
         1 => at().prop_map(Op::Cancel),
         1 => at().prop_map(Op::Pause),
         2 => at().prop_map(Op::Resume),
@@ -222,7 +237,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(Op::Drain),
         2 => Just(Op::Snapshot),
         2 => Just(Op::Restart),
-        2 => (at(), 0..7u8).prop_map(|(at, what)| Op::RestartThen { at, what }),
+        2 => (at(), 0..8u8).prop_map(|(at, what)| Op::RestartThen { at, what }),
     ]
 }
 
@@ -312,6 +327,12 @@ impl Play {
                     self.claim_falsely(pt, agent);
                 }
             }
+            Op::Signal { at, name, key } => {
+                if let Some(run) = pick(&self.accepted, at) {
+                    let key = key.then(|| format!("{run}{name}{at}"));
+                    let _ = self.world.signal_keyed(run, SIGNALS[name], key.as_deref());
+                }
+            }
             Op::Unpark(at) => {
                 if let Some((run, task)) = pick(&self.parked(), at) {
                     let _ = self.world.unpark(run, task);
@@ -347,6 +368,7 @@ impl Play {
                 2 => Command::ResumeRun { run, reason },
                 3 => Command::Dispatch,
                 4 => Command::FireTimer,
+                7 => self.world.signal_command(run, SIGNALS[at % 2], None),
                 5 => Command::LoseAttempt { pt, reason: Failure::retryable("late", "late") },
                 _ => Command::SettleStep {
                     pt,
@@ -464,6 +486,43 @@ impl Play {
         }
     }
 
+    /// Agents work, and whoever waits for a signal gets it.
+    fn work(&mut self) {
+        loop {
+            self.world.work();
+            let waits = |run: &RunId| {
+                let run = self.world.state.run(*run)?;
+                run.awaited().first().map(|name| (run.id, name.clone()))
+            };
+            let Some((run, name)) = self.accepted.iter().find_map(waits) else { return };
+            self.world.signal(run, &name).unwrap();
+        }
+    }
+
+    /// Every signal that was taken ended one wait, or is kept, or the run that kept it is over.
+    fn audit_signals(&self) {
+        let mut kept: BTreeMap<RunId, BTreeMap<u64, Payload>> = BTreeMap::new();
+        for change in &self.world.changes {
+            let Some(run) = change.run else { continue };
+            let kept = kept.entry(run).or_default();
+            for event in &change.events {
+                match event {
+                    Event::SignalReceived(it) => {
+                        assert!(kept.insert(it.number, it.payload.clone()).is_none());
+                    }
+                    Event::WaitEnded { output, signal: Some(number), .. } => {
+                        assert_eq!(kept.remove(number).as_ref(), Some(output), "used once");
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (run, kept) in kept {
+            let Some(run) = self.world.state.run(run) else { continue };
+            assert!(run.inbox.iter().map(|it| it.number).eq(kept.into_keys()), "lost or twice");
+        }
+    }
+
     /// Everybody is back and works; then people decide what is parked. Nothing may be left over.
     fn end(&mut self) {
         let open = Command::SetIntake { intake: Intake::Open, reason: "r".into() };
@@ -474,7 +533,7 @@ impl Play {
         for run in self.accepted.clone() {
             let _ = self.world.act(Command::ResumeRun { run, reason: "r".into() });
         }
-        self.world.work();
+        self.work();
         for run in &self.accepted {
             use RunState::{Cancelled, Failed, Parked, Succeeded};
             let standing = match self.world.state.run(*run) {
@@ -490,11 +549,12 @@ impl Play {
             for (run, key) in self.doubts() {
                 self.world.resolve(run, key, Resolution::NotHappened).unwrap();
             }
-            self.world.work();
+            self.work();
             let Some((run, task)) = pick(&self.parked(), 0) else { break };
             self.world.unpark(run, task).unwrap();
-            self.world.work();
+            self.work();
         }
+        self.audit_signals();
         assert_eq!(self.world.state.live(), 0, "what is unparked comes to its end");
         assert_eq!(self.world.state.fleet().in_use(), 0);
         assert!(self.world.state.queue().is_empty());

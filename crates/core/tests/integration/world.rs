@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ark_os_core::authority::{Attenuation, Authority, Grant, RevocationId, Scopes};
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::{
-    AttemptOutcome, FinishAttempt, IntendStep, LoadRun, LoadVerb, Prepared, SubmitRun,
+    AttemptOutcome, FinishAttempt, IntendStep, LoadRun, LoadVerb, Prepared, SendSignal, SubmitRun,
 };
 use ark_os_core::decide::{self, decide};
 use ark_os_core::effect::Effect;
@@ -20,7 +20,9 @@ use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
 use ark_os_core::layer::Layer;
 use ark_os_core::payload::Payload;
-use ark_os_core::plan::{EffectClass, MapSpec, OnFailure, Shape, TaskSpec, Workflow};
+use ark_os_core::plan::{
+    EffectClass, MapSpec, OnFailure, Shape, TaskSpec, WaitOn, WaitSpec, Workflow,
+};
 use ark_os_core::priority::Priority;
 use ark_os_core::rules::{BuiltinRules, Mode, Question, Rules, Verdict};
 use ark_os_core::run::{Run, RunState, RunSummary, Task, TaskState};
@@ -144,6 +146,23 @@ pub(crate) fn map(name: &str, needs: &[u32], parallel_max: u32, failures_max: u3
     let over = ark_os_core::payload::Bytes(Arc::from(&br#""${input}""#[..]));
     let shape = Shape::Map(MapSpec { over, parallel_max, failures_max, collect: false });
     TaskSpec { shape, ..task(name, needs) }
+}
+
+/// A task that nobody works on.
+pub(crate) fn wait(name: &str, needs: &[u32], on: WaitOn) -> TaskSpec {
+    let shape = Shape::Wait(WaitSpec { on, timeout_ms: None, goes_on: false });
+    TaskSpec { shape, skill: "".into(), ..task(name, needs) }
+}
+
+pub(crate) fn signal_wait(
+    name: &str,
+    needs: &[u32],
+    signal: &str,
+    timeout_ms: Option<u64>,
+) -> TaskSpec {
+    let on = WaitOn::Signal(signal.into());
+    let shape = Shape::Wait(WaitSpec { on, timeout_ms, goes_on: false });
+    TaskSpec { shape, ..wait(name, needs, WaitOn::For(0)) }
 }
 
 /// Fills in what links tasks, as reading a manifest does.
@@ -617,6 +636,32 @@ impl World {
     pub(crate) fn resume(&mut self, run: RunId) {
         self.act(Command::ResumeRun { run, reason: "back".into() }).unwrap();
         self.dispatch();
+    }
+
+    pub(crate) fn signal_command(&self, run: RunId, name: &str, key: Option<&str>) -> Command {
+        let key = key.and_then(World::keyed);
+        let signal = SendSignal { run, name: name.into(), payload: json("\"said\""), key };
+        Command::SendSignal(Box::new(signal))
+    }
+
+    pub(crate) fn signal(&mut self, run: RunId, name: &str) -> Result<Change, Rejected> {
+        self.signal_keyed(run, name, None)
+    }
+
+    /// One that waits on disk is read first, as the loop does.
+    pub(crate) fn signal_keyed(
+        &mut self,
+        run: RunId,
+        name: &str,
+        key: Option<&str>,
+    ) -> Result<Change, Rejected> {
+        if let Some(seq) = self.state.backlog().find(run).map(|it| it.seq) {
+            let load = LoadRun { run, accepted: self.read(run, seq), verb: None };
+            self.act(Command::LoadRun(Box::new(load))).unwrap();
+        }
+        let sent = self.act(self.signal_command(run, name, key));
+        self.dispatch();
+        sent
     }
 
     pub(crate) fn retry(&mut self, run: RunId, task: Option<u32>) -> Result<Change, Rejected> {

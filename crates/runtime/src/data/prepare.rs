@@ -3,14 +3,19 @@
 use ark_os_core::command::Prepared;
 use ark_os_core::error::Failure;
 use ark_os_core::ids::TaskRef;
-use ark_os_core::plan::{MapSpec, Shape};
+use ark_os_core::manifest::parse_moment_ms;
+use ark_os_core::payload::Bytes;
+use ark_os_core::plan::{MapSpec, Shape, WaitOn};
 use ark_os_core::run::Run;
+use ark_os_core::time::Time;
 
 use super::view::View;
 use super::{DataError, Payloads};
 
 /// The code of a failure to make the list of a map.
 const CODE: &str = "list_unresolved";
+/// Characters that are shown of what is no moment.
+const SHOWN_CHARS_MAX: usize = 100;
 
 /// Looks at the data that a task depends on before it starts. The condition comes first: the list
 /// of a task that is skipped may not exist.
@@ -30,8 +35,26 @@ fn prepared(run: &Run, node: u32, payloads: &Payloads) -> Result<Prepared, Failu
     }
     match &spec.shape {
         Shape::Map(map) => list(&view, map, &spec.name),
+        Shape::Wait(wait) => match &wait.on {
+            WaitOn::Until(until) => moment(&view, until, &spec.name),
+            WaitOn::For(_) | WaitOn::Signal(_) => Ok(Prepared::Go),
+        },
         Shape::Single | Shape::Reduce(_) => Ok(Prepared::Go),
     }
+}
+
+/// When a wait ends.
+fn moment(view: &View<'_>, until: &Bytes, name: &str) -> Result<Prepared, Failure> {
+    const CODE: &str = "wait_unresolved";
+    let what = format!("moment of wait `{name}`");
+    let of_data = |error: DataError| error.into_failure(CODE, &what);
+    let value = view.value(&view.resolve(until, CODE, &what)?).map_err(of_data)?;
+    let ms = value.as_str().and_then(parse_moment_ms).ok_or_else(|| {
+        let shown: String = value.to_string().chars().take(SHOWN_CHARS_MAX).collect();
+        let example = "2026-03-01T09:00:00Z";
+        Failure::fatal(CODE, format!("{what}: `{shown}` is no moment such as `{example}`"))
+    })?;
+    Ok(Prepared::Until(Time(ms)))
 }
 
 fn list(view: &View<'_>, map: &MapSpec, name: &str) -> Result<Prepared, Failure> {

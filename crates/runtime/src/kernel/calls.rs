@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use ark_os_core::command::{LoadRun, LoadVerb};
+use ark_os_core::command::{LoadRun, LoadVerb, SendSignal};
 use ark_os_core::effect::Effect;
 use ark_os_core::error::Failure;
 use ark_os_core::event::RunAccepted;
@@ -42,8 +42,16 @@ impl Fetched {
 
 /// What somebody wants of a run that waits on disk.
 struct Verb<R> {
-    verb: LoadVerb,
+    wish: Wish,
     reply: Option<R>,
+}
+
+/// What is wanted.
+pub(super) enum Wish {
+    /// It comes before anything of the run begins.
+    First(LoadVerb),
+    /// Once it has begun.
+    Signal(Box<SendSignal>),
 }
 
 /// Who was called and has not come yet. In memory only: after a restart they are called again.
@@ -104,40 +112,43 @@ impl<R> Calls<R> {
 
 impl<R> Verb<R> {
     fn is_cancel(&self) -> bool {
-        matches!(self.verb, LoadVerb::Cancel(_))
+        matches!(self.wish, Wish::First(LoadVerb::Cancel(_)))
     }
 }
 
 /// What a command wants of a run that has not begun, if it wants anything.
-fn verb_of(command: &Command) -> Option<(RunId, LoadVerb)> {
-    match command {
-        Command::CancelRun { run, reason } => Some((*run, LoadVerb::Cancel(reason.clone()))),
-        Command::PauseRun { run, reason } => Some((*run, LoadVerb::Pause(reason.clone()))),
-        _ => None,
-    }
+fn wish_of(command: &Command) -> Option<(RunId, Wish)> {
+    let (run, wish) = match command {
+        Command::CancelRun { run, reason } => (*run, Wish::First(LoadVerb::Cancel(reason.clone()))),
+        Command::PauseRun { run, reason } => (*run, Wish::First(LoadVerb::Pause(reason.clone()))),
+        Command::SendSignal(signal) => (signal.run, Wish::Signal(signal.clone())),
+        _ => return None,
+    };
+    Some((run, wish))
 }
 
-fn as_command(run: RunId, verb: LoadVerb) -> Command {
-    match verb {
-        LoadVerb::Cancel(reason) => Command::CancelRun { run, reason },
-        LoadVerb::Pause(reason) => Command::PauseRun { run, reason },
+fn as_command(run: RunId, wish: Wish) -> Command {
+    match wish {
+        Wish::First(LoadVerb::Cancel(reason)) => Command::CancelRun { run, reason },
+        Wish::First(LoadVerb::Pause(reason)) => Command::PauseRun { run, reason },
+        Wish::Signal(signal) => Command::SendSignal(signal),
     }
 }
 
 impl<R: Recipient> Loop<R> {
     /// The run that has to be read before this command can be decided.
-    pub(super) fn unread(&self, command: &Command) -> Option<(RunId, LoadVerb)> {
+    pub(super) fn unread(&self, command: &Command) -> Option<(RunId, Wish)> {
         let backlog = self.kernel.state.backlog();
         if backlog.is_empty() {
             return None;
         }
-        verb_of(command).filter(|(run, _)| backlog.contains(*run))
+        wish_of(command).filter(|(run, _)| backlog.contains(*run))
     }
 
     /// Holds a command until its run is read.
     pub(super) fn put_off(
         &mut self,
-        (run, verb): (RunId, LoadVerb),
+        (run, wish): (RunId, Wish),
         reply: Option<R>,
         out: &mut Output<R>,
     ) {
@@ -152,7 +163,7 @@ impl<R: Recipient> Loop<R> {
             return;
         }
         self.calls.verb_count += 1;
-        self.calls.verbs.entry(run).or_default().push_back(Verb { verb, reply });
+        self.calls.verbs.entry(run).or_default().push_back(Verb { wish, reply });
         if !self.calls.is_called(run) {
             self.calls.wanted.push(run);
         }
@@ -196,8 +207,10 @@ impl<R: Recipient> Loop<R> {
         let Fetched { run, seq, accepted } = fetched;
         let mut verbs = self.calls.take_verbs(run, accepted.is_ok());
         let waits = self.kernel.state.backlog().contains(run);
-        let (verb, reply) = match verbs.pop_front_if(|_| waits) {
-            Some(first) => (Some(first.verb), first.reply),
+        let comes_first = |it: &mut Verb<R>| waits && matches!(it.wish, Wish::First(_));
+        let (verb, reply) = match verbs.pop_front_if(comes_first) {
+            Some(Verb { wish: Wish::First(verb), reply }) => (Some(verb), reply),
+            Some(Verb { reply, .. }) => (None, reply),
             None => (None, None),
         };
         let load = LoadRun { run, accepted, verb };
@@ -206,8 +219,8 @@ impl<R: Recipient> Loop<R> {
             let answer = loaded.map_or_else(Answer::Rejected, |_| Answer::Done);
             self.hold(Released::Answer(reply, answer), out);
         }
-        for Verb { verb, reply } in verbs {
-            let answer = self.command(as_command(run, verb), 0, now, out);
+        for Verb { wish, reply } in verbs {
+            let answer = self.command(as_command(run, wish), 0, now, out);
             if let Some(reply) = reply {
                 self.hold(Released::Answer(reply, answer), out);
             }

@@ -126,6 +126,17 @@ pub(super) enum Fact<'a> {
         key: Hash,
         result: Option<Settled>,
     },
+    /// A signal came.
+    SignalReceived {
+        number: u64,
+        payload: Payload,
+    },
+    /// A wait is over, by this signal or because its time is up.
+    WaitEnded {
+        task: Task,
+        output: Payload,
+        signal: Option<u64>,
+    },
     /// Of a run, and nothing rests on it.
     OfRun,
     /// Anything else, also what later versions bring.
@@ -196,6 +207,8 @@ const NODES_MAX: u32 = PLAN_TASKS_MAX as u32;
 const ENDS: [&str; 3] = ["succeeded", "failed", "cancelled"];
 /// These are of runs, and so is `RunLoaded`.
 const OF_RUN: std::ops::RangeInclusive<u64> = 10..=44;
+/// Waits: these are of runs too.
+const OF_FLOW: std::ops::RangeInclusive<u64> = 90..=99;
 
 /// Reads a record, and every event of it.
 pub(super) fn facts(bytes: &[u8]) -> Result<Facts<'_>, Fault> {
@@ -272,7 +285,8 @@ fn of_event<'a>(event: &Item<'a>) -> Option<Fact<'a>> {
         40 => Fact::StepIntended(intent(&it.field(0)?)?),
         41..=44 => of_step(number, &it)?,
         50 => loaded(&it)?,
-        number if OF_RUN.contains(&number) => Fact::OfRun,
+        90..=92 => of_wait(number, &it)?,
+        number if OF_RUN.contains(&number) || OF_FLOW.contains(&number) => Fact::OfRun,
         _ => Fact::Other,
     };
     it.is_map().then_some(fact)
@@ -391,6 +405,25 @@ fn of_step<'a>(number: u64, it: &Item<'a>) -> Option<Fact<'a>> {
         _ => return None,
     };
     Some(fact)
+}
+
+fn of_wait<'a>(number: u64, it: &Item<'a>) -> Option<Fact<'a>> {
+    match number {
+        91 => {
+            let it = it.field(0)?;
+            let (number, payload) = (it.field(0)?.uint()?, payload(&it.field(2)?)?);
+            Some(Fact::SignalReceived { number, payload })
+        }
+        92 => {
+            let signal = match it.field(2) {
+                Some(signal) => Some(signal.uint()?),
+                None => None,
+            };
+            let (task, output) = (task(&it.field(0)?)?, payload(&it.field(1)?)?);
+            Some(Fact::WaitEnded { task, output, signal })
+        }
+        _ => Some(Fact::OfRun),
+    }
 }
 
 fn settled(payload: Payload) -> Settled {

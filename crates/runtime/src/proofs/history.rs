@@ -45,6 +45,8 @@ pub(super) struct History {
     agents: BTreeMap<(Layer, u32, u32), u64>,
     blobs: Vec<Hash>,
     known_blobs: BTreeSet<Hash>,
+    /// Signals that came, and the payloads of those that no wait has used.
+    signals: (u64, BTreeMap<u64, Hash>),
 }
 
 pub(super) type Check = Result<(), Fault>;
@@ -77,6 +79,7 @@ impl History {
             agents: BTreeMap::new(),
             blobs: Vec::new(),
             known_blobs: BTreeSet::new(),
+            signals: (0, BTreeMap::new()),
         }
     }
 
@@ -246,6 +249,8 @@ impl History {
             Fact::TaskOver { task } => self.tasks.finish(task)?,
             Fact::TasksOver { mut tasks } => tasks.try_for_each(|task| self.tasks.finish(task))?,
             Fact::TaskParked { task } => self.tasks.park(task)?,
+            Fact::SignalReceived { number, payload } => self.receive(number, &payload)?,
+            Fact::WaitEnded { task, output, signal } => self.end_wait(task, &output, signal)?,
             Fact::StepIntended(intent) => self.intend(&intent)?,
             Fact::StepSettled { task, key, result } => self.settle(task, key, Some(result))?,
             Fact::StepInDoubt { task, key } | Fact::StepProbed { task, key, result: None } => {
@@ -277,6 +282,29 @@ impl History {
             seals: proof.is_some(),
         });
         Ok(())
+    }
+
+    fn receive(&mut self, number: u64, payload: &Payload) -> Check {
+        let (newest, kept) = &mut self.signals;
+        ensure(newest.checked_add(1) == Some(number), || {
+            format!("signal {number} follows {newest}")
+        })?;
+        *newest = number;
+        kept.insert(number, payload.hash);
+        self.refer(payload);
+        Ok(())
+    }
+
+    /// One signal ends one wait, and what it says is the output.
+    fn end_wait(&mut self, task: Task, output: &Payload, signal: Option<u64>) -> Check {
+        if let Some(number) = signal {
+            let said = self.signals.1.remove(&number);
+            ensure(said == Some(output.hash), || {
+                format!("signal {number} was not kept for task {}, or says other", name(task))
+            })?;
+        }
+        self.refer(output);
+        self.tasks.finish(task)
     }
 
     fn start(&mut self, task: Task, attempt: u32, agent: u32, fence: u64) -> Check {

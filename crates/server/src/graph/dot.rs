@@ -2,6 +2,7 @@
 
 use ark_os_api::{GraphNode, GraphView};
 
+use super::doing;
 use super::text::{took, words_of};
 
 /// The whole graph as one `digraph`.
@@ -49,7 +50,7 @@ pub(super) fn render(graph: &GraphView) -> String {
 }
 
 fn label(node: &GraphNode) -> String {
-    let mut lines = vec![node.name.clone(), node.skill.clone()];
+    let mut lines = vec![node.name.clone(), doing(node)];
     lines.extend(node.when.as_ref().map(|when| format!("when {when}")));
     let standing = [words_of(node), took(node)].into_iter().flatten().collect::<Vec<_>>();
     lines.extend((!standing.is_empty()).then(|| standing.join(" ")));

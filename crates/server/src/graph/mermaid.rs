@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ark_os_api::{GraphNode, GraphView};
 
+use super::doing;
 use super::text::{took, words_of};
 
 const CLASSES: &str = "  classDef succeeded fill:#d3f0d3,stroke:#2e7d32
@@ -47,7 +48,7 @@ pub(super) fn render(graph: &GraphView) -> String {
 }
 
 fn label(node: &GraphNode) -> String {
-    let mut lines = vec![escaped(&node.name), escaped(&node.skill)];
+    let mut lines = vec![escaped(&node.name), escaped(&doing(node))];
     lines.extend(node.when.as_ref().map(|when| escaped(&format!("when {when}"))));
     let standing = [words_of(node), took(node)].into_iter().flatten().collect::<Vec<_>>();
     lines.extend((!standing.is_empty()).then(|| escaped(&standing.join(" "))));

@@ -3,6 +3,7 @@
 use ark_os_api::{GraphNode, GraphView};
 use ark_os_core::text::one_line;
 
+use super::doing;
 use super::tree::{ASCII, Line, UTF8, lines};
 
 /// The least width that a line is made for.
@@ -33,7 +34,7 @@ pub(super) fn render(graph: &GraphView, style: TextStyle) -> String {
     let lines = lines(graph, signs);
     let name_width = lines.iter().map(|line| name_of(graph, line).chars().count()).max();
     let name_width = name_width.unwrap_or(0).min(style.width / 2);
-    let skills = graph.nodes.iter().map(|node| node.skill.chars().count()).max();
+    let skills = graph.nodes.iter().map(|node| doing(node).chars().count()).max();
     let skill_width = skills.unwrap_or(0).min(SKILL_CHARS_MAX);
     for line in &lines {
         let Some(node) = graph.nodes.get(line.node) else { continue };
@@ -83,7 +84,7 @@ fn line_of(
 ) -> String {
     let star = if node.critical && graph.nodes.len() > 1 { '*' } else { ' ' };
     let name = shortened(&name_of(graph, line), name_width, style);
-    let skill = shortened(&node.skill, skill_width, style);
+    let skill = shortened(&doing(node), skill_width, style);
     let kind = match (&*node.shape, &node.children, &node.fallback_for) {
         ("map", Some(children), _) => format!("map {}/{}", children.succeeded, children.total),
         (_, _, Some(primary)) => format!("fallback of {primary}"),

@@ -95,7 +95,8 @@ fn view(past: &Past, task: TaskRef, row: &PastTask, names: &AgentNames) -> TaskV
         id: TaskId { run, task }.to_string(),
         run: run.to_string(),
         name: spec.map(|spec| spec.name.to_string()),
-        skill: spec.map(|spec| spec.skill.to_string()),
+        skill: spec.filter(|spec| spec.is_work()).map(|spec| spec.skill.to_string()),
+        waits_for: spec.and_then(|spec| crate::show::awaited(spec)),
         state: words::task_state(row.state.0).to_owned(),
         attempt: row.attempt,
         lost: row.lost,
@@ -126,13 +127,12 @@ impl Found {
     fn tell(&mut self, task: TaskRef, state: TaskState, event: &Event) {
         match (state, event) {
             (TaskState::Succeeded, Event::TaskSucceeded(done)) if done.task == task => {
-                match &done.output {
-                    Payload::Inline(bytes) => self.view.output = json_text(&bytes.0),
-                    Payload::Blob { hash, len } => {
-                        self.view.output_blob = Some(words::blob(*hash, *len));
-                    }
-                }
-                self.output = Some(done.output.clone());
+                self.tell_output(&done.output);
+            }
+            (TaskState::Succeeded, Event::WaitEnded { task: ended, output, .. })
+                if *ended == task =>
+            {
+                self.tell_output(output);
             }
             (TaskState::Failed, Event::TaskFailed { task: failed, failure }) if *failed == task => {
                 self.view.failure = Some(words::failure(failure));
@@ -150,5 +150,15 @@ impl Found {
             }
             _ => {}
         }
+    }
+
+    fn tell_output(&mut self, output: &Payload) {
+        match output {
+            Payload::Inline(bytes) => self.view.output = json_text(&bytes.0),
+            Payload::Blob { hash, len } => {
+                self.view.output_blob = Some(words::blob(*hash, *len));
+            }
+        }
+        self.output = Some(output.clone());
     }
 }

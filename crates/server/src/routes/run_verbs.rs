@@ -9,13 +9,14 @@ use ark_os_core::limits::INLINE_BYTES_MAX;
 use ark_os_core::payload::Payload;
 use ark_os_core::step::StepKey;
 use ark_os_core::text::Text;
+use ark_os_runtime::SignalRequest;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 
 use super::agents::shown;
 use super::runs::{row_of, run_id, view};
-use super::{json, reason};
+use super::{idempotency_key, json, reason};
 use crate::context::Context;
 use crate::json::{parse, parse_or_default, read_body};
 use crate::problems::{Answered, Refusal};
@@ -103,6 +104,40 @@ pub(super) async fn retry_run(
         Some(name) => Some(node(&context, run, name).await?),
     };
     act(&context, run, Command::RetryRun { run, task, reason }).await
+}
+
+/// Tells a run something that a task of it waits for, now or later. The body is the payload, any JSON;
+/// none is `null`. Each signal ends one wait, in the order in which they come.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/signals/{name}", tag = "runs",
+    params(
+        ("id" = String, Path, description = "The run"),
+        ("name" = String, Path, description = "The signal, as the plan names it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and payload count once for 24 hours"),
+    ),
+    request_body(content = serde_json::Value, description = "The payload; may be left out"),
+    responses(
+        (status = 200, description = "Durably recorded: the run", body = RunView),
+        (status = 400, description = "`json_invalid`, `signal_invalid`, `key_invalid`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`run_not_found`, `signal_unknown`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`run_over`, `signal_not_awaited`, `key_reused`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`inbox_full`, `overloaded`; see `Retry-After`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn send_signal(
+    State(context): State<Context>,
+    Path((id, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered {
+    let run = run_id(&id)?;
+    let key = idempotency_key(&headers)?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let payload = if body.is_empty() { b"null".to_vec() } else { body.to_vec() };
+    parse::<ark_os_api::Json>(&payload)?;
+    let request = SignalRequest { run, name, payload, key };
+    context.handle().signal(request).await?;
+    Ok(json(StatusCode::OK, &view(&context, run).await?))
 }
 
 /// Says what became of a step in doubt: the key is the one that the task's steps show.

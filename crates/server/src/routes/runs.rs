@@ -375,6 +375,7 @@ fn row_view(row: &RunRow, output: Output) -> RunView {
         workflow_hash: row.workflow_hash.to_string(),
         state: words::run_state(row.state).to_owned(),
         waits_for: None,
+        signals: Vec::new(),
         priority: row.priority.as_str().to_owned(),
         accepted: words::stamp(row.accepted),
         ended: row.ended.map(words::stamp),

@@ -50,6 +50,9 @@ impl Making<'_> {
                 let row = self.closed(*task, "succeeded", None);
                 self.put(About::Task(*task), row);
             }
+            Event::TaskWaiting { .. } | Event::SignalReceived(_) | Event::WaitEnded { .. } => {
+                self.of_wait(event);
+            }
             Event::TaskParked { task, reason, message } => {
                 self.attempt_over(*task, "parked", Amounts::ZERO, None);
                 let mut row = self.point("task_parked", 3);
@@ -68,7 +71,7 @@ impl Making<'_> {
     }
 
     /// A condition or a list is evaluated.
-    fn prepared(&mut self, task: TaskRef) {
+    pub(super) fn prepared(&mut self, task: TaskRef) {
         let open = self.tracer.tasks.get_mut(&task);
         let Some(began) = open.and_then(|open| open.preparing.take()) else { return };
         let row = self.span("preparing", 3, began);
@@ -142,7 +145,7 @@ impl Making<'_> {
     }
 
     /// The row of a task that is over now, after those of what it leaves open.
-    fn closed(&mut self, task: TaskRef, state: &str, text: Option<&str>) -> TraceRow {
+    pub(super) fn closed(&mut self, task: TaskRef, state: &str, text: Option<&str>) -> TraceRow {
         if task.child.is_none()
             && let Some(map) = self.tracer.maps.remove(&task.node)
         {

@@ -231,6 +231,12 @@ impl Making<'_> {
 }
 
 impl Tracer {
+    /// What a task waits for that nobody works on.
+    pub(super) fn awaited(&self, node: u32) -> String {
+        let spec = self.plan.as_ref().and_then(|plan| plan.tasks.get(node as usize));
+        spec.and_then(crate::show::awaited).unwrap_or_default()
+    }
+
     /// The row with the name of its task.
     pub(super) fn named(&self, task: TaskRef, row: TraceRow) -> TraceRow {
         let spec = self.plan.as_ref().and_then(|plan| plan.tasks.get(task.node as usize));

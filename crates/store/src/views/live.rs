@@ -177,6 +177,9 @@ impl Live {
                 let text = self.progress.as_ref().and_then(|it| it.map_output(task.node));
                 self.output = text.map(|text| Payload::inline(text.into_bytes()));
             }
+            Event::WaitEnded { task, output, .. } if self.is_sink(*task) => {
+                self.output = Some(output.clone());
+            }
             Event::RunEnded(ended) => self.end(ended, at),
             Event::RunRetried { nodes, .. } => self.retry(nodes),
             _ => {}

@@ -96,6 +96,8 @@ impl Progress {
             }
             Event::TaskSucceeded(done) => self.succeed(done.task),
             Event::MapDone { task } => self.set(*task, Succeeded),
+            Event::TaskWaiting { task, .. } => self.set(*task, Waiting),
+            Event::WaitEnded { task, .. } => self.set(*task, Succeeded),
             Event::TaskFailed { task, .. } => self.fail(*task, Failed),
             Event::TaskParked { task, .. } => self.stop(*task, Parked),
             Event::TasksSkipped { tasks, .. } => {
