@@ -32,3 +32,5 @@ mod sandbox;
 mod support;
 #[path = "integration/upgrade.rs"]
 mod upgrade;
+#[path = "integration/workflows.rs"]
+mod workflows;

@@ -9,5 +9,6 @@ mod integration {
     mod explained;
     mod hostile;
     mod routes;
+    mod signals;
     pub(crate) mod support;
 }

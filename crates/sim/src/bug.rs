@@ -57,11 +57,17 @@ pub enum Bug {
     SnapshotSyncLies,
     /// The oldest segment is archived, whoever needs it.
     NeededArchived,
+    /// Now and then a signal is acknowledged and dropped.
+    SignalForgotten,
+    /// A signal that is sent again under its key has lost the key.
+    SignalRepeated,
+    /// A signal ends one wait more than it should.
+    SignalUsedTwice,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 27] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -86,6 +92,9 @@ impl Bug {
         Bug::ProbeTooEarly,
         Bug::SnapshotSyncLies,
         Bug::NeededArchived,
+        Bug::SignalForgotten,
+        Bug::SignalRepeated,
+        Bug::SignalUsedTwice,
     ];
 
     /// Its name on the command line.
@@ -115,6 +124,9 @@ impl Bug {
             Bug::ProbeTooEarly => "probe-too-early",
             Bug::SnapshotSyncLies => "snapshot-sync-lies",
             Bug::NeededArchived => "needed-archived",
+            Bug::SignalForgotten => "signal-forgotten",
+            Bug::SignalRepeated => "signal-repeated",
+            Bug::SignalUsedTwice => "signal-used-twice",
         }
     }
 

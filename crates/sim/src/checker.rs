@@ -35,6 +35,8 @@ struct Told {
     cancelled: BTreeSet<RunId>,
     /// Digest of the output that was presented under each token.
     outputs: BTreeMap<PtId, Hash>,
+    /// Signals, by run and the digest of what they say.
+    signals: BTreeSet<(RunId, Hash)>,
     /// Runs with an agent that reported more than was reserved.
     liars: BTreeSet<RunId>,
 }
@@ -165,6 +167,17 @@ impl Checker {
         Ok(())
     }
 
+    /// A signal is acknowledged.
+    ///
+    /// INVARIANT I6: its record is durable by then.
+    pub(crate) fn signalled(&mut self, run: RunId, said: Hash) -> Check {
+        let signals = self.model.run(run).map(|run| &run.signals);
+        let seq = signals.and_then(|signals| signals.came.get(&said)).copied();
+        self.is_durable(seq, || format!("a signal of `{run}`"))?;
+        self.told.signals.insert((run, said));
+        Ok(())
+    }
+
     /// An external effect leaves the loop.
     pub(crate) fn released(&self, seq: u64, effect: &Effect) -> Check {
         self.is_durable(Some(seq), || format!("{effect:?}"))
@@ -254,6 +267,11 @@ impl Checker {
             ensure(self.model.run(*run).is_some(), "I1", || {
                 format!("`{run}` was acknowledged and is lost")
             })?;
+        }
+        for (run, said) in &self.told.signals {
+            let is_there =
+                self.model.run(*run).is_some_and(|it| it.signals.came.contains_key(said));
+            ensure(is_there, "I1", || format!("a signal of `{run}` was acknowledged and is lost"))?;
         }
         for (id, (end, which)) in &self.told.over {
             let found = self.model.run(*id).and_then(|run| run.ends.get(*which));

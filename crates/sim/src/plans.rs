@@ -45,19 +45,51 @@ pub(crate) fn catalogue() -> Catalogue {
     catalogue
 }
 
-/// A workflow; the findings if the generator makes one that is not valid, which is a fault of it.
+/// Signals that plans wait for.
+pub(crate) const SIGNALS: [&str; 2] = ["go", "on"];
+
+/// Some tasks only wait. What they had as work goes, but not what they come after.
+fn make_wait(rng: &mut Rng, task: &mut Value) {
+    let Some(map) = task.as_object_mut() else { return };
+    if map.contains_key("map") || map.contains_key("reduce") || !rng.per_mille(300) {
+        return;
+    }
+    for key in ["skill", "input", "retry", "timeout", "deadline", "budget"] {
+        map.remove(key);
+    }
+    let mut wait = Map::new();
+    match (rng.below(5), rng.pick(&SIGNALS)) {
+        (0, _) => _ = wait.insert("for".into(), format!("{}ms", rng.below(30_000)).into()),
+        (1, _) => _ = wait.insert("until".into(), "2023-11-14T22:13:40Z".into()),
+        (_, name) => {
+            wait.insert("signal".into(), name.copied().unwrap_or("go").into());
+            if rng.per_mille(400) {
+                wait.insert("timeout".into(), format!("{}s", rng.range(1, 90)).into());
+                let rule = if rng.per_mille(500) { "continue" } else { "fail" };
+                wait.insert("on_timeout".into(), rule.into());
+            }
+        }
+    }
+    map.insert("wait".into(), Value::Object(wait));
+}
+
+/// A workflow; `waits` says which tasks only wait. The findings if the generator makes one that is not valid, which is a fault of it.
 pub(crate) fn workflow(
     rng: &mut Rng,
     number: u64,
     catalogue: &dyn SkillCatalogue,
+    waits: Option<&mut Rng>,
 ) -> Result<Arc<Workflow>, String> {
-    let tasks = match rng.weighted(&[3, 3, 2, 2, 4]) {
+    let mut tasks = match rng.weighted(&[3, 3, 2, 2, 4]) {
         0 => chain(rng),
         1 => diamond(rng),
         2 => fan(rng),
         3 => vec![task(rng, "t0", &[])],
         _ => tangle(rng),
     };
+    if let Some(waits) = waits {
+        tasks.iter_mut().for_each(|task| make_wait(waits, task));
+    }
     let mut plan = json!({ "name": format!("plan-{number}"), "tasks": tasks });
     if rng.per_mille(200)
         && let Some(map) = plan.as_object_mut()
@@ -207,7 +239,8 @@ mod tests {
     fn every_plan_is_valid() {
         let catalogue = catalogue();
         for seed in 0..500 {
-            let made = workflow(&mut Rng::new(seed), seed, &catalogue);
+            let mut waits = Rng::new(!seed);
+            let made = workflow(&mut Rng::new(seed), seed, &catalogue, Some(&mut waits));
             assert!(made.is_ok(), "seed {seed}: {made:?}");
         }
     }

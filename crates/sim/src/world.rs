@@ -26,6 +26,7 @@ mod clients;
 mod end;
 mod faults;
 mod node;
+mod signals;
 mod snapshots;
 mod start;
 mod steps;
@@ -40,6 +41,8 @@ const EPOCH_MS: i64 = 1_700_000_000_000;
 const EVENTS_MAX: u64 = 400_000;
 /// What makes a seed the seed of its places in memory.
 const PLACES: u64 = 0x706c_6163_6573;
+/// What makes a seed the seed of its waits and signals.
+const FLOW: u64 = 0x0066_6c6f_7721;
 /// Events in a row at one moment; more mean the same.
 const STANDSTILL_MAX: u64 = 20_000;
 
@@ -66,6 +69,8 @@ pub(crate) enum Due {
     Client,
     /// A lost submission is sent again.
     Again(u64),
+    /// Somebody sends a signal.
+    Signal,
     /// A command that a planted bug has held back.
     Late(Box<Command>),
     /// Something breaks.
@@ -153,6 +158,8 @@ pub struct Counts {
     pub loads: u64,
     /// Questions whether a step happened.
     pub probes: u64,
+    /// Signals that were acknowledged.
+    pub signals: u64,
 }
 
 pub(crate) struct World {
@@ -169,6 +176,9 @@ pub(crate) struct World {
     pub(crate) node: Option<Node>,
     /// Of a stream of its own: how often and how the keeper is at work.
     pub(crate) keeper_rng: Rng,
+    /// Of a stream of its own: waits, and the signals that end them.
+    pub(crate) flow: Rng,
+    pub(crate) has_waits: bool,
     /// Raised with every death of the process, so that what it had under way is void.
     pub(crate) life: u32,
     pub(crate) attempts: BTreeMap<PtId, Attempt>,
@@ -198,7 +208,9 @@ impl World {
             Some(Bug::DirSyncLies) => files.set_faults(|faults| faults.lying_dir_syncs = true),
             _ => {}
         }
-        let clients = Clients::new(rng.fork())?;
+        let mut flow = Rng::new(seed ^ FLOW);
+        let has_waits = flow.per_mille(500);
+        let clients = Clients::new(rng.fork(), has_waits.then_some(&mut flow))?;
         Ok(World {
             rng,
             now: 0,
@@ -210,6 +222,8 @@ impl World {
             files,
             node: None,
             keeper_rng: Rng::new(!seed),
+            flow,
+            has_waits,
             life: 0,
             attempts: BTreeMap::new(),
             clients,
@@ -271,6 +285,7 @@ impl World {
                 self.sink.perform(key, class)
             }
             Due::Client => self.act(),
+            Due::Signal => self.send_signals(),
             Due::Again(operation) => {
                 self.submit_again(operation);
                 Ok(())

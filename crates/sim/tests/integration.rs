@@ -167,6 +167,21 @@ fn run_that_is_called_in_and_never_comes_is_found() {
 }
 
 #[test]
+fn signal_that_is_acknowledged_and_dropped_is_found() {
+    is_found(Bug::SignalForgotten, &["I6"]);
+}
+
+#[test]
+fn signal_that_counts_twice_is_found() {
+    is_found(Bug::SignalRepeated, &["I1"]);
+}
+
+#[test]
+fn signal_that_ends_two_waits_is_found() {
+    is_found(Bug::SignalUsedTwice, &["I2"]);
+}
+
+#[test]
 fn timers_before_the_start_are_found() {
     is_found(Bug::TimersBeforeStart, &["I5"]);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ark_os_core::event::{RunAccepted, RunEnd, SkipCause};
+use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, Fence, PtId, RunId, TaskRef};
 use ark_os_core::plan::Workflow;
 use ark_os_core::step::StepKey;
@@ -37,6 +38,8 @@ pub(super) struct TaskModel {
     pub(super) lost: u32,
     pub(super) token: Option<Token>,
     pub(super) parked: bool,
+    /// Whether it began to wait.
+    pub(super) waits: bool,
     /// Children of an expanded map.
     pub(super) children: Option<u32>,
 }
@@ -54,6 +57,16 @@ pub(super) struct RunModel {
     /// Every end that it came to, with its record.
     pub(super) ends: Vec<(RunEnd, u64)>,
     pub(super) tasks: BTreeMap<TaskRef, TaskModel>,
+    pub(super) signals: Signals,
+}
+
+/// The signals of a run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signals {
+    /// Everything that came, by the digest of what it said, with its record.
+    pub(super) came: BTreeMap<Hash, u64>,
+    /// What no wait has used, by number.
+    pub(super) kept: BTreeMap<u64, Hash>,
 }
 
 /// An intended step.

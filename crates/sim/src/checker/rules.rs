@@ -1,11 +1,12 @@
 //! What may follow what in the journal.
 
 use ark_os_core::event::{
-    Admission, AttemptEnd, AttemptEnded, AttemptStarted, Event, RunAccepted, RunEnded, SkipCause,
-    StepIntended,
+    Admission, AttemptEnd, AttemptEnded, AttemptStarted, Event, RunAccepted, RunEnded,
+    SignalReceived, SkipCause, StepIntended,
 };
 use ark_os_core::ids::{Fence, RunId, TaskRef};
 use ark_os_core::limits::LOST_ATTEMPTS_MAX;
+use ark_os_core::payload::Payload;
 use ark_os_core::plan::{EffectClass, OnFailure};
 use ark_os_core::step::{Finding, StepKey};
 use ark_os_runtime::kernel::record::Appended;
@@ -60,6 +61,7 @@ impl Model {
                     ended: false,
                     ends: Vec::new(),
                     tasks: Default::default(),
+                    signals: Default::default(),
                 };
                 let fresh = self.runs.insert(id, run).is_none();
                 return ensure(fresh, "I2", || format!("`{id}` was accepted twice"));
@@ -78,6 +80,7 @@ impl Model {
             format!("record {seq} changes `{id}`, which is over: {event:?}")
         })?;
         match event {
+            Event::SignalReceived(signal) => return run.receive(id, seq, signal),
             Event::RunParked => run.parked_seq = run.parked_seq.or(Some(seq)),
             Event::RunRetried { nodes, .. } => run.begin_again(nodes),
             Event::RunEnded(ended) => return self.end(id, seq, ended),
@@ -226,6 +229,19 @@ impl Model {
                 })?;
                 self.finish(id, *task, End::Succeeded)
             }
+            Event::TaskWaiting { task, .. } => {
+                self.open(id, *task)?;
+                let is_twice = std::mem::replace(&mut self.task_mut(id, *task)?.waits, true);
+                ensure(!is_twice, "I6", || format!("task {task} of `{id}` begins to wait twice"))
+            }
+            Event::WaitEnded { task, output, signal } => {
+                let waits = self.task(id, *task).is_some_and(|it| it.waits);
+                ensure(waits, "I6", || format!("task {task} of `{id}` has not waited"))?;
+                if let (Some(number), Some(run)) = (signal, self.runs.get_mut(&id)) {
+                    run.take(id, *number, output)?;
+                }
+                self.finish(id, *task, End::Succeeded)
+            }
             Event::TaskFailed { task, .. } => self.finish(id, *task, End::Failed),
             Event::TasksSkipped { tasks, cause } => tasks
                 .iter()
@@ -333,6 +349,27 @@ impl Model {
 }
 
 impl RunModel {
+    /// INVARIANT I1: a signal comes once, however often it is sent.
+    fn receive(&mut self, id: RunId, seq: u64, signal: &SignalReceived) -> Check {
+        let said = signal.payload.hash();
+        let again = self.signals.came.insert(said, seq);
+        ensure(again.is_none(), "I1", || format!("a signal of `{id}` came twice: {signal:?}"))?;
+        let count = self.signals.came.len() as u64;
+        ensure(signal.number == count, "I2", || {
+            format!("signal {} of `{id}` is its {count}th", signal.number)
+        })?;
+        self.signals.kept.insert(signal.number, said);
+        Ok(())
+    }
+
+    /// INVARIANT I2: a signal ends one wait, and what it says is the output.
+    fn take(&mut self, id: RunId, number: u64, output: &Payload) -> Check {
+        let said = self.signals.kept.remove(&number);
+        ensure(said == Some(output.hash()), "I2", || {
+            format!("signal {number} of `{id}` is not kept, or says other than was made of it")
+        })
+    }
+
     fn begin_again(&mut self, nodes: &[u32]) {
         self.tasks.retain(|task, _| !nodes.contains(&task.node));
         self.ended = false;

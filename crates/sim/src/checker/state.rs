@@ -6,6 +6,7 @@ use ark_os_core::State;
 use ark_os_core::ids::{RunId, StackIx, TaskRef};
 use ark_os_core::limits::RUNS_RESTING_TIMES;
 use ark_os_core::run::{Run, TaskState};
+use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 
 use super::Checker;
@@ -95,6 +96,17 @@ impl Checker {
                 format!("task {node} of `{}` holds {active:?}, by the journal {token:?}", run.id)
             })?;
         }
+        let kept = run.inbox.iter().map(|it| (it.number, it.payload.hash()));
+        ensure(
+            kept.eq(known.signals.kept.iter().map(|(number, said)| (*number, *said))),
+            "I1",
+            || {
+                format!(
+                    "`{}` keeps {:?}, by the journal {:?}",
+                    run.id, run.inbox, known.signals.kept
+                )
+            },
+        )?;
         self.check_counts(run)
     }
 
@@ -129,6 +141,12 @@ impl Checker {
         }
         if run.parked || !run.live_tasks(|it| it.state == TaskState::Parked).is_empty() {
             return Some("parked");
+        }
+        // A signal that is kept would have ended the wait.
+        let awaited = run.awaited();
+        let is_kept = |name: &Text| run.inbox.iter().any(|it| it.name == *name);
+        if !awaited.is_empty() && !awaited.iter().any(is_kept) {
+            return Some("needs a signal");
         }
         let ready = run.live_tasks(|it| it.turn.is_some());
         (!ready.is_empty()).then_some("waits for an agent")

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ark_os_core::Command;
 use ark_os_core::authority::{Authority, Grant, RevocationId, Scopes};
 use ark_os_core::budget::Amounts;
-use ark_os_core::command::SubmitRun;
+use ark_os_core::command::{SendSignal, SubmitRun};
 use ark_os_core::event::{Intake, Resolution, SubmissionKey};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId};
@@ -50,6 +50,7 @@ impl Recipient for Reply {}
 enum Operation {
     Submit(Box<SubmitRun>),
     Cancel(RunId),
+    Signal(Box<SendSignal>),
     Other,
 }
 
@@ -62,7 +63,7 @@ pub(crate) struct Clients {
     lost: BTreeMap<u64, Box<SubmitRun>>,
     /// Submissions with a key that were answered, to be sent again out of mere doubt.
     answered: Vec<SubmitRun>,
-    runs: Vec<RunId>,
+    pub(super) runs: Vec<RunId>,
     next: u64,
     submitted: usize,
     /// What looks saw: the newest record at that time.
@@ -70,10 +71,10 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(mut rng: Rng) -> Result<Clients, Violation> {
+    pub(super) fn new(mut rng: Rng, mut waits: Option<&mut Rng>) -> Result<Clients, Violation> {
         let catalogue = plans::catalogue();
-        let made: Result<Vec<_>, String> =
-            (0..WORKFLOWS).map(|number| plans::workflow(&mut rng, number, &catalogue)).collect();
+        let mut make = |number| plans::workflow(&mut rng, number, &catalogue, waits.as_deref_mut());
+        let made: Result<Vec<_>, String> = (0..WORKFLOWS).map(&mut make).collect();
         let workflows = made.map_err(|error| Violation::new("simulator", error))?;
         let grant = |name: &str, scopes: &[&str]| {
             let scopes = Scopes::parse(scopes.iter().copied());
@@ -132,6 +133,11 @@ impl World {
             _ => self.revoke(),
         }
         Ok(())
+    }
+
+    /// A signal is sent, and its answer is waited for.
+    pub(super) fn ask_signal(&mut self, signal: SendSignal) -> Reply {
+        self.ask(Operation::Signal(Box::new(signal)))
     }
 
     fn ask(&mut self, operation: Operation) -> Reply {
@@ -375,7 +381,14 @@ impl World {
                 self.checker.refused(submission.run)
             }
             (Operation::Cancel(run), Answer::Done) => self.checker.cancelled(run),
-            (Operation::Cancel(_) | Operation::Other, Answer::Done | Answer::Rejected(_)) => Ok(()),
+            (Operation::Signal(signal), Answer::Done) => {
+                self.counts.signals += 1;
+                self.checker.signalled(signal.run, signal.payload.hash())
+            }
+            (
+                Operation::Cancel(_) | Operation::Signal(_) | Operation::Other,
+                Answer::Done | Answer::Rejected(_),
+            ) => Ok(()),
             (operation, answer) => {
                 Err(Violation::new("I18", format!("{operation:?} is answered by {answer:?}")))
             }
@@ -386,7 +399,14 @@ impl World {
     pub(super) fn clients_lost(&mut self) {
         let pending = std::mem::take(&mut self.clients.pending);
         for (number, operation) in pending {
-            let Operation::Submit(submission) = operation else { continue };
+            let submission = match operation {
+                Operation::Submit(submission) => submission,
+                Operation::Signal(signal) => {
+                    self.lose_signal(signal);
+                    continue;
+                }
+                Operation::Cancel(_) | Operation::Other => continue,
+            };
             if submission.key.is_some() {
                 self.clients.lost.insert(number, submission);
                 let wait = self.rng.range(100_000, 6_000_000);

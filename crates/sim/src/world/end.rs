@@ -30,6 +30,9 @@ impl World {
     pub(crate) fn live(&mut self) -> Check {
         self.after(0, Due::Start);
         self.after(1_000, Due::Client);
+        if self.has_waits {
+            self.after(1_500, Due::Signal);
+        }
         let first = self.rng.range(1, self.profile.fault_ms * 2_000);
         self.after(first, Due::Fault);
         self.run_until(STORM)?;
@@ -111,6 +114,7 @@ impl World {
             }
             self.resolve();
             self.unpark();
+            self.signal_all();
             self.run_until(self.now + CARE_EVERY)?;
         }
         self.wait_for_quiet()?;

@@ -162,6 +162,9 @@ impl World {
             if self.has(Bug::DoubleJoin) {
                 double_join(record);
             }
+            if self.has(Bug::SignalUsedTwice) {
+                use_twice(record);
+            }
             let loaded = |it: &&Event| matches!(it, Event::RunLoaded { .. });
             if let Some(loaded) = record.change.events.iter().find(loaded).cloned() {
                 self.counts.loads += 1;
@@ -399,6 +402,17 @@ fn external_start(record: &Appended) -> Option<(u64, Effect)> {
             (record.seq, Effect::RunAttempt { pt, agent, skill, attempt, class })
         })
     })
+}
+
+/// The planted bug: the signal that ended a wait ends it once more.
+fn use_twice(record: &mut Appended) {
+    let events = &mut record.change.events;
+    let is_used = |event: &Event| matches!(event, Event::WaitEnded { signal: Some(_), .. });
+    if let Some(at) = events.iter().position(is_used)
+        && let Some(used) = events.get(at).cloned()
+    {
+        events.insert(at, used);
+    }
 }
 
 /// The planted bug: what begins because a need is over begins once more.

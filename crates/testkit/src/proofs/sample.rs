@@ -16,7 +16,9 @@ use ark_os_runtime::proofs::Offline;
 use ark_os_runtime::skills::{
     Cost, Effect, Host, ProbeAnswer, Skill, SkillError, SkillSpec, StepCall,
 };
-use ark_os_runtime::{Components, Handle, Instance, PlanRequest, RunRequest, Settings};
+use ark_os_runtime::{
+    Components, Handle, Instance, PlanRequest, RunRequest, Settings, SignalRequest,
+};
 use ark_os_store::{DiskFiles, Files, LedgerKey, Segments, Snapshots};
 use serde_json::json;
 
@@ -212,6 +214,7 @@ async fn first(dir: &Path) -> Made<(Vec<Named>, RunId)> {
         }
         runs.push((name, ended(&handle, request).await?));
     }
+    runs.push(("signals", signalled(&handle).await?));
     let mut together = Vec::new();
     for name in ["first of three", "second of three", "third of three"] {
         let slow = RunRequest::task("sleep", b"{\"ms\":30}".to_vec());
@@ -246,6 +249,24 @@ async fn second(dir: &Path, runs: &[Named], long: RunId) -> Made<Vec<Named>> {
 async fn ended(handle: &Handle, request: RunRequest) -> Made<RunId> {
     let (submitted, over) = handle.submit_and_wait(request, PATIENCE).await?;
     over.map(|_| submitted.run).ok_or_else(|| "a run of the sample does not end".into())
+}
+
+/// A run that waits for signals, a small and a large one, the first of which comes before its wait.
+async fn signalled(handle: &Handle) -> Made<RunId> {
+    let waits = json!({"name": "waits", "version": "1", "tasks": [
+        {"name": "pause", "wait": {"for": "20ms"}},
+        {"name": "small", "after": ["pause"], "wait": {"signal": "small"}},
+        {"name": "large", "after": ["small"], "wait": {"signal": "large"}},
+        {"name": "late", "wait": {"signal": "late", "timeout": "1ms", "on_timeout": "continue"}},
+        {"name": "said", "skill": "echo", "input": "${tasks.small.output}", "after": ["large"]}]});
+    let request = RunRequest::new(PlanRequest::Workflow(waits), b"{}".to_vec());
+    let run = handle.submit(request).await?.run;
+    let large = format!("\"{}\"", "z".repeat(17_000)).into_bytes();
+    for (name, payload) in [("small", b"{\"by\":\"ann\"}".to_vec()), ("large", large)] {
+        let signal = SignalRequest { run, name: name.into(), payload, key: Some(name.into()) };
+        handle.signal(signal).await?;
+    }
+    handle.wait(run, PATIENCE).await?.map(|_| run).ok_or_else(|| "it waits for ever".into())
 }
 
 fn requests() -> Vec<(&'static str, RunRequest)> {

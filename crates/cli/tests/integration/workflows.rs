@@ -1,0 +1,59 @@
+//! Workflows as `docs/workflows.md` shows them, and what people do to a run that waits.
+
+use serde_json::json;
+
+use crate::support::Home;
+
+/// The examples of the page, in order.
+fn examples() -> Vec<String> {
+    let page = format!("{}/../../docs/workflows.md", env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks = page.split("```yaml\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_example_of_the_page_is_a_workflow() {
+    let home = Home::new();
+    let examples = examples();
+    assert!(examples.len() >= 3, "the page lost its examples");
+    for (number, example) in examples.iter().enumerate() {
+        let file = home.file(&format!("example-{number}.yaml"), example);
+        home.call(&["graph", file.to_str().unwrap()]).expect(0);
+    }
+}
+
+#[test]
+fn the_first_examples_of_the_page_run_to_their_end() {
+    let home = Home::new();
+    for (number, example) in examples().iter().take(2).enumerate() {
+        let file = home.file(&format!("example-{number}.yaml"), example);
+        let input: &[&str] = if number == 0 { &["--input", "name=Ann"] } else { &[] };
+        let run = [&["run", file.to_str().unwrap(), "--json"], input].concat();
+        home.call(&run).expect(0);
+    }
+}
+
+#[test]
+fn a_run_that_waits_is_told_by_a_signal_and_says_for_what_it_waits() {
+    let home = Home::new();
+    let instance = home.start(&[]);
+    let file = home.file(
+        "ask.yaml",
+        "name: ask\ntasks:\n  - { name: said, wait: { signal: answer, timeout: 1h } }\n",
+    );
+    let run = home.call(&["submit", file.to_str().unwrap()]).expect(0).out.trim().to_owned();
+    let shown = home.call(&["get", &run]).expect(0).out;
+    assert!(shown.contains("waits for: signal answer"), "{shown}");
+    let data = home.file("answer.json", r#"{"yes": true}"#);
+    let data = format!("@{}", data.display());
+    home.call(&["signal", &run, "question"]).expect(5);
+    home.call(&["signal", &run, "answer", "--data", "{"]).expect(2);
+    home.call(&["signal", &run, "answer", "--data", &data, "--key", "k"]).expect(0);
+    home.call(&["signal", &run, "answer", "--data", &data, "--key", "k"]).expect(0);
+    let view = home.call(&["run", "--attach", &run, "--json"]).expect(0);
+    assert!(view.out.contains(r#""yes":true"#) || view.out.contains(r#""yes": true"#), "{view:?}");
+    let over = home.call(&["--json", "signal", &run, "answer"]).expect(5).problem();
+    assert_eq!(over["code"], json!("run_over"));
+    drop(instance);
+}
