@@ -20,7 +20,7 @@ fn holds(fixture: &Fixture, cel: &str) -> Result<bool, String> {
             assert_eq!(&*failure.code, "condition_failed");
             Err(failure.message.to_string())
         }
-        Prepared::List { .. } => panic!("there is no list"),
+        other => panic!("there is nothing else to prepare: {other:?}"),
     }
 }
 

@@ -105,6 +105,8 @@ impl Fixture {
             ended: None,
             output: None,
             failure: None,
+            inbox: Vec::new(),
+            signals: 0,
         };
         Fixture { run, payloads, blobs }
     }
