@@ -27,6 +27,7 @@ pub mod progress;
 pub mod queue;
 pub mod rules;
 pub mod run;
+pub mod schedule;
 mod shared;
 pub mod state;
 pub mod step;

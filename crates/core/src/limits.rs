@@ -71,3 +71,17 @@ pub const FAILURE_DEPTH_MAX: usize = 64;
 pub const COUNT_MAX: u32 = u32::MAX / 2;
 /// The same for a 64-bit counter.
 pub const COUNTER_MAX: u64 = u64::MAX / 2;
+/// Schedules of one instance, about 1 KiB each besides workflow and input.
+pub const SCHEDULES_MAX: usize = 10_000;
+/// Missed times that one schedule makes up for: more would be a flood after a long stop.
+pub const SCHEDULE_CATCH_UP_MAX: u32 = 1_000;
+/// Times of one schedule that wait for its run to be over; what is due beyond is skipped, and recorded.
+pub const SCHEDULE_QUEUE_MAX: usize = 100;
+/// A time that is no older than this was not missed: it was late, as after a quick restart.
+pub const SCHEDULE_LATE_MS_MAX: u64 = 60_000;
+/// Bytes of a cron pattern.
+pub const CRON_BYTES_MAX: usize = 200;
+/// Bytes of a time zone's name; the longest known has 32.
+pub const ZONE_BYTES_MAX: usize = 64;
+/// Jitter of a schedule: a day.
+pub const SCHEDULE_JITTER_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
