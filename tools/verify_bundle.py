@@ -530,7 +530,7 @@ class Record:
             return "signal", (uint(field(it, 0)), payload(field(it, 2)))
         if number == 92:
             return "waited", (task_of(field(it, 0)), payload(field(it, 1)), optional(it, 2, uint))
-        return ("of_run" if 10 <= number <= 44 or 90 <= number <= 99 else "other"), None
+        return ("of_run" if 10 <= number <= 44 or number == 83 or 90 <= number <= 109 else "other"), None
 
     def accepted(self, it):
         pending = optional(it, 1, lambda value: self.plan(field(value, 1)))

@@ -180,6 +180,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "record_unreadable", title: "A record cannot be read", ..FAILED },
     Row { code: "request_invalid", title: "The request is wrong", ..INVALID },
     Row { code: "route_not_found", title: "No such route", ..NOT_FOUND },
+    Row { code: "run_delayed", title: "The run's time has not come", ..CONFLICT },
     Row { code: "run_exists", title: "The run's id is in use", ..CONFLICT },
     Row { code: "run_failed", title: "The run failed", ..FAILED },
     Row { code: "run_not_begun", title: "The run never began", ..CONFLICT },
@@ -191,6 +192,8 @@ pub const TABLE: &[Row] = &[
     Row { code: "sandbox_failed", title: "The sandbox could not be set up", ..INTERNAL },
     Row { code: "sandbox_invalid", title: "Cannot be run in a sandbox", ..INVALID },
     Row { code: "sandbox_unavailable", exit: Exit::Refused, title: "This machine cannot hold the sandbox", ..UNAVAILABLE },
+    Row { code: "schedule_invalid", title: "Not a valid schedule", ..INVALID },
+    Row { code: "schedule_not_found", title: "No such schedule", ..NOT_FOUND },
     Row { code: "scope_missing", title: "A scope is missing", ..DENIED },
     Row { code: "self_dependency", title: "A task depends on itself", ..INVALID },
     Row { code: "signal_invalid", title: "The payload is not what the run waits for", ..INVALID },
@@ -215,6 +218,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "too_long", title: "Too long", ..INVALID },
     Row { code: "too_many_keys", title: "Too many idempotency keys", ..EXHAUSTED },
     Row { code: "too_many_lines", status: 413, title: "Too many lines in the batch", ..INVALID },
+    Row { code: "too_many_schedules", title: "Too many schedules", ..EXHAUSTED },
     Row { code: "too_many_steps", title: "Too many steps", ..EXHAUSTED },
     Row { code: "type_mismatch", title: "Types do not match", ..INVALID },
     Row { code: "unauthenticated", title: "No valid token", ..UNAUTHENTICATED },
@@ -229,6 +233,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "wait_exceeded", status: 504, title: "Not over in time", ..UNAVAILABLE },
     Row { code: "wait_unresolved", title: "The end of a wait could not be found", ..FAILED },
     Row { code: "workflow_ambiguous", title: "Not exactly one workflow", ..INVALID },
+    Row { code: "workflow_not_found", title: "No such workflow", ..NOT_FOUND },
     Row { code: "wrong_type", title: "Wrong type", ..INVALID },
 ];
 

@@ -14,6 +14,7 @@ mod metrics;
 mod page;
 mod problem;
 mod run;
+mod schedule;
 mod task;
 mod time;
 mod trace;
@@ -32,6 +33,10 @@ pub use problem::{ErrorPlace, PROBLEM_JSON, Problem};
 pub use run::{
     AccountView, AmountsView, BlobView, Budget, Counts, FailureView, RunAccepted, RunSubmission,
     RunView,
+};
+pub use schedule::{
+    CatchUp, Overlap, Prioritize, ScheduleStarted, ScheduleSubmission, ScheduleView,
+    ScheduledRunView,
 };
 pub use task::{ParkedView, StepView, TaskSpec, TaskStatus, TaskSubmission, TaskView};
 pub use time::Stamp;

@@ -38,6 +38,14 @@ pub struct RunSubmission {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "30s")]
     pub deadline: Option<String>,
+    /// It does not begin before this moment, in RFC 3339; its deadline counts from then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2027-01-31T09:00:00+01:00")]
+    pub start_at: Option<String>,
+    /// It begins so long after it was accepted, such as `2h`; instead of `start_at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2h")]
+    pub delay: Option<String>,
     /// The tenant; `default` where nobody asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
@@ -121,6 +129,9 @@ pub struct RunView {
     /// When it must be over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Stamp>,
+    /// When it begins, where that is to come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Stamp>,
     /// Its tasks by state. A map counts its children instead of itself once it is expanded.
     pub tasks: Counts,
     /// Its account, while the run is at hand.

@@ -93,6 +93,13 @@ impl Client {
         self.parse(if bytes.is_empty() { b"null" } else { &bytes })
     }
 
+    /// Asks for something to be gone.
+    pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let request = self.agent.delete(self.url(path)).header("authorization", self.bearer());
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        self.parse(&self.read(request.call())?)
+    }
+
     /// The events of a run after a place in its history, as they come.
     pub(crate) fn events(&self, run: &str, after: Option<&str>) -> Result<EventStream, Failure> {
         let mut request = self

@@ -14,12 +14,14 @@ mod logs;
 mod man;
 mod openapi;
 mod pause;
+mod prioritize;
 mod resolve;
 mod restore;
 mod resume;
 mod retry;
 mod run;
 mod sandbox;
+mod schedule;
 mod shutdown;
 mod signal;
 mod start;
@@ -96,6 +98,8 @@ enum Command {
     Pause(pause::Pause),
     Resume(resume::Resume),
     Retry(retry::Retry),
+    Prioritize(prioritize::Prioritize),
+    Schedule(schedule::Schedule),
     Unpark(unpark::Unpark),
     Resolve(resolve::Resolve),
     Signal(signal::Signal),
@@ -128,6 +132,8 @@ impl Command {
             Command::Pause(command) => command.carry_out(session),
             Command::Resume(command) => command.carry_out(session),
             Command::Retry(command) => command.carry_out(session),
+            Command::Prioritize(command) => command.carry_out(session),
+            Command::Schedule(command) => command.carry_out(session),
             Command::Unpark(command) => command.carry_out(session),
             Command::Resolve(command) => command.carry_out(session),
             Command::Signal(command) => command.carry_out(session),

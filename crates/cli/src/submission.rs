@@ -46,6 +46,12 @@ pub(crate) struct Submission {
     /// Time for the whole run, such as `30s`
     #[arg(long, value_name = "TIME")]
     deadline: Option<String>,
+    /// Begin no sooner than this moment, such as `2027-01-31T09:00:00+01:00`
+    #[arg(long, value_name = "TIME", conflicts_with = "delay")]
+    start_at: Option<String>,
+    /// Begin so much later, such as `2h`; deadlines count from then
+    #[arg(long, value_name = "TIME")]
+    delay: Option<String>,
     /// What the run may use up: `0.50usd`, or `calls=100,cpu=30s,cost=0.50usd`
     #[arg(long, value_name = "AMOUNTS")]
     budget: Option<String>,
@@ -90,6 +96,8 @@ impl Submission {
         let mut body = RunSubmission {
             priority: self.priority.clone(),
             deadline: self.deadline.clone(),
+            start_at: self.start_at.clone(),
+            delay: self.delay.clone(),
             budget: self.budget.as_deref().map(budget_of).transpose()?,
             ..RunSubmission::default()
         };

@@ -120,6 +120,7 @@ impl Bench {
             grant: self.grant.clone(),
             priority: Priority::Normal,
             deadline: None,
+            start_at: None,
             budget: None,
             seed: 1,
             key: None,

@@ -83,6 +83,7 @@ impl Bench {
                 grant: grant.clone(),
                 priority: Priority::Normal,
                 deadline: Some(Time(1_000_000)),
+                start_at: None,
                 budget: None,
                 seed: run as u64,
                 key: None,

@@ -2,7 +2,8 @@
 //! stands and when its turn comes; the rest is read when there is room for it.
 //!
 //! An entry is 64 bytes: 48 in a page ordered by run, 16 in the line of its priority. A deadline
-//! adds a place in the order of deadlines. Runs of one admission share it.
+//! adds a place in the order of deadlines, and a start in the future or another priority a place in
+//! the order of those. Runs of one admission share it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -17,9 +18,11 @@ use crate::priority::{Priority, Turn};
 use crate::text::Text;
 use crate::time::Time;
 
+mod moved;
 mod pages;
 mod rows;
 
+use moved::Moved;
 use pages::Pages;
 pub(crate) use rows::Row;
 
@@ -40,13 +43,6 @@ pub struct Waiting {
     /// How urgent it is.
     pub priority: Priority,
     shelf: u32,
-}
-
-impl Waiting {
-    /// Where it stands in line: as its tasks would, had they been ready since.
-    pub fn turn(&self) -> Turn {
-        Turn::new(self.priority, self.accepted, self.seq)
-    }
 }
 
 /// What a waiting run goes on under.
@@ -131,6 +127,8 @@ pub(crate) struct Accepted {
     pub(crate) at: Time,
     pub(crate) deadline: Option<Time>,
     pub(crate) priority: Priority,
+    /// It stands in line from then on; none: at once.
+    pub(crate) start: Option<Time>,
 }
 
 /// All runs that wait on disk.
@@ -139,6 +137,8 @@ pub struct Backlog {
     pages: Pages,
     /// By priority. Time never goes back, so each is in the order of turns.
     lines: [Line; Priority::ALL.len()],
+    /// Those whose place is not in one of these lines.
+    moved: Moved,
     deadlines: BTreeSet<(Time, RunId)>,
     shelves: BTreeMap<u32, Shelf>,
     labels: BTreeMap<Label, u32>,
@@ -179,18 +179,50 @@ impl Backlog {
 
     /// Whoever was accepted first: no record before that is read for those who wait.
     pub fn oldest(&self) -> Option<&Waiting> {
-        Priority::ALL.into_iter().filter_map(|it| self.line(it).next()).min_by_key(|it| it.seq)
+        let lines = Priority::ALL.into_iter().filter_map(|it| self.unmoved(it).next());
+        let moved = self.moved.runs().filter_map(|run| self.find(run));
+        lines.chain(moved).min_by_key(|it| it.seq)
     }
 
-    /// Runs of one priority, soonest first.
-    pub fn line(&self, priority: Priority) -> impl Iterator<Item = &Waiting> + '_ {
+    /// Runs of one priority that stand in line by `now`, soonest first.
+    pub fn line(&self, priority: Priority, now: Time) -> impl Iterator<Item = &Waiting> + '_ {
+        let mut unmoved = self.unmoved(priority).peekable();
+        let moved = self.moved.line(priority, now).filter_map(|run| self.find(run));
+        let mut moved = moved.peekable();
+        std::iter::from_fn(move || match (unmoved.peek(), moved.peek()) {
+            (Some(one), Some(other)) if self.turn(one) < self.turn(other) => unmoved.next(),
+            (_, Some(_)) => moved.next(),
+            (_, None) => unmoved.next(),
+        })
+    }
+
+    /// Runs of one priority that stand where their acceptance put them.
+    fn unmoved(&self, priority: Priority) -> impl Iterator<Item = &Waiting> + '_ {
         let line = self.lines.get(priority as usize);
-        line.into_iter().flat_map(|line| &line.runs).filter_map(|run| self.find(*run))
+        let moved = |run: &RunId| !self.moved.is_empty() && self.moved.ready(*run).is_some();
+        let runs = line.into_iter().flat_map(|line| &line.runs).filter(move |run| !moved(run));
+        runs.filter_map(|run| self.find(*run))
     }
 
-    /// The turn of whoever is next.
-    pub fn first(&self) -> Option<Turn> {
-        Priority::ALL.into_iter().filter_map(|it| self.line(it).next()).map(Waiting::turn).min()
+    /// Where a run stands in line: as its tasks would, had they been ready since.
+    pub fn turn(&self, waiting: &Waiting) -> Turn {
+        Turn::new(waiting.priority, self.ready(waiting), waiting.seq)
+    }
+
+    /// Since when, or from when on, a run stands in line.
+    pub fn ready(&self, waiting: &Waiting) -> Time {
+        self.moved.ready(waiting.run).unwrap_or(waiting.accepted)
+    }
+
+    /// The turn of whoever is next by `now`.
+    pub fn first(&self, now: Time) -> Option<Turn> {
+        let heads = Priority::ALL.into_iter().filter_map(|it| self.line(it, now).next());
+        heads.map(|it| self.turn(it)).min()
+    }
+
+    /// When the next run whose time has not come by `now` stands in line.
+    pub fn next_start(&self, now: Time) -> Option<Time> {
+        self.moved.next(now)
     }
 
     /// Runs whose deadline is at or before `now`, earliest first.
@@ -244,6 +276,9 @@ impl Backlog {
         if deadline != Time::NEVER {
             self.deadlines.insert((deadline, waiting.run));
         }
+        if let Some(start) = accepted.start {
+            return self.moved.put(&waiting, start.max(waiting.accepted));
+        }
         if let Some(line) = self.lines.get_mut(waiting.priority as usize) {
             line.runs.push_back(waiting.run);
             line.waiting += 1;
@@ -263,7 +298,9 @@ impl Backlog {
     pub(crate) fn take(&mut self, run: RunId) -> Option<(Waiting, Under)> {
         let waiting = self.pages.remove(run)?;
         self.deadlines.remove(&(waiting.deadline, run));
-        self.sweep(waiting.priority);
+        if !self.moved.take(&waiting) {
+            self.sweep(waiting.priority);
+        }
         let shelf = self.shelves.get_mut(&waiting.shelf)?;
         shelf.runs = shelf.runs.saturating_sub(1);
         if shelf.runs > 0 {
@@ -274,15 +311,29 @@ impl Backlog {
         Some((waiting, under))
     }
 
+    /// Makes a run more or less urgent.
+    pub(crate) fn prioritize(&mut self, run: RunId, priority: Priority) {
+        let Some(waiting) = self.find(run).copied() else { return };
+        let ready = self.ready(&waiting);
+        let was_moved = self.moved.take(&waiting);
+        self.pages.change(run, |it| it.priority = priority);
+        self.moved.put(&Waiting { priority, ..waiting }, ready);
+        if !was_moved {
+            self.sweep(waiting.priority);
+        }
+    }
+
     /// One left the line: those who are gone leave its head, and its middle when they are many.
     fn sweep(&mut self, priority: Priority) {
         let Some(line) = self.lines.get_mut(priority as usize) else { return };
+        let (pages, moved) = (&self.pages, &self.moved);
+        let is_here = |run: &RunId| pages.find(*run).is_some() && moved.ready(*run).is_none();
         line.waiting = line.waiting.saturating_sub(1);
-        while line.runs.front().is_some_and(|run| self.pages.find(*run).is_none()) {
+        while line.runs.front().is_some_and(|run| !is_here(run)) {
             line.runs.pop_front();
         }
         if line.runs.len() > 2 * line.waiting + LEFT_MIN {
-            line.runs.retain(|run| self.pages.find(*run).is_some());
+            line.runs.retain(is_here);
         }
         if line.runs.capacity() > 4 * line.runs.len() + LEFT_MIN {
             line.runs.shrink_to(2 * line.runs.len());
@@ -299,7 +350,7 @@ impl fmt::Debug for Backlog {
         f.debug_map().entries(labels).finish()?;
         let entry = |it: &Waiting| {
             let label = self.under(it).map(Under::label);
-            (it.run, it.seq, it.accepted, it.deadline, it.priority, label)
+            (it.run, it.seq, it.accepted, self.ready(it), it.deadline, it.priority, label)
         };
         f.debug_list().entries(self.iter().map(entry)).finish()
     }

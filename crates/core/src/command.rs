@@ -11,6 +11,7 @@ use crate::ids::{AgentIx, PtId, RunId, TaskId};
 use crate::payload::Payload;
 use crate::plan::{EffectClass, Workflow};
 use crate::priority::Priority;
+use crate::schedule::ScheduleSpec;
 use crate::step::{Finding, StepKey, StepOutcome};
 use crate::text::Text;
 use crate::time::Time;
@@ -146,6 +147,42 @@ pub enum Command {
         /// Why.
         reason: Text,
     },
+    /// Make a run more or less urgent.
+    PrioritizeRun {
+        /// The run.
+        run: RunId,
+        /// How urgent it is from now on.
+        priority: Priority,
+        /// Why.
+        reason: Text,
+    },
+    /// Have a schedule, or another version of it.
+    PutSchedule(Box<PutSchedule>),
+    /// Pause a schedule, or let it go on.
+    SetSchedule {
+        /// Which.
+        schedule: ScheduleName,
+        /// Whether it does nothing.
+        is_paused: bool,
+        /// The next time by its pattern, where it goes on.
+        next: Option<Time>,
+        /// Why.
+        reason: Text,
+    },
+    /// Have a schedule no more; its runs go on.
+    RemoveSchedule {
+        /// Which.
+        schedule: ScheduleName,
+        /// Why.
+        reason: Text,
+    },
+    /// Begin a run of a schedule now, whatever its times.
+    RunSchedule {
+        /// Which.
+        schedule: ScheduleName,
+    },
+    /// Do what a schedule has to do now that it is due; the loop sends one for each.
+    FireSchedule(FireSchedule),
     /// Run a task and its descendants again; none: the task that failed.
     RetryRun {
         /// The run.
@@ -190,6 +227,44 @@ pub struct SendSignal {
     pub key: Option<SubmissionKey>,
 }
 
+/// A schedule by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleName {
+    /// The tenant.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+}
+
+/// A schedule that somebody wants.
+#[derive(Clone, Debug)]
+pub struct PutSchedule {
+    /// The tenant.
+    pub namespace: Text,
+    /// What it is to be.
+    pub spec: Arc<ScheduleSpec>,
+    /// Under whose authority its runs begin.
+    pub grant: Arc<Grant>,
+    /// Seed of its jitter and of the ids of its runs; one that is replaced keeps its own.
+    pub seed: u64,
+    /// The next time by its pattern, worked out by the caller; none: there is none.
+    pub next: Option<Time>,
+}
+
+/// A schedule is due: which time is to be acted on, and when the next one is, worked out by the
+/// caller. What cannot be is refused.
+#[derive(Clone, Copy, Debug)]
+pub struct FireSchedule {
+    /// Its number.
+    pub schedule: u64,
+    /// A time by its pattern that has come.
+    pub time: Time,
+    /// The next one behind it; none: there is none.
+    pub next: Option<Time>,
+    /// Whether that time is acted on, or passes because it was missed.
+    pub is_missed: bool,
+}
+
 /// A run to be accepted.
 #[derive(Clone, Debug)]
 pub struct SubmitRun {
@@ -207,6 +282,8 @@ pub struct SubmitRun {
     pub priority: Priority,
     /// When it must be over.
     pub deadline: Option<Time>,
+    /// It does not begin before then; none: at once.
+    pub start_at: Option<Time>,
     /// Its account.
     pub budget: Option<Amounts>,
     /// Seed of its jitter and tie-breaks.

@@ -16,15 +16,18 @@ mod attempt;
 mod dispatch;
 mod draft;
 mod finish_attempt;
+mod fire_schedule;
 mod instance;
 mod load_run;
 mod outcome;
 mod preparation;
+mod prioritize_run;
 mod probe;
 mod recover_run;
 mod retry_run;
 mod run_control;
 mod signal;
+mod schedule;
 mod step;
 mod submit_run;
 mod timer;
@@ -83,6 +86,18 @@ pub fn decide(
         Command::CancelRun { run, reason } => run_control::cancel(state, run, &reason, now),
         Command::PauseRun { run, reason } => run_control::pause(state, run, reason, now),
         Command::ResumeRun { run, reason } => run_control::resume(state, run, reason, now),
+        Command::PrioritizeRun { run, priority, reason } => {
+            prioritize_run::decide(state, run, (priority, reason), now)
+        }
+        Command::PutSchedule(put) => schedule::put(state, *put, now),
+        Command::SetSchedule { schedule, is_paused, next, reason } => {
+            schedule::set(state, &schedule, schedule::Setting { is_paused, next, reason }, now)
+        }
+        Command::RemoveSchedule { schedule, reason } => {
+            schedule::remove(state, &schedule, reason, now)
+        }
+        Command::RunSchedule { schedule } => fire_schedule::manual(state, rules, &schedule, now),
+        Command::FireSchedule(fire) => fire_schedule::decide(state, rules, fire, now),
         Command::RetryRun { run, task, reason } => {
             retry_run::decide(state, run, (task, reason), now)
         }

@@ -18,6 +18,7 @@ use crate::payload::Payload;
 use crate::plan::{EffectClass, Workflow};
 use crate::priority::Priority;
 use crate::rules::Mode;
+use crate::schedule::ScheduleSpec;
 use crate::step::{Finding, StepKey, StepOutcome};
 use crate::text::Text;
 use crate::time::Time;
@@ -313,6 +314,64 @@ pub enum Event {
         #[n(0)]
         accepted: Option<Box<RunAccepted>>,
     },
+    /// A schedule is there, or another version of it.
+    #[n(80)]
+    SchedulePut(#[n(0)] Box<SchedulePut>),
+    /// A schedule is paused, or goes on.
+    #[n(81)]
+    ScheduleChanged {
+        /// Its number.
+        #[n(0)]
+        schedule: u64,
+        /// Whether it does nothing.
+        #[n(1)]
+        is_paused: bool,
+        /// The next time by its pattern.
+        #[n(2)]
+        next: Option<Time>,
+        /// Why.
+        #[n(3)]
+        reason: Text,
+    },
+    /// A schedule is gone; its runs go on.
+    #[n(82)]
+    ScheduleRemoved {
+        /// Its number.
+        #[n(0)]
+        schedule: u64,
+        /// Why.
+        #[n(1)]
+        reason: Text,
+    },
+    /// The run that is accepted in the same record is a schedule's, for one of its times.
+    #[n(83)]
+    ScheduleFired(#[n(0)] ScheduleFired),
+    /// A time of a schedule passed without a run.
+    #[n(84)]
+    ScheduleSkipped(#[n(0)] Box<ScheduleSkipped>),
+    /// A time of a schedule waits for a run of it to be over.
+    #[n(85)]
+    ScheduleQueued {
+        /// Its number.
+        #[n(0)]
+        schedule: u64,
+        /// The time by its pattern.
+        #[n(1)]
+        time: Time,
+        /// The next one.
+        #[n(2)]
+        next: Option<Time>,
+    },
+    /// How urgent the run is was changed.
+    #[n(100)]
+    RunPrioritized {
+        /// How urgent it is now.
+        #[n(0)]
+        priority: Priority,
+        /// Why.
+        #[n(1)]
+        reason: Text,
+    },
     /// The next attempt asked whether a step that was left open happened.
     #[n(44)]
     StepProbed {
@@ -512,6 +571,9 @@ pub struct RunAccepted {
     /// Whether it waits on disk until `RunLoaded`; none: no.
     #[n(12)]
     pub waits: Option<bool>,
+    /// It does not begin before then; none: it may at once.
+    #[n(80)]
+    pub start_at: Option<Time>,
 }
 
 /// What a run needs to be admitted later, when a layer above the workers is empty now.
@@ -771,4 +833,108 @@ pub enum Resolution {
     /// Nobody can tell: the task fails.
     #[n(2)]
     GiveUp,
+}
+
+/// A schedule as it was put.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct SchedulePut {
+    /// Its number: a new one, or that of the schedule it replaces.
+    #[n(0)]
+    pub schedule: u64,
+    /// The tenant.
+    #[n(1)]
+    pub namespace: Text,
+    /// What somebody wants.
+    #[n(2)]
+    #[cbor(with = "crate::shared")]
+    pub spec: Arc<ScheduleSpec>,
+    /// Under whose authority its runs begin.
+    #[n(3)]
+    pub authority: Authority,
+    /// Seed of its jitter and of the ids of its runs.
+    #[n(4)]
+    pub seed: u64,
+    /// The next time by its pattern.
+    #[n(5)]
+    pub next: Option<Time>,
+}
+
+/// A schedule began a run.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct ScheduleFired {
+    /// Its number.
+    #[n(0)]
+    pub schedule: u64,
+    /// Its name.
+    #[n(1)]
+    pub name: Text,
+    /// The time by its pattern that the run is for.
+    #[n(2)]
+    pub time: Time,
+    /// What made it begin.
+    #[n(3)]
+    pub trigger: Trigger,
+    /// The next time by its pattern.
+    #[n(4)]
+    pub next: Option<Time>,
+    /// The run is for all times missed since this one.
+    #[n(5)]
+    pub since: Option<Time>,
+}
+
+/// What made a schedule begin a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// Its time has come.
+    #[n(0)]
+    Due,
+    /// Its time had come, and the run before is over now.
+    #[n(1)]
+    Queued,
+    /// Somebody asked for it.
+    #[n(2)]
+    Manual,
+}
+
+/// A time of a schedule passed without a run.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct ScheduleSkipped {
+    /// Its number.
+    #[n(0)]
+    pub schedule: u64,
+    /// The time by its pattern; the newest of them where several were missed.
+    #[n(1)]
+    pub time: Time,
+    /// The next one.
+    #[n(2)]
+    pub next: Option<Time>,
+    /// Why.
+    #[n(3)]
+    pub cause: ScheduleSkip,
+    /// All times since this one passed.
+    #[n(4)]
+    pub since: Option<Time>,
+}
+
+/// Why a time of a schedule passed without a run.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleSkip {
+    /// A run of it was not over.
+    #[n(0)]
+    Overlap,
+    /// Too many of its times wait.
+    #[n(1)]
+    QueueFull,
+    /// It passed while nobody could act on it, and is not made up for.
+    #[n(2)]
+    Missed,
+    /// The run was refused.
+    #[n(3)]
+    Refused(#[n(0)] Failure),
 }

@@ -22,6 +22,15 @@ impl RunId {
         parse_base32(text.strip_prefix("run_")?).map(RunId)
     }
 
+    /// The version 7 UUID of this moment with the bits of a digest in place of random ones.
+    pub fn derived(at: crate::time::Time, digest: &crate::hash::Hash) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, ..] = digest.0;
+        let high = u128::from(u16::from_be_bytes([a, b]) & 0xfff);
+        let low = u128::from(u64::from_be_bytes([c, d, e, f, g, h, i, j]) >> 2);
+        let time = u128::from(at.0 & 0xffff_ffff_ffff) << 80;
+        RunId(time | 7 << 76 | high << 64 | 0b10 << 62 | low)
+    }
+
     /// The sixteen bytes in network order, as in a record's header.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()

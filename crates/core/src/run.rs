@@ -740,6 +740,7 @@ impl Run {
             accepted: self.accepted,
             ended: self.ended,
             deadline: self.deadline,
+            start_at: None,
             counts: self.counts,
             // What a run that waits on disk may use up stands in its record.
             account: (!self.is_sketch()).then_some(self.account),
@@ -777,6 +778,8 @@ pub struct RunSummary {
     pub ended: Option<Time>,
     /// When it must be over.
     pub deadline: Option<Time>,
+    /// When it begins, where it waits on disk for that.
+    pub start_at: Option<Time>,
     /// Its tasks by state.
     pub counts: Counts,
     /// Its account; none: it waits on disk.

@@ -12,6 +12,10 @@ use crate::plan::Workflow;
 use crate::priority::Priority;
 use crate::text::Text;
 
+mod book;
+
+pub use book::{LastRun, Schedule, Schedules};
+
 /// A schedule as somebody wants it.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]

@@ -17,6 +17,7 @@ use crate::priority::Priority;
 use crate::queue::ReadyQueue;
 use crate::rules::Mode;
 use crate::run::Run;
+use crate::schedule::Schedules;
 use crate::text::Text;
 use crate::time::Time;
 use crate::timers::Timers;
@@ -24,6 +25,7 @@ use crate::timers::Timers;
 mod apply;
 mod apply_backlog;
 mod apply_run;
+mod apply_schedule;
 mod apply_step;
 mod apply_task;
 mod apply_wait;
@@ -71,6 +73,7 @@ pub struct State {
     pub(crate) accounts: BTreeMap<Text, Account>,
     pub(crate) keys: Keys,
     pub(crate) revoked: BTreeSet<RevocationId>,
+    pub(crate) schedules: Schedules,
 }
 
 /// Idempotency keys and what they were used for.
@@ -114,6 +117,7 @@ impl Default for State {
             accounts: BTreeMap::new(),
             keys: Keys::default(),
             revoked: BTreeSet::new(),
+            schedules: Schedules::default(),
         }
     }
 }
@@ -179,6 +183,11 @@ impl State {
         let waiting = self.backlog.find(id)?;
         let under = self.backlog.under(waiting)?;
         Some(Run::loaded(waiting, under, None, None))
+    }
+
+    /// Schedules, and what is due when.
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
     }
 
     /// Ids of all runs in memory, in order.

@@ -27,6 +27,8 @@ mod lifecycle;
 mod machine;
 #[path = "integration/manifest.rs"]
 mod manifest;
+#[path = "integration/schedules.rs"]
+mod schedules;
 #[path = "integration/snapshot.rs"]
 mod snapshot;
 #[path = "integration/steps.rs"]

@@ -251,6 +251,13 @@ impl Handle {
         }
     }
 
+    /// Carries out a command that a run begins with; returns when that is durable.
+    pub(crate) async fn accept(&self, command: Command) -> Result<Submitted, RuntimeError> {
+        let (tx, rx) = oneshot::channel();
+        self.send(Input::Command { command, cause: 0, reply: Some(Reply::One(tx)) })?;
+        accepted_answer(answer(rx).await?)
+    }
+
     /// Looks at the state; returns what was seen once it is durable.
     ///
     /// # Errors

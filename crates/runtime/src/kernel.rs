@@ -23,6 +23,7 @@ use rustc_hash::FxHashMap;
 
 mod calls;
 pub mod record;
+mod schedules;
 mod wait;
 
 pub use calls::Fetched;
@@ -222,7 +223,12 @@ impl Kernel {
     /// How a run stands that the state knows or the views do not show yet.
     pub fn summary(&self, run: RunId) -> Option<Arc<RunSummary>> {
         match self.run(run) {
-            Some(run) => Some(Arc::new(run.summary())),
+            Some(it) => {
+                let (state, waiting) = (&self.state, self.state.backlog().find(run));
+                let start = waiting.map(|it| state.backlog().ready(it));
+                let start_at = start.filter(|start| *start > state.now());
+                Some(Arc::new(RunSummary { start_at, ..it.summary() }))
+            }
             None => self.recent.get(&run).cloned(),
         }
     }
@@ -261,6 +267,7 @@ pub struct Loop<R> {
     held: VecDeque<(u64, Released<R>)>,
     waiting: wait::Waiting<R>,
     calls: calls::Calls<R>,
+    calendars: schedules::Calendars,
     /// Whether the next interrupted run waits for somebody before it can be recovered.
     is_recovery_stuck: bool,
     /// Runs that the views do not know: they are not retried, or their answers would be found by nobody.
@@ -294,6 +301,7 @@ impl<R: Recipient> Loop<R> {
             held: VecDeque::new(),
             waiting: wait::Waiting::default(),
             calls: calls::Calls::default(),
+            calendars: schedules::Calendars::default(),
             is_recovery_stuck: false,
             unlisted: BTreeSet::new(),
             effects: Vec::new(),
@@ -331,9 +339,10 @@ impl<R: Recipient> Loop<R> {
         self.held.len()
     }
 
-    /// When the next timer is due, or the next deadline of a run that waits on disk.
+    /// When the next timer or schedule is due, or a run that waits on disk begins or is late.
     pub fn next_timer(&self) -> Option<Time> {
-        self.next_in_memory().into_iter().chain(self.next_on_disk()).min()
+        let next = [self.next_in_memory(), self.next_on_disk(), self.next_schedule()];
+        next.into_iter().flatten().min()
     }
 
     fn next_in_memory(&self) -> Option<Time> {
@@ -354,6 +363,10 @@ impl<R: Recipient> Loop<R> {
         }
         if self.next_in_memory().is_some_and(|due| due <= now) {
             self.follow_up(&Command::FireTimer, now, out);
+            self.follow_up(&Command::Dispatch, now, out);
+        }
+        if self.next_schedule().is_some_and(|due| due <= now) {
+            self.fire_schedules(now, out);
             self.follow_up(&Command::Dispatch, now, out);
         }
         self.call_in(now, out);
@@ -426,6 +439,9 @@ impl<R: Recipient> Loop<R> {
             Command::ReportProbe { key, finding: Finding::NotHappened, .. } => Some(*key),
             _ => None,
         };
+        if let Command::RunSchedule { schedule } = &command {
+            return self.run_schedule(schedule.clone(), now, out);
+        }
         let is_claim = matches!(command, Command::ReportProbe { .. });
         let strikes = self.kernel.refused.strikes;
         match self.execute(command, cause, now, out) {

@@ -5,6 +5,7 @@
 //! the program holds a [`Handle`].
 
 pub mod agents;
+pub mod calendar;
 pub mod clock;
 pub mod data;
 pub mod handle;
@@ -15,6 +16,7 @@ pub mod kernel;
 pub mod metrics;
 pub mod opening;
 pub mod proofs;
+pub mod schedules;
 pub mod settings;
 pub mod signals;
 pub mod skills;
@@ -40,6 +42,7 @@ pub use handle::{Handle, Outcome, Submitted};
 pub use history::{Admitted, HistoryPage, RecordedEvents};
 pub use instance::{Components, Instance};
 pub use reply::Lines;
+pub use schedules::{ScheduleRequest, ScheduledRun};
 pub use settings::Settings;
 pub use signals::SignalRequest;
-pub use submission::{PlanRequest, RunRequest, TaskRequest};
+pub use submission::{PlanRequest, RunRequest, Start, TaskRequest};

@@ -11,9 +11,11 @@ use ark_os_core::event::SubmissionKey;
 use ark_os_core::hash::Hash;
 use ark_os_core::limits::{INLINE_BYTES_MAX, KEY_BYTES_MAX};
 use ark_os_core::manifest::with_defaults;
+use ark_os_core::payload::Payload;
 use ark_os_core::plan::Workflow;
 use ark_os_core::priority::Priority;
 use ark_os_core::text::Text;
+use ark_os_core::time::Time;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -61,10 +63,21 @@ pub struct RunRequest {
     pub priority: Priority,
     /// Time for the whole of it.
     pub deadline: Option<Duration>,
+    /// When it begins; none: at once.
+    pub start: Option<Start>,
     /// Its account.
     pub budget: Option<Amounts>,
     /// Idempotency key.
     pub key: Option<String>,
+}
+
+/// When a run begins that does not begin at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At this moment.
+    At(Time),
+    /// So long after it was accepted.
+    After(Duration),
 }
 
 impl RunRequest {
@@ -82,6 +95,7 @@ impl RunRequest {
             input,
             priority: Priority::Normal,
             deadline: None,
+            start: None,
             budget: None,
             key: None,
         }
@@ -128,9 +142,13 @@ impl Submissions {
         let input = self.check_input(&workflow, request.input)?;
         let now = self.clock.now();
         let run = self.ids.draw(now);
-        let payload = self.payloads.save(input).map_err(|failure| {
-            RuntimeError::new(Kind::Unavailable, "blob_not_stored", failure.to_string())
-        })?;
+        let payload = self.store(input)?;
+        let start_at = match request.start {
+            None => None,
+            Some(Start::At(at)) => Some(at),
+            Some(Start::After(delay)) => Some(now.plus(millis(delay))),
+        };
+        let begins = start_at.unwrap_or(now).max(now);
         Ok(SubmitRun {
             run,
             namespace: request.namespace,
@@ -138,10 +156,18 @@ impl Submissions {
             input: payload,
             grant: self.grant.clone(),
             priority: request.priority,
-            deadline: request.deadline.map(|time| now.plus(millis(time))),
+            deadline: request.deadline.map(|time| begins.plus(millis(time))),
+            start_at,
             budget: request.budget,
             seed: run.0 as u64,
             key: key.transpose()?,
+        })
+    }
+
+    /// An input, or output, where the core can refer to it.
+    pub(crate) fn store(&self, text: Vec<u8>) -> Result<Payload, RuntimeError> {
+        self.payloads.save(text).map_err(|failure| {
+            RuntimeError::new(Kind::Unavailable, "blob_not_stored", failure.to_string())
         })
     }
 
@@ -184,13 +210,18 @@ fn submission_key(
     let key = checked_key(key)?;
     let deadline = request.deadline.map_or(u64::MAX, millis);
     let budget = request.budget.map(|it| format!("{it:?}")).unwrap_or_default();
-    let digest = Hash::of_parts(&[
+    let start = request.start.map(|it| format!("{it:?}"));
+    let deadline = deadline.to_le_bytes();
+    let mut parts: Vec<&[u8]> = vec![
         &workflow.hash.0,
         &request.input,
         request.priority.as_str().as_bytes(),
-        &deadline.to_le_bytes(),
+        &deadline,
         budget.as_bytes(),
-    ]);
+    ];
+    // Keys of requests without one were kept before there was any.
+    parts.extend(start.as_deref().map(str::as_bytes));
+    let digest = Hash::of_parts(&parts);
     Ok(SubmissionKey { key, request: digest })
 }
 
@@ -203,6 +234,6 @@ pub(crate) fn checked_key(key: &str) -> Result<Text, RuntimeError> {
     Ok(Text::from(key))
 }
 
-fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

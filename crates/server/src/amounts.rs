@@ -6,6 +6,7 @@ use ark_os_api::Budget;
 use ark_os_core::budget::Amounts;
 use ark_os_core::limits::COUNTER_MAX;
 use ark_os_core::manifest::parse_duration_ms;
+use ark_os_core::time::Time;
 
 use crate::problems::Refusal;
 
@@ -18,6 +19,15 @@ const FRACTION_DIGITS_MAX: usize = 6;
 pub(crate) fn duration(text: &str, pointer: &str) -> Result<Duration, Refusal> {
     parse_duration_ms(text).map(Duration::from_millis).ok_or_else(|| {
         let message = "a duration is written `200ms`, `30s`, `1h30m` or `7d`";
+        Refusal::new("request_invalid", format!("accept `{pointer}`: {message}"))
+            .at(pointer, message)
+    })
+}
+
+/// Reads a moment such as `2027-01-31T09:00:00+01:00`.
+pub(crate) fn moment(text: &str, pointer: &str) -> Result<Time, Refusal> {
+    ark_os_runtime::calendar::moment(text).ok_or_else(|| {
+        let message = "a moment is written `2027-01-31T09:00:00Z`, or with an offset as `+01:00`";
         Refusal::new("request_invalid", format!("accept `{pointer}`: {message}"))
             .at(pointer, message)
     })

@@ -160,6 +160,13 @@ pub fn kind(event: &Event) -> &'static str {
         Event::TaskWaiting { .. } => "task_waiting",
         Event::SignalReceived(_) => "signal_received",
         Event::WaitEnded { .. } => "wait_ended",
+        Event::SchedulePut(_) => "schedule_put",
+        Event::ScheduleChanged { .. } => "schedule_changed",
+        Event::ScheduleRemoved { .. } => "schedule_removed",
+        Event::ScheduleFired(_) => "schedule_fired",
+        Event::ScheduleSkipped(_) => "schedule_skipped",
+        Event::ScheduleQueued { .. } => "schedule_queued",
+        Event::RunPrioritized { .. } => "run_prioritized",
     }
 }
 
@@ -179,6 +186,12 @@ impl Ids<'_> {
             | Event::AgentStruck { .. }
             | Event::WorkflowAdmitted(_)
             | Event::AuthorityRevoked { .. } => self.of_instance(event),
+            Event::ScheduleFired(_)
+            | Event::SchedulePut(_)
+            | Event::ScheduleChanged { .. }
+            | Event::ScheduleRemoved { .. }
+            | Event::ScheduleSkipped(_)
+            | Event::ScheduleQueued { .. } => of_schedule(event),
             Event::StepIntended(_)
             | Event::StepSettled { .. }
             | Event::StepInDoubt { .. }
@@ -204,6 +217,9 @@ impl Ids<'_> {
                 fields
             }
             Event::RunResumed { reason } => reason_of(reason).into_iter().collect(),
+            Event::RunPrioritized { priority, reason } => {
+                vec![value("priority", priority.as_str()), value("reason", reason)]
+            }
             Event::RunRecovered | Event::RunParked | Event::RunGathering => Vec::new(),
             Event::TaskWaiting { .. } | Event::SignalReceived(_) | Event::WaitEnded { .. } => {
                 self.of_wait(event)
@@ -436,7 +452,41 @@ fn of_accepted(accepted: &RunAccepted) -> Fields {
     fields.extend(accepted.budget.map(|it| value("budget", words::amounts(it, u64::MAX))));
     fields.extend(accepted.key.as_ref().map(|key| value("key", &key.key)));
     fields.extend(accepted.waits.map(|waits| value("waits", waits)));
+    fields.extend(accepted.start_at.map(|start| moment("start_at", start)));
     fields
+}
+
+fn of_schedule(event: &Event) -> Fields {
+    match event {
+        Event::ScheduleFired(fired) => {
+            let mut fields = vec![
+                value("schedule", &fired.name),
+                moment("time", fired.time),
+                value("trigger", fired.trigger),
+            ];
+            fields.extend(fired.next.map(|next| moment("next", next)));
+            fields.extend(fired.since.map(|since| moment("since", since)));
+            fields
+        }
+        Event::SchedulePut(put) => {
+            vec![value("number", put.schedule), value("schedule", &put.spec.name)]
+        }
+        Event::ScheduleChanged { schedule, is_paused, reason, .. } => {
+            vec![value("number", schedule), value("paused", is_paused), value("reason", reason)]
+        }
+        Event::ScheduleRemoved { schedule, reason } => {
+            vec![value("number", schedule), value("reason", reason)]
+        }
+        Event::ScheduleSkipped(skipped) => vec![
+            value("number", skipped.schedule),
+            moment("time", skipped.time),
+            value("cause", &skipped.cause),
+        ],
+        Event::ScheduleQueued { schedule, time, .. } => {
+            vec![value("number", schedule), moment("time", *time)]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn reason_of(reason: &Option<Text>) -> Option<(&'static str, Field)> {

@@ -58,6 +58,7 @@ impl Line<'_> {
                 .deadline
                 .map(|text| amounts::duration(&text, "/deadline"))
                 .transpose()?,
+            start: None,
             budget: self.budget.as_ref().map(amounts::budget).transpose()?,
             key: self.key.map(Cow::into_owned),
         })

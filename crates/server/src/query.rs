@@ -53,6 +53,21 @@ impl Paging {
     }
 }
 
+/// `?namespace`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Namespaced {
+    pub(crate) namespace: Option<String>,
+}
+
+/// `?namespace` and `?reason`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reasoned {
+    pub(crate) namespace: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
 /// What `GET /runs` takes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

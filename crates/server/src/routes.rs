@@ -26,6 +26,7 @@ mod run_events;
 mod run_explained;
 mod run_verbs;
 mod runs;
+mod schedules;
 mod tasks;
 mod workflows;
 
@@ -58,6 +59,12 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(run_verbs::retry_run))
         .routes(routes!(run_verbs::resolve_step))
         .routes(routes!(run_verbs::send_signal))
+        .routes(routes!(run_verbs::prioritize_run))
+        .routes(routes!(schedules::put_schedule, schedules::list_schedules))
+        .routes(routes!(schedules::show_schedule, schedules::delete_schedule))
+        .routes(routes!(schedules::pause_schedule))
+        .routes(routes!(schedules::resume_schedule))
+        .routes(routes!(schedules::run_schedule))
         .routes(routes!(workflows::list_workflows))
         .routes(routes!(metrics::show_metrics))
         .routes(routes!(metrics::scrape_metrics))

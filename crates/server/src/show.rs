@@ -83,6 +83,7 @@ pub(crate) fn run(summary: &RunSummary, output: Output) -> RunView {
         accepted: words::stamp(summary.accepted),
         ended: summary.ended.map(words::stamp),
         deadline: summary.deadline.and_then(words::moment),
+        start_at: summary.start_at.and_then(words::moment),
         tasks: counts(summary),
         account: summary.account.map(|account| AccountView {
             limit: words::amounts(account.limit(), u64::MAX),

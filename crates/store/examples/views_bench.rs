@@ -104,6 +104,7 @@ fn records(run: u64) -> [Vec<Event>; 2] {
                 seed: run,
                 key: None,
                 waits: None,
+                start_at: None,
             })),
             Event::AttemptStarted(AttemptStarted {
                 task,

@@ -190,6 +190,7 @@ async fn record(handle: &Handle) -> Result<(RunId, Event), BenchError> {
         input: b"null".to_vec(),
         priority: ark_os_core::priority::Priority::Normal,
         deadline: None,
+        start: None,
         budget: None,
         key: None,
     };

@@ -32,6 +32,15 @@ impl Pages {
         page.binary_search_by_key(&run, |it| it.run).ok().and_then(|at| page.get(at))
     }
 
+    /// Changes an entry, all but its run.
+    pub(super) fn change(&mut self, run: RunId, change: impl FnOnce(&mut Waiting)) {
+        let Some((_, page)) = self.pages.range_mut(..=run).next_back() else { return };
+        let at = page.binary_search_by_key(&run, |it| it.run).ok();
+        if let Some(waiting) = at.and_then(|at| page.get_mut(at)) {
+            change(waiting);
+        }
+    }
+
     /// Adds an entry; its run is not there yet.
     pub(super) fn insert(&mut self, waiting: Waiting) {
         self.len += 1;

@@ -23,6 +23,9 @@ pub(crate) struct Row {
     /// The place of its shelf in the order of labels.
     #[n(5)]
     shelf: u32,
+    /// From when on it stands in line, where that is not since it was accepted.
+    #[n(6)]
+    start: Option<Time>,
 }
 
 impl Backlog {
@@ -41,6 +44,7 @@ impl Backlog {
                 deadline: Some(it.deadline).filter(|at| *at != Time::NEVER),
                 priority: it.priority,
                 shelf: place,
+                start: Some(self.ready(it)).filter(|ready| *ready != it.accepted),
             }
         })
     }
@@ -73,6 +77,7 @@ impl Backlog {
                 at: row.accepted,
                 deadline: row.deadline,
                 priority: row.priority,
+                start: row.start,
             };
             backlog.put(&accepted, under.clone());
         }

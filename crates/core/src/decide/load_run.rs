@@ -50,6 +50,11 @@ pub(super) fn decide(
             let failure = Failure::fatal("cancelled", &*reason);
             return Ok(loading.end(RunEnd::Cancelled, failure));
         }
+        Some(LoadVerb::Pause(_)) if state.backlog.ready(waiting) > now => {
+            let message = "the run has not begun: its time has not come";
+            return Err(Rejected::new(Kind::Conflict, "run_delayed", message)
+                .hint("cancel it, or pause it when it has begun"));
+        }
         Some(LoadVerb::Pause(reason)) => Some(reason),
         None => None,
     };

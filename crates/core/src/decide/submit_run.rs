@@ -30,14 +30,14 @@ pub(super) fn decide(
         grant: &submission.grant,
     };
     let (admission, fresh) = admitted(state, rules, &subject, now)?;
-    if !state.must_wait(submission.priority, now) {
+    if !must_wait(state, &submission, now) {
         return Ok(accept(state, submission, admission, fresh, now));
     }
     has_shelf(state, Label::Admission(admission.id))?;
     let id = submission.run;
     let mut events: Vec<Event> =
         fresh.into_iter().map(Box::new).map(Event::WorkflowAdmitted).collect();
-    let accepted = accepted(submission, Some(admission.id), None);
+    let accepted = accepted(submission, Some(admission.id), None, now);
     events.push(Event::RunAccepted(Box::new(RunAccepted { waits: Some(true), ..accepted })));
     Ok(super::of_run(id, events, now))
 }
@@ -54,8 +54,9 @@ fn check(state: &State, submission: &SubmitRun, now: Time) -> Result<(), Rejecte
     if state.runs.contains_key(&submission.run) || state.backlog.contains(submission.run) {
         return Err(Rejected::new(Kind::Conflict, "run_exists", "a run with this id exists"));
     }
-    if submission.deadline.is_some_and(|deadline| deadline <= now) {
-        return Err(Rejected::new(Kind::Invalid, "deadline_past", "the deadline has passed"));
+    if submission.deadline.is_some_and(|deadline| deadline <= now.max(start(submission))) {
+        let message = "the deadline has passed, or will before the run begins";
+        return Err(Rejected::new(Kind::Invalid, "deadline_past", message));
     }
     let authority = submission.grant.authority();
     if authority.expires() <= now {
@@ -76,6 +77,16 @@ fn check(state: &State, submission: &SubmitRun, now: Time) -> Result<(), Rejecte
     Ok(())
 }
 
+fn start(submission: &SubmitRun) -> Time {
+    submission.start_at.unwrap_or_default()
+}
+
+/// Whether it waits on disk: for its time, or for others to get out of its way.
+fn must_wait(state: &State, submission: &SubmitRun, now: Time) -> bool {
+    submission.start_at.is_some_and(|start| start > now)
+        || state.must_wait(submission.priority, now)
+}
+
 /// Runs that wait on disk share what they were admitted under, which is in memory.
 fn has_shelf(state: &State, label: Label) -> Result<(), Rejected> {
     if state.backlog.has_shelf(label) || state.backlog.shelves() < WORKFLOWS_MAX {
@@ -88,7 +99,7 @@ fn has_shelf(state: &State, label: Label) -> Result<(), Rejected> {
 
 /// A layer above the workers is empty: its step waits, visibly, and is never skipped.
 fn wait(state: &State, submission: SubmitRun, now: Time) -> Result<Change, Rejected> {
-    let (id, waits) = (submission.run, state.must_wait(submission.priority, now));
+    let (id, waits) = (submission.run, must_wait(state, &submission, now));
     let pending = PendingAdmission {
         namespace: submission.namespace.clone(),
         workflow: submission.workflow.clone(),
@@ -97,7 +108,7 @@ fn wait(state: &State, submission: SubmitRun, now: Time) -> Result<Change, Rejec
     if waits {
         has_shelf(state, Label::of_pending(&pending))?;
     }
-    let accepted = accepted(submission, None, Some(Box::new(pending)));
+    let accepted = accepted(submission, None, Some(Box::new(pending)), now);
     if waits {
         let accepted = RunAccepted { waits: Some(true), ..accepted };
         return Ok(super::of_run(id, vec![Event::RunAccepted(Box::new(accepted))], now));
@@ -115,7 +126,7 @@ fn accept(
     now: Time,
 ) -> Change {
     let id = submission.run;
-    let accepted = accepted(submission, Some(admission.id), None);
+    let accepted = accepted(submission, Some(admission.id), None, now);
     let run =
         Run::accepted(id, admission.namespace.clone(), admission.workflow.clone(), &accepted, now);
     let run = Run { admission: Some(admission), ..run };
@@ -142,6 +153,7 @@ fn accepted(
     submission: SubmitRun,
     admission: Option<u64>,
     pending: Option<Box<PendingAdmission>>,
+    now: Time,
 ) -> RunAccepted {
     RunAccepted {
         admission,
@@ -153,5 +165,6 @@ fn accepted(
         seed: submission.seed,
         key: submission.key,
         waits: None,
+        start_at: submission.start_at.filter(|start| *start > now),
     }
 }

@@ -84,13 +84,21 @@ impl State {
                     self.load(run, accepted.as_deref());
                 }
             }
+            Event::SchedulePut(_)
+            | Event::ScheduleChanged { .. }
+            | Event::ScheduleRemoved { .. }
+            | Event::ScheduleFired(_)
+            | Event::ScheduleSkipped(_)
+            | Event::ScheduleQueued { .. } => self.apply_to_schedule(run, event),
             _ => {
-                if let Some(run) = run {
-                    self.apply_to_run((run, head), event, effects);
+                let Some(run) = run else { return };
+                if let Event::RunPrioritized { priority, .. } = event {
+                    self.backlog.prioritize(run, *priority);
                 }
-                if let (Some(run), Event::SignalReceived(signal)) = (run, event) {
+                if let Event::SignalReceived(signal) = event {
                     self.note_signal_key(run, signal);
                 }
+                self.apply_to_run((run, head), event, effects);
             }
         }
     }
@@ -115,6 +123,7 @@ impl State {
             run.admission = self.admissions.get(admission).cloned();
         }
         let (was_over, was_active) = (run.is_over(), run.is_active());
+        let priority = run.priority;
         if !self.accounts.contains_key(&run.namespace) {
             self.accounts.insert(run.namespace.clone(), Account::new(budget));
         }
@@ -136,6 +145,8 @@ impl State {
         scope.apply(event);
         if let Some(active) = self.active.get_mut(run.priority as usize) {
             *active += usize::from(run.is_active());
+        }
+        if let Some(active) = self.active.get_mut(priority as usize) {
             *active = active.saturating_sub(usize::from(was_active));
         }
         let waits = run.waits_for.is_some() && !run.is_over();
@@ -147,6 +158,7 @@ impl State {
         let Some(summary) = summary else { return };
         if summary.ended.is_some() && !was_over {
             self.live = self.live.saturating_sub(1);
+            self.schedules.over(id);
             self.retire(id, &summary);
         }
         effects.push(Effect::AnnounceRun { summary: Arc::new(summary) });

@@ -19,6 +19,7 @@ impl State {
             at: self.now,
             deadline: accepted.deadline,
             priority: accepted.priority,
+            start: accepted.start_at,
         };
         self.backlog.put(&waiting, under);
     }
@@ -34,7 +35,7 @@ impl State {
 
 impl Run {
     /// A run that waited on disk, as its record says; none: as far as memory knows it. What can begin
-    /// at once has been ready since it was accepted, so that it keeps its turn.
+    /// at once has been ready since it was accepted, or since its time came, so that it keeps its turn.
     pub(crate) fn loaded(
         waiting: &Waiting,
         under: &Under,
@@ -51,17 +52,20 @@ impl Run {
             seed: 0,
             key: None,
             waits: None,
+            start_at: None,
         };
         let accepted = accepted.unwrap_or(&known);
         let (namespace, workflow) = (under.namespace().clone(), under.workflow().clone());
         let mut run = Run::accepted(waiting.run, namespace, workflow, accepted, waiting.accepted);
+        let ready = accepted.start_at.unwrap_or_default().max(waiting.accepted);
         if admission.is_some() {
             for (task, spec) in run.tasks.iter_mut().zip(&run.workflow.tasks) {
                 if spec.needs.is_empty() && !spec.is_fallback {
-                    task.ready_at = waiting.accepted;
+                    task.ready_at = ready;
                 }
             }
         }
-        Run { admission, ..run }
+        // Somebody may have changed it since its record was written.
+        Run { admission, priority: waiting.priority, ..run }
     }
 }

@@ -3,6 +3,7 @@
 use super::apply::Scope;
 use crate::event::{Event, RunEnded};
 use crate::ids::TaskRef;
+use crate::priority::Priority;
 use crate::run::{Phase, Run, TaskState};
 use crate::time::Time;
 use crate::timers::Timer;
@@ -15,6 +16,7 @@ impl Scope<'_> {
             Event::RunRecovered => self.recover(),
             Event::RunPaused { .. } => self.pause(),
             Event::RunResumed { .. } => self.resume(),
+            Event::RunPrioritized { priority, .. } => self.prioritize(*priority),
             Event::RunParked => self.run.parked = true,
             Event::RunGathering => self.gather(),
             Event::RunEnded(ended) => self.end(ended),
@@ -83,6 +85,15 @@ impl Scope<'_> {
     fn resume(&mut self) {
         self.run.paused = false;
         self.line_up_all();
+    }
+
+    /// What waits takes its new place in line, as if it had always been as urgent.
+    fn prioritize(&mut self, priority: Priority) {
+        self.run.priority = priority;
+        for task in self.run.live_tasks(|task| task.turn.is_some()) {
+            self.step_out(task);
+            self.line_up(task);
+        }
     }
 
     /// Everything that is ready and not in line gets in line.

@@ -39,7 +39,7 @@ impl State {
         );
         let _ = write!(
             feed,
-            "{}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{}{:?}{:?}{:?}",
+            "{}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{}{:?}{:?}{:?}{:?}",
             self.live,
             self.active,
             self.backlog,
@@ -52,6 +52,7 @@ impl State {
             self.accounts,
             self.keys,
             self.revoked,
+            self.schedules,
         );
         for id in self.run_ids() {
             let _ = write!(feed, "{:?}", self.run(id));

@@ -60,7 +60,7 @@ impl State {
     /// is sooner waits there.
     pub(crate) fn must_wait(&self, priority: Priority, now: Time) -> bool {
         let turn = Turn::new(priority, now, u64::MAX);
-        self.room_for(priority) == 0 || self.backlog.first().is_some_and(|first| first < turn)
+        self.room_for(priority) == 0 || self.backlog.first(now).is_some_and(|first| first < turn)
     }
 
     /// Runs on disk that are to be read now, in order of their turns; `called`: those that are being
@@ -87,7 +87,7 @@ impl State {
         for priority in URGENT {
             let room = self.room_for(priority).saturating_sub(called.len() + calls.len());
             let due: BTreeSet<RunId> = calls.iter().map(|it| it.run).collect();
-            let urgent = self.backlog.line(priority).filter(is_new);
+            let urgent = self.backlog.line(priority, now).filter(is_new);
             let urgent = urgent.filter(|it| !due.contains(&it.run));
             calls.extend(urgent.take(room.min(most(calls.len()))));
         }
@@ -95,11 +95,11 @@ impl State {
         if block > 0 {
             let due: BTreeSet<RunId> = calls.iter().map(|it| it.run).collect();
             let others = OTHERS.map(|priority| {
-                let line = self.backlog.line(priority).filter(is_new);
+                let line = self.backlog.line(priority, now).filter(is_new);
                 line.filter(|it| !due.contains(&it.run)).take(block)
             });
             let mut others: Vec<Waiting> = others.into_iter().flatten().copied().collect();
-            others.sort_unstable_by_key(Waiting::turn);
+            others.sort_unstable_by_key(|it| self.backlog.turn(it));
             calls.extend(others.into_iter().take(block));
         }
         calls

@@ -47,8 +47,10 @@ mod entry {
     pub(super) const SHELVES: u32 = 15;
     /// Since format 2.
     pub(super) const WAITING: u32 = 16;
+    /// Since format 3.
+    pub(super) const SCHEDULES: u32 = 80;
     /// How many there are.
-    pub(super) const COUNT: u64 = 17;
+    pub(super) const COUNT: u64 = 18;
 }
 
 /// A snapshot that is not taken for a state, and why.
@@ -156,7 +158,10 @@ impl State {
         let shelves: Vec<_> =
             self.backlog.shelved().map(|(_, under)| tables.bare_under(under)).collect();
         list(e, entry::SHELVES, &shelves)?;
-        list(e, entry::WAITING, self.backlog.rows())
+        list(e, entry::WAITING, self.backlog.rows())?;
+        e.u32(entry::SCHEDULES)?.array(2)?.u64(self.schedules.newest())?;
+        e.array(self.schedules.len() as u64)?;
+        self.schedules.iter().try_for_each(|it| e.encode(it)?.ok())
     }
 
     fn head(&self) -> Head {

@@ -14,12 +14,14 @@ use ark_os_core::layer::Layer;
 use ark_os_core::plan::{EffectClass, OnFailure, Retry, WaitOn, Workflow};
 use ark_os_core::priority::Priority;
 use ark_os_core::run::{Run, RunState, TaskState};
+use ark_os_core::schedule::Overlap;
 use ark_os_core::state::snapshot::FORMAT;
 use ark_os_core::time::Time;
 use ark_os_core::timers::Timer;
 use ark_os_core::{Command, Kind, State};
 use minicbor::{Decoder, Encoder};
 
+use super::schedules;
 use super::world::{World, list, map, plan, signal_wait, task, wait};
 
 /// Keys of a snapshot's entries.
@@ -138,6 +140,20 @@ fn crowded() -> World {
     pending.namespace = "other".into();
     world.act(Command::SubmitRun(Box::new(pending))).unwrap();
     assert_eq!(world.state.backlog().len(), 3);
+    world
+}
+
+/// And with what format 3 brought.
+fn scheduled() -> World {
+    let mut world = crowded();
+    let mut later = world.submission(narrow());
+    later.start_at = Some(world_time(9_000_000));
+    let run = later.run;
+    world.act(Command::SubmitRun(Box::new(later))).unwrap();
+    schedules::prioritize(&mut world, run, Priority::Critical).unwrap();
+    schedules::put(&mut world, schedules::spec(Overlap::Queue)).unwrap();
+    schedules::fire(&mut world).unwrap();
+    schedules::fire(&mut world).unwrap();
     world
 }
 
@@ -361,11 +377,14 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 /// While it is the newest format. What is added raises it, and brings a file of its own.
 #[test]
 fn format_3_is_what_is_written() {
-    let written = written(&flowing().state);
-    if written != std::fs::read(Path::new(FIXTURES).join("snapshot-3.cbor")).unwrap_or_default() {
-        let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("snapshot.cbor");
-        std::fs::write(&made, &written).unwrap();
-        panic!("other bytes are written than in format 3: {}", made.display());
+    for (name, world) in [("snapshot-3", flowing()), ("snapshot-3-schedules", scheduled())] {
+        let written = written(&world.state);
+        let file = format!("{name}.cbor");
+        if written != std::fs::read(Path::new(FIXTURES).join(&file)).unwrap_or_default() {
+            let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+            std::fs::write(&made, &written).unwrap();
+            panic!("other bytes are written than in format 3: {}", made.display());
+        }
     }
 }
 
@@ -412,8 +431,20 @@ fn format_2_stays_readable() {
     assert_eq!((state.live(), state.resident()), (14, 11));
     assert!(state.submission(&"default".into(), &"waits".into()).is_some());
     assert_eq!(&*state.sketch(RunId(16)).unwrap().namespace, "other");
+    assert!(state.schedules().is_empty());
     let again = State::decode(&written(&state)).unwrap();
     assert_eq!(again.digest(), state.digest());
+}
+
+#[test]
+fn schedules_of_format_3_stay_readable() {
+    let bytes = std::fs::read(Path::new(FIXTURES).join("snapshot-3-schedules.cbor")).unwrap();
+    let state = State::decode(&bytes).unwrap();
+    let schedule = state.schedules().iter().next().unwrap();
+    assert_eq!((schedule.runs.len(), schedule.waiting.len(), schedule.fired), (1, 1, 1));
+    assert_eq!(state.backlog().next_start(state.now()), Some(world_time(9_000_000)));
+    assert_eq!(state.backlog().find(RunId(17)).unwrap().priority, Priority::Critical);
+    assert_eq!(written(&state), bytes);
 }
 
 #[test]

@@ -368,6 +368,7 @@ impl World {
             grant: self.grant.clone(),
             priority: Priority::Normal,
             deadline: None,
+            start_at: None,
             budget: None,
             seed: self.runs as u64,
             key: None,

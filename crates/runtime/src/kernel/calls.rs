@@ -236,8 +236,9 @@ impl<R: Recipient> Loop<R> {
         is_cancelled || waiting.deadline <= now.max(self.kernel.state.now())
     }
 
-    /// When the next deadline of a run on disk passes that nobody was called for.
+    /// When the next deadline of a run on disk passes, or its time comes, that nobody was called for.
     pub(super) fn next_on_disk(&self) -> Option<Time> {
-        self.kernel.state.backlog().next_deadline(self.calls.looked)
+        let (backlog, looked) = (self.kernel.state.backlog(), self.calls.looked);
+        backlog.next_deadline(looked).into_iter().chain(backlog.next_start(looked)).min()
     }
 }

@@ -205,10 +205,12 @@ const DECISIONS_MAX: u64 = 16;
 /// Tasks of a plan.
 const NODES_MAX: u32 = PLAN_TASKS_MAX as u32;
 const ENDS: [&str; 3] = ["succeeded", "failed", "cancelled"];
-/// These are of runs, and so is `RunLoaded`.
+/// These are of runs, and so are `RunLoaded` and some of the later ones.
 const OF_RUN: std::ops::RangeInclusive<u64> = 10..=44;
-/// Waits: these are of runs too.
-const OF_FLOW: std::ops::RangeInclusive<u64> = 90..=99;
+/// Waits, fork and priority: these are of runs too.
+const OF_RUN_TOO: std::ops::RangeInclusive<u64> = 90..=109;
+/// A schedule that began the run.
+const SCHEDULE_FIRED: u64 = 83;
 
 /// Reads a record, and every event of it.
 pub(super) fn facts(bytes: &[u8]) -> Result<Facts<'_>, Fault> {
@@ -286,7 +288,8 @@ fn of_event<'a>(event: &Item<'a>) -> Option<Fact<'a>> {
         41..=44 => of_step(number, &it)?,
         50 => loaded(&it)?,
         90..=92 => of_wait(number, &it)?,
-        number if OF_RUN.contains(&number) || OF_FLOW.contains(&number) => Fact::OfRun,
+        SCHEDULE_FIRED => Fact::OfRun,
+        number if OF_RUN.contains(&number) || OF_RUN_TOO.contains(&number) => Fact::OfRun,
         _ => Fact::Other,
     };
     it.is_map().then_some(fact)

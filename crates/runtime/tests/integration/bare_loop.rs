@@ -47,6 +47,7 @@ pub(crate) fn submission(run: RunId) -> Box<SubmitRun> {
         grant: Arc::new(Grant::new(authority)),
         priority: Default::default(),
         deadline: None,
+        start_at: None,
         budget: None,
         seed: 1,
         key: None,

@@ -1,6 +1,6 @@
 //! What people do to a run under way: cancel, pause, resume, retry, resolve.
 
-use ark_os_api::{Problem, Reason, Resolution, Retry, RunView};
+use ark_os_api::{Prioritize, Problem, Reason, Resolution, Retry, RunView};
 use ark_os_core::Command;
 use ark_os_core::event;
 use ark_os_core::hash::Hash;
@@ -138,6 +138,30 @@ pub(super) async fn send_signal(
     let request = SignalRequest { run, name, payload, key };
     context.handle().signal(request).await?;
     Ok(json(StatusCode::OK, &view(&context, run).await?))
+}
+
+/// Makes a run more or less urgent; what waits of it takes its new place at once.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/priority", tag = "runs",
+    params(("id" = String, Path, description = "The run")),
+    request_body = Prioritize,
+    responses(
+        (status = 200, description = "The run", body = RunView),
+        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`run_over`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn prioritize_run(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    let run = run_id(&id)?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let given: Prioritize = parse(&body)?;
+    let priority = crate::line::priority(Some(&given.priority))?;
+    let reason = reason(given.reason.as_deref())?;
+    act(&context, run, Command::PrioritizeRun { run, priority, reason }).await
 }
 
 /// Says what became of a step in doubt: the key is the one that the task's steps show.

@@ -8,7 +8,7 @@ use ark_os_core::run::RunState;
 use ark_os_core::text::Text;
 use ark_os_runtime::views::{Cursor, RUNS_PAGE_MAX, RunFilter, RunRow};
 use ark_os_runtime::{
-    Handle, Outcome, PlanRequest, RunRequest, RuntimeError, Submitted, TaskRequest,
+    Handle, Outcome, PlanRequest, RunRequest, RuntimeError, Start, Submitted, TaskRequest,
 };
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -133,10 +133,23 @@ fn request_of(submission: &RunSubmission, default: &Text) -> Result<(RunRequest,
         input: line::input(submission.input.as_deref())?,
         priority: line::priority(submission.priority.as_deref())?,
         deadline: deadline.map(|text| amounts::duration(text, "/deadline")).transpose()?,
+        start: start_of(submission)?,
         budget: submission.budget.as_ref().map(amounts::budget).transpose()?,
         key: None,
     };
     Ok((request, prefix))
+}
+
+fn start_of(submission: &RunSubmission) -> Result<Option<Start>, Refusal> {
+    match (submission.start_at.as_deref(), submission.delay.as_deref()) {
+        (None, None) => Ok(None),
+        (Some(at), None) => Ok(Some(Start::At(amounts::moment(at, "/start_at")?))),
+        (None, Some(delay)) => Ok(Some(Start::After(amounts::duration(delay, "/delay")?))),
+        (Some(_), Some(_)) => {
+            let message = "`start_at` says the same already";
+            Err(Refusal::new("request_invalid", message).at("/delay", message))
+        }
+    }
 }
 
 fn task_of(task: &ark_os_api::TaskSpec) -> Result<TaskRequest, Refusal> {
@@ -380,6 +393,7 @@ fn row_view(row: &RunRow, output: Output) -> RunView {
         accepted: words::stamp(row.accepted),
         ended: row.ended.map(words::stamp),
         deadline: None,
+        start_at: None,
         tasks: Counts {
             total: tally.total,
             succeeded: tally.succeeded,

@@ -206,6 +206,7 @@ impl World {
             grant,
             priority: *self.rng.pick(&Priority::ALL)?,
             deadline,
+            start_at: None,
             budget: self.rng.per_mille(200).then_some(budget),
             seed: self.rng.draw(),
             key,

@@ -82,6 +82,7 @@ impl Instant {
             grant: Arc::new(Grant::new(authority)),
             priority: Default::default(),
             deadline: None,
+            start_at: None,
             budget: None,
             seed: 1,
             key: None,

@@ -168,6 +168,7 @@ impl Live {
             }
             Event::RunPaused { .. } => self.paused = true,
             Event::RunResumed { .. } => self.paused = false,
+            Event::RunPrioritized { priority, .. } => self.priority = *priority as i64,
             Event::RunParked => self.parked = true,
             Event::TaskUnparked { .. } => self.parked = false,
             Event::TaskSucceeded(done) if self.is_sink(done.task) => {

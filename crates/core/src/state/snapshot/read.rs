@@ -18,6 +18,7 @@ use crate::ids::{RunId, SkillIx};
 use crate::limits::{COUNTER_MAX, KEYS_MAX};
 use crate::queue::ReadyQueue;
 use crate::run::{Around, Holdings, Run};
+use crate::schedule::{Schedule, Schedules};
 use crate::state::State;
 use crate::text::Text;
 use crate::time::Time;
@@ -36,6 +37,8 @@ struct Reading {
     turn_order: u64,
     shelves: Vec<Under>,
     waiting: Vec<Row>,
+    /// The newest number, and how they stand.
+    schedules: (u64, Vec<Schedule>),
 }
 
 impl State {
@@ -102,6 +105,7 @@ impl Reading {
                 Ok(())
             })?,
             entry::WAITING => self.waiting = d.decode()?,
+            entry::SCHEDULES => self.schedules = d.decode()?,
             _ => return Err(DecodeError::message("an entry is of no known kind")),
         }
         Ok(())
@@ -168,9 +172,15 @@ impl Reading {
 
     /// Works out what was not written, and refuses what no journal gives.
     fn finish(self) -> Result<State, &'static str> {
-        let Reading { mut state, rows, lines, turn_order, shelves, waiting, .. } = self;
-        let counters =
-            [state.changes, state.epoch, state.fences, state.admission_count, rows.idle_order];
+        let Reading { mut state, rows, lines, turn_order, shelves, waiting, schedules, .. } = self;
+        let counters = [
+            state.changes,
+            state.epoch,
+            state.fences,
+            state.admission_count,
+            rows.idle_order,
+            schedules.0,
+        ];
         if turn_order.max(counters.into_iter().max().unwrap_or(0)) > COUNTER_MAX {
             return Err("a counter cannot be");
         }
@@ -191,6 +201,10 @@ impl Reading {
         state.queue = ReadyQueue::restored(turn_order, lines, holdings.waiters)
             .ok_or("its lines contradict each other")?;
         state.restore_books()?;
+        let lives = |id: &RunId| {
+            state.runs.get(id).map_or(state.backlog.contains(*id), |run| !run.is_over())
+        };
+        state.schedules = Schedules::restored(schedules.0, schedules.1, lives)?;
         state.check_timers()?;
         Ok(state)
     }

@@ -160,6 +160,7 @@ impl World {
             grant: Arc::new(grant),
             priority: Priority::High,
             deadline: None,
+            start_at: None,
             budget: None,
             seed: self.runs,
             key: None,

@@ -1,0 +1,116 @@
+//! `FireSchedule`, `RunSchedule`: a schedule's time has come, or somebody wants a run of it now.
+//!
+//! The run is accepted in the record that says so and that names the next time: a crash neither
+//! loses a time nor gives it two runs.
+
+use std::sync::Arc;
+
+use super::schedule::{known, plan_of};
+use super::{nothing, of_instance, submit_run};
+use crate::authority::Grant;
+use crate::command::{FireSchedule, ScheduleName, SubmitRun};
+use crate::error::{Failure, Kind, Rejected};
+use crate::event::{Change, Event, ScheduleFired, ScheduleSkip, ScheduleSkipped, Trigger};
+use crate::limits::SCHEDULE_QUEUE_MAX;
+use crate::rules::Rules;
+use crate::schedule::{Overlap, Schedule};
+use crate::state::State;
+use crate::time::Time;
+
+pub(super) fn decide(
+    state: &State,
+    rules: &dyn Rules,
+    fire: FireSchedule,
+    now: Time,
+) -> Result<Change, Rejected> {
+    let Some(schedule) = state.schedules.find(fire.schedule) else { return Ok(nothing(now)) };
+    if let Some(time) = schedule.waiting_turn() {
+        let fired = fired(schedule, time, Trigger::Queued);
+        return begin(state, rules, schedule, fired, now);
+    }
+    let Some(due) = schedule.next.filter(|_| schedule.due().is_some_and(|at| at <= now)) else {
+        return Ok(nothing(now));
+    };
+    let FireSchedule { time, next, is_missed, .. } = fire;
+    if time < due || time > now || next.is_some_and(|next| next <= time) {
+        let message = "a schedule's times are out of order";
+        return Err(Rejected::new(Kind::Invalid, "schedule_invalid", message));
+    }
+    let since = (time > due).then_some(due);
+    let skip = |cause| {
+        let number = schedule.number;
+        let skipped = ScheduleSkipped { schedule: number, time, next, cause, since };
+        of_instance(vec![Event::ScheduleSkipped(Box::new(skipped))], now)
+    };
+    if is_missed {
+        return Ok(skip(ScheduleSkip::Missed));
+    }
+    match schedule.spec.overlap {
+        Overlap::Skip if schedule.is_busy() => return Ok(skip(ScheduleSkip::Overlap)),
+        Overlap::Queue if schedule.is_busy() || !schedule.waiting.is_empty() => {
+            if schedule.waiting.len() >= SCHEDULE_QUEUE_MAX {
+                return Ok(skip(ScheduleSkip::QueueFull));
+            }
+            let queued = Event::ScheduleQueued { schedule: schedule.number, time, next };
+            return Ok(of_instance(vec![queued], now));
+        }
+        _ => {}
+    }
+    let fired = ScheduleFired { next, since, ..fired(schedule, time, Trigger::Due) };
+    match begin(state, rules, schedule, fired, now) {
+        // It may be begun in a moment.
+        Err(rejected) if is_passing(&rejected) => Err(rejected),
+        Err(rejected) => {
+            let failure = Failure::fatal(rejected.code(), rejected.to_string());
+            Ok(skip(ScheduleSkip::Refused(failure)))
+        }
+        Ok(change) => Ok(change),
+    }
+}
+
+pub(super) fn manual(
+    state: &State,
+    rules: &dyn Rules,
+    name: &ScheduleName,
+    now: Time,
+) -> Result<Change, Rejected> {
+    let schedule = known(state, name)?;
+    begin(state, rules, schedule, fired(schedule, now, Trigger::Manual), now)
+}
+
+fn is_passing(rejected: &Rejected) -> bool {
+    matches!(rejected.kind(), Kind::Exhausted | Kind::Closed | Kind::Unavailable)
+}
+
+fn fired(schedule: &Schedule, time: Time, trigger: Trigger) -> ScheduleFired {
+    let (number, name) = (schedule.number, schedule.spec.name.clone());
+    ScheduleFired { schedule: number, name, time, trigger, next: None, since: None }
+}
+
+fn begin(
+    state: &State,
+    rules: &dyn Rules,
+    schedule: &Schedule,
+    fired: ScheduleFired,
+    now: Time,
+) -> Result<Change, Rejected> {
+    let spec = &schedule.spec;
+    let run = schedule.run_id(fired.time, now);
+    let submission = SubmitRun {
+        run,
+        namespace: schedule.namespace.clone(),
+        workflow: plan_of(state, &spec.workflow)?,
+        input: spec.input.clone(),
+        grant: Arc::new(Grant::new(schedule.authority.clone())),
+        priority: spec.priority,
+        deadline: spec.deadline_ms.map(|time| now.plus(time)),
+        start_at: None,
+        budget: spec.budget,
+        seed: run.0 as u64,
+        key: None,
+    };
+    let mut change = submit_run::decide(state, rules, submission, now)?;
+    let accepted = change.events.iter().position(|it| matches!(it, Event::RunAccepted(_)));
+    change.events.insert(accepted.map_or(0, |at| at + 1), Event::ScheduleFired(fired));
+    Ok(change)
+}

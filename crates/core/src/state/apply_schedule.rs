@@ -1,0 +1,74 @@
+//! `apply` for the events of schedules.
+
+use std::sync::Arc;
+
+use super::State;
+use crate::event::{Event, ScheduleFired, SchedulePut, Trigger};
+use crate::ids::RunId;
+use crate::schedule::{LastRun, Schedule, ScheduleSpec};
+
+impl State {
+    pub(super) fn apply_to_schedule(&mut self, run: Option<RunId>, event: &Event) {
+        match event {
+            Event::SchedulePut(put) => self.put_schedule(put),
+            Event::ScheduleChanged { schedule, is_paused, next, .. } => {
+                self.schedules.change(*schedule, |it| {
+                    let spec = ScheduleSpec { is_paused: *is_paused, ..(*it.spec).clone() };
+                    it.spec = Arc::new(spec);
+                    it.next = *next;
+                });
+            }
+            Event::ScheduleRemoved { schedule, .. } => _ = self.schedules.remove(*schedule),
+            Event::ScheduleFired(fired) => {
+                if let Some(run) = run {
+                    self.fire_schedule(run, fired);
+                }
+            }
+            Event::ScheduleSkipped(skipped) => self.schedules.change(skipped.schedule, |it| {
+                it.next = skipped.next;
+                it.skipped += 1;
+            }),
+            Event::ScheduleQueued { schedule, time, next } => {
+                self.schedules.change(*schedule, |it| {
+                    it.next = *next;
+                    it.waiting.push_back(*time);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn put_schedule(&mut self, put: &SchedulePut) {
+        let before = self.schedules.remove(put.schedule);
+        let fresh = Schedule {
+            number: put.schedule,
+            namespace: put.namespace.clone(),
+            spec: put.spec.clone(),
+            authority: put.authority.clone(),
+            seed: put.seed,
+            next: put.next,
+            waiting: Default::default(),
+            last: None,
+            fired: 0,
+            skipped: 0,
+            since: self.now,
+            runs: Default::default(),
+        };
+        self.schedules.put(match before {
+            None => fresh,
+            Some(Schedule { waiting, last, fired, skipped, runs, .. }) => {
+                Schedule { waiting, last, fired, skipped, runs, ..fresh }
+            }
+        });
+    }
+
+    fn fire_schedule(&mut self, run: RunId, fired: &ScheduleFired) {
+        let last = LastRun { run, time: fired.time, at: self.now };
+        self.schedules.change(fired.schedule, |it| match fired.trigger {
+            Trigger::Due => it.next = fired.next,
+            Trigger::Queued => _ = it.waiting.pop_front(),
+            Trigger::Manual => {}
+        });
+        self.schedules.begin(fired.schedule, last);
+    }
+}

@@ -1,0 +1,131 @@
+//! Schedules that are due: the loop works out which of their times are to be acted on, and when they
+//! are due next; `core`, which knows no calendar, decides with that.
+
+use std::sync::Arc;
+
+use ark_os_core::Command;
+use ark_os_core::command::{FireSchedule, ScheduleName};
+use ark_os_core::limits::SCHEDULE_LATE_MS_MAX;
+use ark_os_core::schedule::{CatchUp, Overlap, Schedule, ScheduleSpec};
+use ark_os_core::text::Text;
+use ark_os_core::time::Time;
+use rustc_hash::FxHashMap;
+
+use super::wait::Recipient;
+use super::{Answer, FOLLOW_UPS_MAX, Loop, Output};
+use crate::calendar::Calendar;
+
+/// How long schedules rest after one could not begin a run for want of room.
+const HOLD_MS: u64 = 1_000;
+
+/// Calendars of schedules by number, and how long nothing is tried. In memory only.
+#[derive(Default)]
+pub(super) struct Calendars {
+    known: FxHashMap<u64, (Arc<ScheduleSpec>, Option<Calendar>)>,
+    held: Time,
+}
+
+impl Calendars {
+    fn of(&mut self, schedule: &Schedule) -> Option<&Calendar> {
+        let spec = &schedule.spec;
+        let parse = || Calendar::parse(&spec.cron, &spec.zone).ok();
+        let known = self.known.entry(schedule.number);
+        let known = known.or_insert_with(|| (spec.clone(), parse()));
+        if !Arc::ptr_eq(&known.0, spec) {
+            *known = (spec.clone(), parse());
+        }
+        known.1.as_ref()
+    }
+
+    /// What is to be done about a schedule that is due, in order. One whose pattern nobody can read
+    /// any more is due this once.
+    fn firings(&mut self, schedule: &Schedule, now: Time) -> Vec<FireSchedule> {
+        let number = schedule.number;
+        let fire = |time, next| FireSchedule { schedule: number, time, next, is_missed: false };
+        let Some(due) = schedule.next.filter(|_| schedule.waiting_turn().is_none()) else {
+            return vec![fire(now, None)];
+        };
+        let (catch_up, jitter) = (schedule.spec.catch_up, schedule.spec.jitter_ms.unwrap_or(0));
+        let Some(calendar) = self.of(schedule) else { return vec![fire(due, None)] };
+        let until = Time(now.0.saturating_sub(jitter)).max(due);
+        let newest = calendar.newest(until).map_or(due, |newest| newest.max(due));
+        let is_late = now.since(newest).as_millis() > u128::from(SCHEDULE_LATE_MS_MAX + jitter);
+        match catch_up {
+            CatchUp::Skip if is_late => {
+                vec![FireSchedule { is_missed: true, ..fire(newest, calendar.next(newest)) }]
+            }
+            CatchUp::Skip | CatchUp::One => vec![fire(newest, calendar.next(newest))],
+            CatchUp::All { max } => {
+                let earlier = |time: &Time| calendar.newest(Time(time.0.checked_sub(1)?));
+                let back = std::iter::successors(Some(newest), earlier);
+                let back = back.take_while(|time| *time >= due).take(max.max(1) as usize);
+                let mut next = calendar.next(newest);
+                let mut firings: Vec<_> = back.map(|time| fire(time, next.replace(time))).collect();
+                firings.reverse();
+                firings
+            }
+        }
+    }
+}
+
+impl<R: Recipient> Loop<R> {
+    /// When a schedule is due next.
+    pub(super) fn next_schedule(&self) -> Option<Time> {
+        let (due, _) = self.kernel.state.schedules().first_due()?;
+        Some(due.max(self.calendars.held))
+    }
+
+    /// Does what schedules have to do by now.
+    pub(super) fn fire_schedules(&mut self, now: Time, out: &mut Output<R>) {
+        for _ in 0..FOLLOW_UPS_MAX {
+            if self.next_schedule().is_none_or(|due| due > now) {
+                return;
+            }
+            let Some((_, schedule)) = self.kernel.state.schedules().first_due() else { return };
+            let firings = self.calendars.firings(schedule, now);
+            for firing in firings {
+                self.make_way(firing.schedule, now, out);
+                let fired = self.execute(Command::FireSchedule(firing), 0, now, out);
+                if !fired.unwrap_or(false) {
+                    // It stays due, and nothing of it is lost.
+                    self.calendars.held = now.plus(HOLD_MS);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Somebody wants a run of a schedule now: the answer names it.
+    pub(super) fn run_schedule(
+        &mut self,
+        schedule: ScheduleName,
+        now: Time,
+        out: &mut Output<R>,
+    ) -> Answer {
+        let ScheduleName { namespace, name } = schedule.clone();
+        if let Err(rejected) = self.execute(Command::RunSchedule { schedule }, 0, now, out) {
+            return Answer::Rejected(rejected);
+        }
+        let schedule = self.kernel.state.schedules().named(&namespace, &name);
+        match schedule.and_then(|it| it.last) {
+            Some(last) => Answer::Accepted { run: last.run, existing: false },
+            None => Answer::Done,
+        }
+    }
+
+    /// Runs of a schedule that the next one takes the place of are cancelled.
+    fn make_way(&mut self, schedule: u64, now: Time, out: &mut Output<R>) {
+        let schedule = self.kernel.state.schedules().find(schedule);
+        let schedule = schedule.filter(|it| it.spec.overlap == Overlap::CancelPrevious);
+        let runs: Vec<_> = schedule.into_iter().flat_map(|it| it.runs.iter().copied()).collect();
+        for run in runs {
+            let reason = Text::from("the next run of its schedule takes its place");
+            let command = Command::CancelRun { run, reason };
+            match self.unread(&command) {
+                Some(unread) => self.put_off(unread, None, out),
+                // One that is over by now needs none.
+                None => _ = self.execute(command, 0, now, out),
+            }
+        }
+    }
+}
