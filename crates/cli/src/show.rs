@@ -28,6 +28,9 @@ pub(crate) fn run(terminal: &Terminal, run: &RunView) -> Vec<String> {
         format!("workflow: {} {}", one_line(&run.workflow), one_line(&run.version)),
         format!("accepted: {}", run.accepted),
     ];
+    if let Some(start) = run.start_at {
+        lines.push(format!("begins: {start}"));
+    }
     if let Some(ended) = run.ended {
         let ms = ended.0.saturating_sub(run.accepted.0);
         lines.push(format!("ended: {ended}, after {}", took(ms)));

@@ -18,10 +18,13 @@ use crate::payload::Payload;
 use crate::plan::{EffectClass, Workflow};
 use crate::priority::Priority;
 use crate::rules::Mode;
-use crate::schedule::ScheduleSpec;
 use crate::step::{Finding, StepKey, StepOutcome};
 use crate::text::Text;
 use crate::time::Time;
+
+mod schedule;
+
+pub use schedule::{ScheduleFired, SchedulePut, ScheduleSkip, ScheduleSkipped, Trigger};
 
 /// What a command changed, and in a record also what followed from it at once: all of one run or of
 /// none.
@@ -833,108 +836,4 @@ pub enum Resolution {
     /// Nobody can tell: the task fails.
     #[n(2)]
     GiveUp,
-}
-
-/// A schedule as it was put.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
-pub struct SchedulePut {
-    /// Its number: a new one, or that of the schedule it replaces.
-    #[n(0)]
-    pub schedule: u64,
-    /// The tenant.
-    #[n(1)]
-    pub namespace: Text,
-    /// What somebody wants.
-    #[n(2)]
-    #[cbor(with = "crate::shared")]
-    pub spec: Arc<ScheduleSpec>,
-    /// Under whose authority its runs begin.
-    #[n(3)]
-    pub authority: Authority,
-    /// Seed of its jitter and of the ids of its runs.
-    #[n(4)]
-    pub seed: u64,
-    /// The next time by its pattern.
-    #[n(5)]
-    pub next: Option<Time>,
-}
-
-/// A schedule began a run.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
-pub struct ScheduleFired {
-    /// Its number.
-    #[n(0)]
-    pub schedule: u64,
-    /// Its name.
-    #[n(1)]
-    pub name: Text,
-    /// The time by its pattern that the run is for.
-    #[n(2)]
-    pub time: Time,
-    /// What made it begin.
-    #[n(3)]
-    pub trigger: Trigger,
-    /// The next time by its pattern.
-    #[n(4)]
-    pub next: Option<Time>,
-    /// The run is for all times missed since this one.
-    #[n(5)]
-    pub since: Option<Time>,
-}
-
-/// What made a schedule begin a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
-#[cbor(index_only)]
-#[serde(rename_all = "snake_case")]
-pub enum Trigger {
-    /// Its time has come.
-    #[n(0)]
-    Due,
-    /// Its time had come, and the run before is over now.
-    #[n(1)]
-    Queued,
-    /// Somebody asked for it.
-    #[n(2)]
-    Manual,
-}
-
-/// A time of a schedule passed without a run.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
-pub struct ScheduleSkipped {
-    /// Its number.
-    #[n(0)]
-    pub schedule: u64,
-    /// The time by its pattern; the newest of them where several were missed.
-    #[n(1)]
-    pub time: Time,
-    /// The next one.
-    #[n(2)]
-    pub next: Option<Time>,
-    /// Why.
-    #[n(3)]
-    pub cause: ScheduleSkip,
-    /// All times since this one passed.
-    #[n(4)]
-    pub since: Option<Time>,
-}
-
-/// Why a time of a schedule passed without a run.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScheduleSkip {
-    /// A run of it was not over.
-    #[n(0)]
-    Overlap,
-    /// Too many of its times wait.
-    #[n(1)]
-    QueueFull,
-    /// It passed while nobody could act on it, and is not made up for.
-    #[n(2)]
-    Missed,
-    /// The run was refused.
-    #[n(3)]
-    Refused(#[n(0)] Failure),
 }

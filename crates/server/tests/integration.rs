@@ -10,5 +10,6 @@ mod integration {
     mod hostile;
     mod routes;
     mod signals;
+    mod schedules;
     pub(crate) mod support;
 }
