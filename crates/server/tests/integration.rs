@@ -9,7 +9,7 @@ mod integration {
     mod explained;
     mod hostile;
     mod routes;
-    mod signals;
     mod schedules;
+    mod signals;
     pub(crate) mod support;
 }
