@@ -10,6 +10,7 @@ pub mod codes;
 mod event;
 mod graph;
 mod health;
+mod message;
 mod metrics;
 mod page;
 mod problem;
@@ -27,6 +28,10 @@ pub use codes::{Exit, Kind, Row};
 pub use event::EventView;
 pub use graph::{GraphEdge, GraphNode, GraphView, MapCounts};
 pub use health::{Bare, Health, Lag};
+pub use message::{
+    CloudEvent, MailView, MailboxView, MessageAnswer, MessageAnswers, MessageSent, Subscription,
+    TakenMessages, Topic,
+};
 pub use metrics::{Bucket, HistogramView, MetricsView};
 pub use page::Page;
 pub use problem::{ErrorPlace, PROBLEM_JSON, Problem};

@@ -17,6 +17,7 @@ use crate::handle::{Message, Stopped};
 use crate::keeper::KeeperThread;
 use crate::kernel::record::Appended;
 use crate::kernel::{Input, Loop, Output, Released};
+use crate::messages::Messages;
 use crate::metrics::Metrics;
 use crate::reply::{Lines, Reply};
 use crate::settings::Settings;
@@ -51,6 +52,7 @@ pub(crate) struct Driver {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) messages: Arc<Messages>,
     pub(crate) stopped: watch::Sender<Option<Stopped>>,
     pub(crate) batch: Forming,
     pub(crate) line: Line,
@@ -310,6 +312,7 @@ impl Driver {
         }
         for appended in &out.appended {
             count_events(&self.metrics, &appended.change.events);
+            self.messages.follow(&appended.change.events, self.lp.state().fleet());
         }
         self.batch.changes.append(&mut out.appended);
     }

@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::RuntimeError;
 use crate::kernel::{Answer, Input, Kernel};
+use crate::messages::{Messages, Party, Sender as MessageSender};
 use crate::metrics::Metrics;
 use crate::reply::{Lines, Reply};
 use crate::settings::Settings;
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) queries: Queries,
     pub(crate) reader: Reader,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) messages: Arc<Messages>,
     pub(crate) settings: Settings,
     pub(crate) skills: Arc<SkillSet>,
     pub(crate) note: crate::committer::Note,
@@ -305,6 +307,17 @@ impl Handle {
     /// Counters and gauges.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    /// The mailboxes of the fleet.
+    pub fn messages(&self) -> &Messages {
+        &self.shared.messages
+    }
+
+    /// Somebody who sends messages under the local operator's authority.
+    pub fn message_sender(&self, party: Party) -> MessageSender {
+        let authority = self.shared.submissions.grant.authority();
+        self.shared.messages.sender(party, authority)
     }
 
     /// How the instance is run.

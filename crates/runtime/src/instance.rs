@@ -27,6 +27,7 @@ use crate::follower;
 use crate::handle::{Handle, Message, Shared, Stopped};
 use crate::keeper::KeeperThread;
 use crate::kernel::{Input, Loop};
+use crate::messages::Messages;
 use crate::metrics::Metrics;
 pub use crate::opening::VIEWS_FILE;
 use crate::opening::{self, Opened};
@@ -209,21 +210,14 @@ struct Parts {
 
 impl Parts {
     fn start(self) -> Result<(Handle, Vec<JoinHandle<()>>), RuntimeError> {
-        let Opened { journal, follower, queries, state, keeper, ledger, unlisted } = self.opened;
         let (tx, rx) = channel();
+        let metrics = Arc::new(Metrics::default());
+        let shop = self.shop(&tx, &metrics);
+        let Opened { journal, follower, queries, state, keeper, ledger, unlisted } = self.opened;
         let (viewed_tx, viewed) = watch::channel(journal.next_seq() - 1);
         let (stopped_tx, stopped) = watch::channel(None);
-        let metrics = Arc::new(Metrics::default());
         let waiting = Arc::new(AtomicUsize::new(0));
-        let shop = Arc::new(Shop {
-            payloads: Arc::new(Payloads::new(self.blobs.clone())),
-            schemas: Arc::new(Schemas::new()),
-            to_loop: tx.clone(),
-            metrics: metrics.clone(),
-            clock: self.components.clock,
-            lease: self.settings.lease,
-            in_flight: InFlight::default(),
-        });
+        let messages = shop.messages.clone();
         let skills = Arc::new(self.components.skills.clone());
         let newest = journal.next_seq() - 1;
         let reader = journal.reader();
@@ -249,6 +243,7 @@ impl Parts {
             queries,
             reader,
             metrics: metrics.clone(),
+            messages: messages.clone(),
             settings: self.settings.clone(),
             skills: skills.clone(),
             note: committer.note(),
@@ -271,6 +266,7 @@ impl Parts {
             settings: self.settings,
             clock,
             metrics,
+            messages,
             stopped: stopped_tx,
             batch: Forming::default(),
             line: Line::default(),
@@ -279,6 +275,26 @@ impl Parts {
         begin(&tx, started)?;
         let looping = spawn("ark-loop", move || driver.run())?;
         Ok((Handle { shared: Arc::new(shared) }, vec![looping, views]))
+    }
+}
+
+impl Parts {
+    /// What all attempts share. Messages know what was taken before the process came to an end.
+    fn shop(&self, tx: &Sender<Message>, metrics: &Arc<Metrics>) -> Arc<Shop> {
+        let (clock, state) = (self.components.clock, &self.opened.state);
+        let messages = Arc::new(Messages::new(state.fleet(), self.settings.mailbox, clock));
+        let payloads = Arc::new(Payloads::new(self.blobs.clone()));
+        messages.recall(state, &payloads);
+        Arc::new(Shop {
+            payloads,
+            schemas: Arc::new(Schemas::new()),
+            to_loop: tx.clone(),
+            metrics: metrics.clone(),
+            clock,
+            lease: self.settings.lease,
+            in_flight: InFlight::default(),
+            messages,
+        })
     }
 }
 

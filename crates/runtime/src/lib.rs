@@ -13,6 +13,7 @@ pub mod history;
 pub mod instance;
 pub mod keeper;
 pub mod kernel;
+pub mod messages;
 pub mod metrics;
 pub mod opening;
 pub mod proofs;

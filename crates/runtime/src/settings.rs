@@ -8,6 +8,8 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::limits::{LEASE_MS, RUNS_RESIDENT_MAX};
 use ark_os_core::rules::Mode;
 
+use crate::messages::{MAILBOX, MailboxRule};
+
 /// How an instance is run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -42,6 +44,8 @@ pub struct Settings {
     pub live_bytes_max: u64,
     /// A snapshot is made when so many records came after the one before it.
     pub snapshot_records: u64,
+    /// What the mailbox of each agent holds.
+    pub mailbox: MailboxRule,
     /// How long a batch may wait for work that is in flight.
     pub batch_wait: Duration,
     /// Records of one batch.
@@ -71,6 +75,7 @@ impl Settings {
             audit_retention: Duration::from_secs(30 * 24 * 3_600),
             live_bytes_max: u64::MAX,
             snapshot_records: 200_000,
+            mailbox: MAILBOX,
             batch_wait: Duration::from_micros(200),
             batch_records_max: 16_384,
             workers: 0,

@@ -6,6 +6,7 @@ mod basic;
 mod files;
 mod jail;
 mod list;
+mod post;
 mod skill;
 mod template;
 mod transform;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use ark_os_core::plan::EffectClass;
 pub use audit::history_of_log;
 pub use jail::JailSource;
+pub use post::Post;
 pub use skill::{
     AttemptInfo, Cost, Effect, Host, ProbeAnswer, Skill, SkillError, SkillSet, SkillSpec, StepCall,
 };

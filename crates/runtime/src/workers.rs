@@ -9,6 +9,7 @@ use std::time::Duration;
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::{AttemptOutcome, FinishAttempt};
 use ark_os_core::error::Failure;
+use ark_os_core::event::Admission;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId};
 use ark_os_core::layer::Layer;
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::data::{Payloads, Schemas};
 use crate::handle::Message;
 use crate::kernel::Input;
+use crate::messages::Messages;
 use crate::metrics::Metrics;
 use crate::skills::{Cost, Skill, SkillError};
 use crate::threads::{spawn, spawn_small};
@@ -28,6 +30,7 @@ mod host;
 mod in_flight;
 mod lane;
 mod line;
+mod post;
 mod stop;
 
 use host::AttemptHost;
@@ -63,6 +66,8 @@ pub(crate) struct Assignment {
     pub(crate) stop: Arc<Stop>,
     /// The record that started it.
     pub(crate) cause: u64,
+    /// Under which its run was let in.
+    pub(crate) admission: Option<Arc<Admission>>,
 }
 
 /// What all attempts share.
@@ -76,6 +81,8 @@ pub(crate) struct Shop {
     pub(crate) lease: Duration,
     /// Effects under way in this process.
     pub(crate) in_flight: InFlight,
+    /// The mailboxes of the fleet.
+    pub(crate) messages: Arc<Messages>,
 }
 
 impl Shop {

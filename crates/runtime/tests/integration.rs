@@ -32,6 +32,8 @@ mod keeping;
 mod limits;
 #[path = "integration/long_requests.rs"]
 mod long_requests;
+#[path = "integration/messages.rs"]
+mod messages;
 #[path = "integration/models.rs"]
 mod models;
 #[path = "integration/proofs.rs"]

@@ -9,6 +9,7 @@ pub mod graph;
 
 mod amounts;
 mod batch;
+mod cloud_event;
 mod context;
 mod counters;
 mod front;

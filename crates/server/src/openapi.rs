@@ -82,11 +82,11 @@ fn is_optional(description: Option<&str>) -> bool {
 /// Says what a common parameter accepts, in the one place where it is the same for every route.
 fn bound(parameter: &mut Parameter) {
     let schema = match (&parameter.parameter_in, parameter.name.as_str()) {
-        (ParameterIn::Query, "limit") => ObjectBuilder::new()
+        (ParameterIn::Query, "limit" | "max") => ObjectBuilder::new()
             .schema_type(Type::Integer)
             .minimum(Some(1))
             .maximum(Some(LIMIT_MAX)),
-        (ParameterIn::Query, "wait") => text(WAIT_PATTERN),
+        (ParameterIn::Query, "wait" | "reply") => text(WAIT_PATTERN),
         (ParameterIn::Header, "Idempotency-Key") => {
             text(KEY_PATTERN).max_length(Some(KEY_BYTES_MAX))
         }

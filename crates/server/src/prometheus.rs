@@ -1,6 +1,7 @@
 //! The runtime's atomics and the server's counters as metrics: Prometheus text and JSON.
 
 use ark_os_api::{Bucket, HistogramView, MetricsView};
+use ark_os_runtime::messages::MessageCounts;
 use ark_os_runtime::metrics::{LATENCY_BOUNDS_US, Latency, Metrics};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -16,7 +17,8 @@ type Number = (&'static str, &'static str, u64);
 
 fn counters(context: &Context) -> Vec<Number> {
     let it = context.handle().metrics();
-    vec![
+    let messages = message_counters(&context.handle().messages().counts());
+    let mut numbers = vec![
         ("agent_requests", "Attempts started", it.attempts.value()),
         ("agent_errors", "Attempts that ended without success", it.attempts_failed.value()),
         ("ark_os_attempts_lost", "Attempts lost to an agent's death", it.attempts_lost.value()),
@@ -48,6 +50,28 @@ fn counters(context: &Context) -> Vec<Number> {
             it.keeper_failures.value(),
         ),
         ("ark_os_batch_lines", "Lines of batches answered", context.counters().line_count()),
+    ];
+    numbers.extend(messages);
+    numbers
+}
+
+fn message_counters(it: &MessageCounts) -> [Number; 10] {
+    let tally = it.tally;
+    [
+        ("ark_os_messages_sent", "Messages accepted from their senders", it.sent),
+        ("ark_os_messages_delivered", "Copies put into mailboxes", tally.delivered),
+        ("ark_os_messages_taken", "Copies taken out by their addressees", tally.taken),
+        (
+            "ark_os_messages_dropped_oldest",
+            "Copies dropped to make room for newer ones",
+            tally.dropped_oldest,
+        ),
+        ("ark_os_messages_dropped_newest", "Copies dropped for want of room", tally.dropped_newest),
+        ("ark_os_messages_pushed_back", "Copies that their senders kept", tally.pushed_back),
+        ("ark_os_messages_expired", "Copies over before anybody took them", tally.expired),
+        ("ark_os_messages_denied", "Messages refused for want of authority", it.denied),
+        ("ark_os_messages_unclaimed", "Answers that nobody waited for any more", it.unclaimed),
+        ("ark_os_messages_unanswered", "Requests not answered in time", it.unanswered),
     ]
 }
 
@@ -56,6 +80,7 @@ const HTTP_REQUESTS: &str = "ark_os_http_requests";
 
 fn gauges(context: &Context) -> Vec<Number> {
     let it = context.handle().metrics();
+    let messages = context.handle().messages().counts();
     let (synced, shown) = (it.journal_synced.value(), it.views_position.value());
     vec![
         ("ark_os_agents", "Agents", it.agents.value()),
@@ -78,6 +103,8 @@ fn gauges(context: &Context) -> Vec<Number> {
             synced.saturating_sub(it.snapshot_position.value()),
         ),
         ("ark_os_http_connections", "Connections open", context.counters().connection_count()),
+        ("ark_os_messages_waiting", "Messages in mailboxes", messages.waiting),
+        ("ark_os_mailboxes", "Mailboxes with something in them, or waited at", messages.mailboxes),
     ]
 }
 

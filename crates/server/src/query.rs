@@ -27,15 +27,66 @@ pub(crate) struct Waiting {
 impl Waiting {
     /// How long to wait; none: do not.
     pub(crate) fn patience(&self) -> Result<Option<Duration>, Refusal> {
-        let Some(text) = self.wait.as_deref() else { return Ok(None) };
-        let patience = match text {
-            "false" => return Ok(None),
-            "" | "true" => WAIT_MAX,
-            text => parse_duration_ms(text).map(Duration::from_millis).ok_or_else(|| {
-                wrong("wait", "it is a duration such as `30s`, or `true` for the longest")
-            })?,
-        };
-        Ok(Some(patience.min(WAIT_MAX)))
+        patience("wait", self.wait.as_deref())
+    }
+}
+
+fn patience(name: &str, text: Option<&str>) -> Result<Option<Duration>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    let patience = match text {
+        "false" => return Ok(None),
+        "" | "true" => WAIT_MAX,
+        text => parse_duration_ms(text).map(Duration::from_millis).ok_or_else(|| {
+            wrong(name, "it is a duration such as `30s`, or `true` for the longest")
+        })?,
+    };
+    Ok(Some(patience.min(WAIT_MAX)))
+}
+
+/// What `POST /messages` takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplyQuery {
+    reply: Option<String>,
+}
+
+impl ReplyQuery {
+    /// How long to wait for answers; none: do not ask.
+    pub(crate) fn patience(&self) -> Result<Option<Duration>, Refusal> {
+        patience("reply", self.reply.as_deref())
+    }
+}
+
+/// What `GET /agents/{id}/messages` takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MailQuery {
+    #[serde(default)]
+    pub(crate) after: u64,
+    wait: Option<String>,
+}
+
+impl MailQuery {
+    pub(crate) fn patience(&self) -> Result<Option<Duration>, Refusal> {
+        patience("wait", self.wait.as_deref())
+    }
+}
+
+/// What `POST /agents/{id}/messages/take` takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TakeQuery {
+    max: Option<usize>,
+    wait: Option<String>,
+}
+
+impl TakeQuery {
+    pub(crate) fn patience(&self) -> Result<Option<Duration>, Refusal> {
+        patience("wait", self.wait.as_deref())
+    }
+
+    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
+        limit_of("max", self.max)
     }
 }
 
@@ -124,10 +175,14 @@ pub(crate) struct GraphQuery {
 }
 
 fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
+    limit_of("limit", asked)
+}
+
+fn limit_of(name: &str, asked: Option<usize>) -> Result<usize, Refusal> {
     match asked {
         None => Ok(LIMIT),
         Some(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
-        Some(_) => Err(wrong("limit", &format!("it is 1 to {LIMIT_MAX}"))),
+        Some(_) => Err(wrong(name, &format!("it is 1 to {LIMIT_MAX}"))),
     }
 }
 

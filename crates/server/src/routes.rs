@@ -20,6 +20,7 @@ mod admin;
 mod agents;
 mod health;
 mod ledger;
+mod messages;
 mod metrics;
 mod proofs;
 mod run_events;
@@ -40,6 +41,11 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(agents::show_agent))
         .routes(routes!(agents::take_agent_offline))
         .routes(routes!(agents::bring_agent_online))
+        .routes(routes!(messages::send_message))
+        .routes(routes!(messages::look_at_messages))
+        .routes(routes!(messages::take_messages))
+        .routes(routes!(messages::subscribe_agent))
+        .routes(routes!(messages::unsubscribe_agent))
         .routes(routes!(tasks::submit_task))
         .routes(routes!(tasks::submit_batch))
         .routes(routes!(tasks::show_task))

@@ -8,6 +8,7 @@ mod integration {
     mod events;
     mod explained;
     mod hostile;
+    mod messages;
     mod routes;
     mod schedules;
     mod signals;

@@ -179,6 +179,7 @@ impl Attempts {
             output_schema: spec.and_then(|spec| spec.output_schema.clone()),
             stop: Arc::new(Stop::default()),
             cause: begun.seq,
+            admission: run.admission.clone(),
         }))
     }
 

@@ -144,6 +144,10 @@ pub trait Host {
     fn item(&self, index: usize) -> Result<Vec<u8>, SkillError>;
     /// Which attempt this is.
     fn attempt(&self) -> AttemptInfo;
+    /// Messages in the agent's name.
+    fn post(&self) -> Result<&dyn super::Post, SkillError> {
+        Err(SkillError::permanent("skill.no_messages", "use messages: this host has none"))
+    }
     /// Has an external effect, recorded: its intent is durable before `effect` is performed under the
     /// step's key, its outcome before this returns. A step that an earlier attempt settled answers
     /// what was recorded, and nothing is done. One that an earlier attempt left open is done again

@@ -1,6 +1,6 @@
 //! What an attempt may ask of its host while it works.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::mpsc::sync_channel;
@@ -16,11 +16,12 @@ use ark_os_core::payload::Payload;
 use ark_os_core::step::{Finding, StepKey, StepOutcome};
 use ark_os_core::text::{Text, beginning};
 
+use super::post::Mail;
 use super::{Assignment, Shop, Unusable, check};
 use crate::handle::Message;
 use crate::kernel::{Answer, Input};
 use crate::reply::Reply;
-use crate::skills::{AttemptInfo, Cost, Effect, Host, ProbeAnswer, SkillError, StepCall};
+use crate::skills::{AttemptInfo, Cost, Effect, Host, Post, ProbeAnswer, SkillError, StepCall};
 
 /// Characters of a result that cannot be used, for whoever has to say what came of its step.
 const RESULT_CHARS_MAX: usize = 500;
@@ -33,6 +34,7 @@ pub(super) struct AttemptHost<'a> {
     renewed: RefCell<Instant>,
     saved: Mutex<Vec<Hash>>,
     steps: RefCell<u32>,
+    mail: OnceCell<Mail<'a>>,
 }
 
 impl<'a> AttemptHost<'a> {
@@ -43,12 +45,22 @@ impl<'a> AttemptHost<'a> {
             renewed: RefCell::new(shop.clock.instant()),
             saved: Mutex::new(Vec::new()),
             steps: RefCell::new(0),
+            mail: OnceCell::new(),
         }
     }
 
     /// Blobs that the attempt stored.
     pub(super) fn saved(&self) -> Vec<Hash> {
         std::mem::take(&mut *self.saved.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn assigned(&self) -> &Assignment {
+        self.assignment
+    }
+
+    /// Its messages, which whoever asked for `post` has.
+    pub(super) fn mail(&self) -> Result<&Mail<'a>, SkillError> {
+        self.mail.get().ok_or_else(|| SkillError::permanent("internal", "find the attempt's mail"))
     }
 
     /// Sends a command and waits for its durable answer.
@@ -170,6 +182,21 @@ impl<'a> AttemptHost<'a> {
     }
 }
 
+/// Renews an attempt's lease, if a part of it is over since the last time.
+pub(super) fn renew(shop: &Shop, assignment: &Assignment, renewed: &RefCell<Instant>) {
+    let now = shop.clock.instant();
+    let mut renewed = renewed.borrow_mut();
+    if now.duration_since(*renewed) < shop.renew_after() {
+        return;
+    }
+    *renewed = now;
+    let (pt, agent) = (assignment.pt, assignment.agent);
+    let command = Command::RenewLease { pt, agent };
+    let input = Input::Command { command, cause: assignment.cause, reply: None };
+    // The loop is gone only when the instance stops.
+    let _ = shop.to_loop.send(Message::One(input));
+}
+
 fn refused(rejected: &ark_os_core::Rejected) -> SkillError {
     SkillError::permanent(rejected.code(), rejected.to_string())
 }
@@ -180,17 +207,7 @@ impl Host for AttemptHost<'_> {
     }
 
     fn progress(&self, _done: u64, _total: u64) {
-        let now = self.shop.clock.instant();
-        let mut renewed = self.renewed.borrow_mut();
-        if now.duration_since(*renewed) < self.shop.renew_after() {
-            return;
-        }
-        *renewed = now;
-        let (pt, agent) = (self.assignment.pt, self.assignment.agent);
-        let command = Command::RenewLease { pt, agent };
-        let input = Input::Command { command, cause: self.assignment.cause, reply: None };
-        // The loop is gone only when the instance stops.
-        let _ = self.shop.to_loop.send(Message::One(input));
+        renew(self.shop, self.assignment, &self.renewed);
     }
 
     fn checkpoint(&self, mark: &[u8]) {
@@ -252,6 +269,14 @@ impl Host for AttemptHost<'_> {
             task: TaskId { run, task }.to_string(),
             layer: self.assignment.layer,
         }
+    }
+
+    fn post(&self) -> Result<&dyn Post, SkillError> {
+        if self.mail.get().is_none() {
+            // It is empty, so the new one goes in.
+            let _ = self.mail.set(Mail::new(self.shop, self.assignment)?);
+        }
+        Ok(self)
     }
 
     fn step(&self, call: &StepCall<'_>, effect: &mut dyn Effect) -> Result<Vec<u8>, SkillError> {

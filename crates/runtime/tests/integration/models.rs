@@ -8,15 +8,29 @@
 use loom::sync::Arc;
 use loom::thread;
 
+#[path = "../../src/messages/bell.rs"]
+#[expect(dead_code, reason = "loom knows no time, so no thread waits for a while")]
+mod bell;
 #[path = "../../src/reply/gathering.rs"]
 mod gathering;
 #[path = "../../src/workers/line.rs"]
 mod line;
+#[path = "../../src/messages/mailbox.rs"]
+#[expect(dead_code, unreachable_pub, reason = "only what threads share is tried")]
+mod mailbox;
+#[path = "../../src/messages/shard.rs"]
+#[expect(dead_code, unreachable_pub, reason = "only what threads share is tried")]
+mod shard;
 #[path = "../../src/workers/stop.rs"]
 mod stop;
 
+use ark_os_core::priority::Priority;
+use ark_os_core::time::Time;
+use bell::Bell;
 use gathering::Gathering;
 use line::Line;
+use mailbox::{MailboxRule, Overflow, Put, Slip};
+use shard::{Shard, Wait};
 use stop::{Caught, Stop};
 
 /// Switches from one thread to another where it need not, in the larger models: more take long.
@@ -130,5 +144,43 @@ fn nothing_put_down_is_lost_and_who_fetches_never_sleeps_on_it() {
         }
         assert_eq!(fetched, [1, 2, 3]);
         puts.join().unwrap();
+    });
+}
+
+#[test]
+fn a_message_is_taken_once_and_nobody_sleeps_on_it() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS_MAX);
+    builder.check(|| {
+        let rule = MailboxRule { messages_max: 4, bytes_max: 4, overflow: Overflow::PushBack };
+        let slip = Slip { priority: Priority::Normal, expires: Time(9), bytes: 1 };
+        let shard = Arc::new(Shard::default());
+        let takes = |shard: Arc<Shard<u32>>| {
+            let mut taken = Vec::new();
+            while taken.is_empty() {
+                let bell = std::sync::Arc::new(Bell::default());
+                match shard.wait(7, &bell, 0, Time(0)) {
+                    Wait::Listed => loom::future::block_on(bell.heard()),
+                    found => assert_eq!(found, Wait::Ready),
+                }
+                shard.leave(7, &bell);
+                shard.take(7, 1, Time(0), &mut taken);
+            }
+            taken
+        };
+        let hands: Vec<_> = (0..2)
+            .map(|_| {
+                let shard = shard.clone();
+                thread::spawn(move || takes(shard))
+            })
+            .collect();
+        for item in 0..2 {
+            assert_eq!(shard.put(7, slip, item, &rule, Time(0)), Put::In);
+        }
+        let mut taken: Vec<u32> = hands.into_iter().flat_map(|hand| hand.join().unwrap()).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1]);
+        let (tally, waiting, mailboxes) = shard.sweep(Time(0));
+        assert_eq!((tally.taken, waiting, mailboxes), (2, 0, 0));
     });
 }

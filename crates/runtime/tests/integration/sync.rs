@@ -2,7 +2,7 @@
 //! files over these.
 
 pub(crate) use loom::sync::atomic::{AtomicU8, Ordering};
-pub(crate) use loom::sync::{Condvar, Mutex};
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) use std::sync::PoisonError;
 
 use loom::future::AtomicWaker;

@@ -1,0 +1,140 @@
+//! Who there is to write to, and who may write to whom. A copy of the fleet's shape that every
+//! thread reads; the loop notes in it who stands ready.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ark_os_core::event::Standing;
+use ark_os_core::fleet::Fleet;
+use ark_os_core::fleet::profile::{FleetPlan, Seat, parse_agent_name};
+use ark_os_core::ids::AgentIx;
+use ark_os_core::layer::Layer;
+
+use super::address::{Address, Party};
+
+/// Steps from an agent up to CECCA: one for each layer.
+const LAYERS: usize = 6;
+
+/// The fleet as messages see it.
+#[derive(Debug)]
+pub struct Directory {
+    plan: FleetPlan,
+    active: Box<[AtomicBool]>,
+}
+
+/// Why somebody may not write to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Barred {
+    /// Neither above nor below, not of one stack, not of the board.
+    Unrelated,
+    /// Only CECCA and the board speak to a whole layer or the fleet.
+    TooLow,
+}
+
+impl Directory {
+    pub(crate) fn of(fleet: &Fleet) -> Self {
+        let rows = (0..fleet.len()).map(|ix| fleet.agent(AgentIx(ix)));
+        let ready = rows.map(|row| row.is_some_and(|row| row.standing == Standing::Ready));
+        Directory { plan: *fleet.plan(), active: ready.map(AtomicBool::new).collect() }
+    }
+
+    pub(crate) fn note(&self, agent: AgentIx, standing: Standing) {
+        if let Some(active) = self.active.get(agent.0 as usize) {
+            active.store(standing == Standing::Ready, Ordering::Relaxed);
+        }
+    }
+
+    /// The agent of this name.
+    pub fn find(&self, name: &str) -> Option<AgentIx> {
+        let (layer, ordinal) = parse_agent_name(name)?;
+        self.plan.agent(layer, ordinal)
+    }
+
+    /// An agent's name.
+    pub fn name(&self, agent: AgentIx) -> String {
+        self.plan.name(agent)
+    }
+
+    /// Whether there is such an agent.
+    pub fn has(&self, agent: AgentIx) -> bool {
+        agent.0 < self.plan.agents()
+    }
+
+    fn is_active(&self, agent: AgentIx) -> bool {
+        self.active.get(agent.0 as usize).is_some_and(|it| it.load(Ordering::Relaxed))
+    }
+
+    /// The active agents of a broadcast, without its sender.
+    pub(crate) fn active(&self, to: &Address, from: &Party) -> Vec<AgentIx> {
+        let is_meant = |agent: &AgentIx| {
+            *from != Party::Agent(*agent)
+                && self.is_active(*agent)
+                && match to {
+                    Address::Layer(layer) => self.plan.layer(*agent) == *layer,
+                    Address::Stack(stack) => self.plan.stack(*agent) == Some(*stack),
+                    Address::Fleet => true,
+                    Address::Agent(_) | Address::Topic(_) | Address::Outside(_) => false,
+                }
+        };
+        (0..self.plan.agents()).map(AgentIx).filter(is_meant).collect()
+    }
+
+    /// Whether the hierarchy lets the one write to the other: delegation goes down, escalation up,
+    /// among the peers of a stack, and across from the board. CECCA reaches everybody. An answer may
+    /// go wherever the question could have come from.
+    pub(crate) fn permits(
+        &self,
+        from: AgentIx,
+        to: &Address,
+        is_answer: bool,
+    ) -> Result<(), Barred> {
+        let Some(seat) = self.plan.seat(from) else { return Err(Barred::Unrelated) };
+        match to {
+            Address::Agent(to) => {
+                let Some(other) = self.plan.seat(*to) else { return Err(Barred::Unrelated) };
+                let may = self.reaches(&seat, &other) || is_answer && self.reaches(&other, &seat);
+                if may { Ok(()) } else { Err(Barred::Unrelated) }
+            }
+            Address::Stack(stack) => {
+                let chief = self.plan.chief(*stack).and_then(|chief| self.plan.seat(chief));
+                let may = is_across(&seat)
+                    || seat.stack == Some(*stack)
+                    || chief.is_some_and(|chief| self.is_above(&seat, &chief));
+                if may { Ok(()) } else { Err(Barred::Unrelated) }
+            }
+            Address::Layer(_) | Address::Fleet => {
+                if is_across(&seat) {
+                    Ok(())
+                } else {
+                    Err(Barred::TooLow)
+                }
+            }
+            // Whoever subscribes wants to hear; whoever is outside waits for an answer.
+            Address::Topic(_) | Address::Outside(_) => Ok(()),
+        }
+    }
+
+    fn reaches(&self, from: &Seat, to: &Seat) -> bool {
+        let is_peer = match (from.stack, to.stack) {
+            (Some(one), Some(other)) => one == other,
+            _ => from.layer == to.layer && from.supervisor == to.supervisor,
+        };
+        is_across(from) || is_peer || self.is_above(from, to) || self.is_above(to, from)
+    }
+
+    /// Whether the one supervises the other, directly or through others.
+    fn is_above(&self, upper: &Seat, lower: &Seat) -> bool {
+        let mut at = lower.supervisor;
+        for _ in 0..LAYERS {
+            match at {
+                None => return false,
+                Some(agent) if agent == upper.agent => return true,
+                Some(agent) => at = self.plan.seat(agent).and_then(|seat| seat.supervisor),
+            }
+        }
+        false
+    }
+}
+
+fn is_across(seat: &Seat) -> bool {
+    matches!(seat.layer, Layer::Cecca | Layer::Board)
+}

@@ -1,0 +1,225 @@
+//! `/messages` and the mailboxes of agents.
+
+use std::time::Duration;
+
+use ark_os_api::{
+    CloudEvent, MailView, MailboxView, MessageAnswer, MessageAnswers, MessageSent, Problem,
+    Subscription, TakenMessages, Topic,
+};
+use ark_os_core::ids::AgentIx;
+use ark_os_core::text::Text;
+use ark_os_runtime::messages::{Address, Answer, Asking, Directory, Party, Sender, Sent};
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+
+use super::agents::shown;
+use super::json;
+use crate::cloud_event;
+use crate::context::Context;
+use crate::json::{parse, read_body};
+use crate::problems::{Answered, Refusal};
+use crate::query::{MailQuery, ReplyQuery, TakeQuery, read};
+
+/// Sends a message, or asks and waits for the answers.
+#[utoipa::path(
+    post, path = "/api/v1/messages", tag = "messages",
+    params(("reply" = Option<String>, Query, description = "Send it as a request and wait for the answers, such as `5s`; at most 10 minutes")),
+    request_body = CloudEvent,
+    responses(
+        (status = 200, description = "With `?reply`: the answers", body = MessageAnswers),
+        (status = 202, description = "Sent; it is not durable", body = MessageSent),
+        (status = 400, description = "`message_invalid`, …", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`addressee_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`message_exists`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`message_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`mailbox_full`; see `Retry-After`", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "`message_unanswered`: the one who was asked did not answer in time", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn send_message(State(context): State<Context>, uri: Uri, body: Body) -> Answered {
+    let patience = read::<ReplyQuery>(&uri)?.patience()?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let event: CloudEvent = parse(&body)?;
+    let handle = context.handle();
+    let messages = handle.messages();
+    let directory = messages.directory();
+    let incoming = cloud_event::read(event, &directory)?;
+    if let Party::Agent(agent) = incoming.from {
+        messages.may_act_as(&operator(&context), agent)?;
+    }
+    let sender = handle.message_sender(incoming.from);
+    let Some(patience) = patience else {
+        let sent = messages.send(&sender, incoming.message)?;
+        return Ok(json(StatusCode::ACCEPTED, &view(&sent)));
+    };
+    let is_direct = matches!(incoming.message.to, Address::Agent(_));
+    let asking = messages.ask(&sender, incoming.message)?;
+    asking.over(patience).await;
+    let answers = answers(&asking, &directory);
+    match answers.answers.as_slice() {
+        [only] if is_direct && only.answer.is_none() => Err(unanswered(&only.agent, patience)),
+        _ => Ok(json(StatusCode::OK, &answers)),
+    }
+}
+
+/// Looks into an agent's mailbox; nothing is taken.
+#[utoipa::path(
+    get, path = "/api/v1/agents/{id}/messages", tag = "messages",
+    params(
+        ("id" = String, Path, description = "The agent"),
+        ("after" = Option<u64>, Query, description = "The `place` of the last message that was seen"),
+        ("wait" = Option<String>, Query, description = "Wait for the next where there is none, such as `30s`; at most 10 minutes"),
+    ),
+    responses(
+        (status = 200, description = "What is in it", body = MailboxView),
+        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn look_at_messages(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Answered {
+    let query: MailQuery = read(&uri)?;
+    let patience = query.patience()?;
+    let (agent, directory) = reach(&context, &id)?;
+    let messages = context.handle().messages();
+    let mut seen = messages.look(agent, query.after);
+    if let (Some(patience), true) = (patience, seen.is_empty()) {
+        messages.arrival(agent, query.after, patience).await?;
+        seen = messages.look(agent, query.after);
+    }
+    let view = |(place, it): &(u64, std::sync::Arc<_>)| MailView {
+        place: *place,
+        message: cloud_event::show(it, &directory),
+    };
+    Ok(json(StatusCode::OK, &MailboxView { items: seen.iter().map(view).collect() }))
+}
+
+/// Takes messages out of an agent's mailbox, in its stead.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/messages/take", tag = "messages",
+    params(
+        ("id" = String, Path, description = "The agent"),
+        ("max" = Option<usize>, Query, description = "1 to 500; 100 where nobody asks"),
+        ("wait" = Option<String>, Query, description = "Wait for the next where there is none, such as `30s`; at most 10 minutes"),
+    ),
+    responses(
+        (status = 200, description = "What was taken: nobody else gets it", body = TakenMessages),
+        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn take_messages(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Answered {
+    let query: TakeQuery = read(&uri)?;
+    let (max, patience) = (query.limit()?, query.patience()?.unwrap_or(Duration::ZERO));
+    let (agent, directory) = reach(&context, &id)?;
+    let taken = context.handle().messages().take_within(agent, max, patience).await?;
+    let items = taken.iter().map(|it| cloud_event::show(it, &directory)).collect();
+    Ok(json(StatusCode::OK, &TakenMessages { items }))
+}
+
+/// Has an agent get what is sent to a topic, for as long as the instance runs.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/subscribe", tag = "messages",
+    params(("id" = String, Path, description = "The agent")),
+    request_body = Topic,
+    responses(
+        (status = 200, description = "It has subscribed", body = Subscription),
+        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_subscriptions`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn subscribe_agent(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    set(&context, id, body, true).await
+}
+
+/// Has an agent get nothing more from a topic.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/unsubscribe", tag = "messages",
+    params(("id" = String, Path, description = "The agent")),
+    request_body = Topic,
+    responses(
+        (status = 200, description = "It has not subscribed", body = Subscription),
+        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn unsubscribe_agent(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    set(&context, id, body, false).await
+}
+
+async fn set(context: &Context, id: String, body: Body, subscribed: bool) -> Answered {
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let Topic { topic } = parse(&body)?;
+    let (agent, _) = reach(context, &id)?;
+    let (messages, sender) = (context.handle().messages(), operator(context));
+    let changed = match subscribed {
+        true => messages.subscribe(&sender, agent, &topic)?,
+        false => messages.unsubscribe(&sender, agent, &topic)?,
+    };
+    Ok(json(StatusCode::OK, &Subscription { agent: id, topic, subscribed, changed }))
+}
+
+/// The agent of this name, if the caller may act as it.
+fn reach(context: &Context, id: &str) -> Result<(AgentIx, std::sync::Arc<Directory>), Refusal> {
+    let messages = context.handle().messages();
+    let directory = messages.directory();
+    let agent = directory.find(id).ok_or_else(|| {
+        Refusal::new("agent_not_found", format!("no agent `{}` is in the fleet", shown(id)))
+            .hint("`GET /api/v1/agents` lists them; names are such as `micro-00042`")
+    })?;
+    messages.may_act_as(&operator(context), agent)?;
+    Ok((agent, directory))
+}
+
+fn operator(context: &Context) -> Sender {
+    context.handle().message_sender(Party::Outside(Text::from("local-operator")))
+}
+
+fn view(sent: &Sent) -> MessageSent {
+    MessageSent {
+        id: sent.id.to_string(),
+        addressees: sent.addressees,
+        delivered: sent.delivered,
+        dropped: sent.dropped,
+        pushed_back: sent.pushed_back,
+    }
+}
+
+fn answers(asking: &Asking<'_>, directory: &Directory) -> MessageAnswers {
+    let answer = |(agent, answer): (AgentIx, Answer)| {
+        let (outcome, answer) = match answer {
+            Answer::Answered(it) => ("answered", Some(cloud_event::show(&it, directory))),
+            Answer::TimedOut => ("timed_out", None),
+            Answer::NotReached => ("not_reached", None),
+        };
+        MessageAnswer { agent: directory.name(agent), outcome: outcome.to_owned(), answer }
+    };
+    MessageAnswers {
+        id: asking.id().to_string(),
+        answers: asking.answers().into_iter().map(answer).collect(),
+    }
+}
+
+fn unanswered(agent: &str, patience: Duration) -> Refusal {
+    let message = format!("`{agent}` did not answer in {} ms", patience.as_millis());
+    Refusal::new("message_unanswered", message)
+        .hint("an agent answers while an attempt of it takes messages; wait longer, or ask later")
+}
