@@ -12,6 +12,7 @@ mod ledger;
 mod list;
 mod logs;
 mod man;
+mod message;
 mod openapi;
 mod pause;
 mod prioritize;
@@ -104,6 +105,7 @@ enum Command {
     Resolve(resolve::Resolve),
     Signal(signal::Signal),
     Logs(logs::Logs),
+    Message(message::Message),
     Trace(trace::Trace),
     Graph(graph::Graph),
     Shutdown(shutdown::Shutdown),
@@ -138,6 +140,7 @@ impl Command {
             Command::Resolve(command) => command.carry_out(session),
             Command::Signal(command) => command.carry_out(session),
             Command::Logs(command) => command.carry_out(session),
+            Command::Message(command) => command.carry_out(session),
             Command::Trace(command) => command.carry_out(session),
             Command::Graph(command) => command.carry_out(session),
             Command::Shutdown(command) => command.carry_out(session),

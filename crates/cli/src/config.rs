@@ -16,6 +16,7 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::limits::AGENTS_MAX;
 use ark_os_core::rules::Mode;
 use ark_os_runtime::Settings;
+use ark_os_runtime::messages::{MAILBOX, MailboxRule};
 
 use crate::environment::Environment;
 use crate::failure::{Failure, Finding};
@@ -59,6 +60,7 @@ pub(crate) struct Config {
     pub(crate) archive_dir: Option<PathBuf>,
     /// 0: no limit.
     pub(crate) live_bytes_max: u64,
+    pub(crate) mailbox: MailboxRule,
     pub(crate) audit_retention: Duration,
     pub(crate) namespace_budget: Amounts,
 }
@@ -91,6 +93,7 @@ impl Config {
             snapshot_records: settings.snapshot_records,
             archive_dir: settings.archive_dir,
             live_bytes_max: 0,
+            mailbox: MAILBOX,
             audit_retention: settings.audit_retention,
             namespace_budget: settings.namespace_budget,
         }
@@ -121,6 +124,7 @@ impl Config {
                 bytes => bytes,
             },
             audit_retention: self.audit_retention,
+            mailbox: self.mailbox,
             namespace_budget: self.namespace_budget,
             workers: self.workers,
             external_concurrency: self.external_concurrency,

@@ -24,6 +24,8 @@ mod help;
 mod instance;
 #[path = "integration/ledger.rs"]
 mod ledger;
+#[path = "integration/messages.rs"]
+mod messages;
 #[path = "integration/runs.rs"]
 mod runs;
 #[path = "integration/sandbox.rs"]

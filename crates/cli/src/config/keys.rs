@@ -8,6 +8,7 @@ use std::time::Duration;
 use ark_os_core::limits::AGENTS_MAX;
 use ark_os_core::manifest::parse_duration_ms;
 use ark_os_core::rules::Mode;
+use ark_os_runtime::messages::Overflow;
 
 use super::Config;
 use super::values;
@@ -30,6 +31,10 @@ const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
 const BATCH_RECORDS: std::ops::RangeInclusive<u32> = 1..=65_536;
 /// Records between snapshots: few cost work beside the loop, many a slow start.
 const SNAPSHOT_RECORDS: std::ops::RangeInclusive<u64> = 1_000..=100_000_000;
+
+/// Messages of one mailbox: two, so that one place can be kept for what is urgent; many only take
+/// memory, and hide that nobody reads them.
+const MAILBOX_MESSAGES: std::ops::RangeInclusive<usize> = 2..=65_536;
 
 /// What a TOML file must have for the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,6 +288,26 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| config.live_bytes_max.to_string(),
     },
     Key {
+        name: "bus.mailbox_messages",
+        variable: "ARK_OS_BUS_MAILBOX_MESSAGES",
+        form: Form::Number,
+        about: "messages that an agent's mailbox holds",
+        set: |config, text| put(&mut config.mailbox.messages_max, whole(text, MAILBOX_MESSAGES)),
+        show: |config| config.mailbox.messages_max.to_string(),
+    },
+    Key {
+        name: "bus.overflow",
+        variable: "ARK_OS_BUS_OVERFLOW",
+        form: Form::Text,
+        about: "what becomes of a message that does not fit: push-back, drop-oldest or drop-newest",
+        set: |config, text| {
+            let found = Overflow::ALL.into_iter().find(|it| it.as_str() == text);
+            let rule = "use push-back, drop-oldest or drop-newest";
+            put(&mut config.mailbox.overflow, found.ok_or_else(|| rule.to_owned()))
+        },
+        show: |config| config.mailbox.overflow.as_str().to_owned(),
+    },
+    Key {
         name: "budget.namespace",
         variable: "ARK_OS_NAMESPACE_BUDGET",
         form: Form::Table,
@@ -303,7 +328,7 @@ const LATER: [(&str, &str); 6] = [
 ];
 
 /// Sections of the format that are not built as a whole.
-const LATER_SECTIONS: [&str; 4] = ["bus", "models", "sandbox", "learning"];
+const LATER_SECTIONS: [&str; 3] = ["models", "sandbox", "learning"];
 
 /// What to say about a key that cannot be set.
 pub(super) fn unknown_key(place: String, name: &str) -> Finding {

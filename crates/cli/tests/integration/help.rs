@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 40] = [
     "",
     "start",
     "run",
@@ -21,6 +21,10 @@ const COMMANDS: [&str; 36] = [
     "unpark",
     "resolve",
     "logs",
+    "message",
+    "message send",
+    "message ask",
+    "message tail",
     "trace",
     "graph",
     "shutdown",
