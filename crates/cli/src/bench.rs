@@ -15,6 +15,7 @@ mod client;
 mod figures;
 mod history;
 mod load;
+mod messages;
 mod plans;
 mod raw;
 mod restart;
@@ -56,6 +57,8 @@ pub(crate) enum Kind {
     Backlog,
     /// Starts on a data directory with a million runs that are over.
     Restart,
+    /// Messages between agents in one process.
+    Messages,
     /// A kill with 100 000 runs in flight, until all go on.
     Resume,
 }
@@ -85,6 +88,7 @@ async fn measure(settings: &BenchSettings) -> Result<Value, BenchError> {
         Kind::Volume => json!({ "volume": plans::volume(settings).await? }),
         Kind::Restart => json!({ "restart": restart::starts(settings).await? }),
         Kind::Resume => json!({ "resume": resume::resume(settings).await? }),
+        Kind::Messages => json!({ "messages": messages::messages(settings)? }),
         Kind::History => json!({ "history": history::pages(settings).await? }),
     };
     Ok(json!({

@@ -15,7 +15,9 @@ enum Plan {
     Engine,
     /// What holds with many: jails, runs in flight, waiting runs, starts, long histories.
     Scale,
-    /// Both.
+    /// Messages between agents.
+    Messages,
+    /// All of them.
     All,
     /// The journal alone.
     Journal,
@@ -23,7 +25,7 @@ enum Plan {
     System,
 }
 
-/// Builds, runs, prints. `--suite engine|scale|all` chooses what (default: all), `--kind journal` measures the journal
+/// Builds, runs, prints. `--suite engine|scale|messages|all` chooses what (default: all), `--kind journal` measures the journal
 /// alone; any other flags go to `ark-os bench` as they are, which is then the only thing measured.
 pub(crate) fn run(place: &Place, args: &[String]) -> Result<(), Failed> {
     let plan = plan(args)?;
@@ -44,6 +46,9 @@ pub(crate) fn run(place: &Place, args: &[String]) -> Result<(), Failed> {
             document.insert(kind.into(), system(place, &["--kind", kind])?);
         }
     }
+    if matches!(plan, Plan::Messages | Plan::All) {
+        document.insert("messages".into(), system(place, &["--kind", "messages"])?);
+    }
     let text = serde_json::to_string_pretty(&Value::Object(document))
         .map_err(|error| Failed::new(format!("the figures were not written: {error}")))?;
     say(&text);
@@ -56,7 +61,10 @@ fn plan(args: &[String]) -> Result<Plan, Failed> {
         [] | ["--suite", "all"] => Ok(Plan::All),
         ["--suite", "engine"] => Ok(Plan::Engine),
         ["--suite", "scale"] => Ok(Plan::Scale),
-        ["--suite", ..] => Err(Failed::new("--suite is engine, scale or all, and alone".into())),
+        ["--suite", "messages"] => Ok(Plan::Messages),
+        ["--suite", ..] => {
+            Err(Failed::new("--suite is engine, scale, messages or all, and alone".into()))
+        }
         ["--kind", "journal"] => Ok(Plan::Journal),
         _ => Ok(Plan::System),
     }
@@ -107,6 +115,7 @@ mod tests {
         assert_eq!(chosen(&["--suite", "all"]), Some(Plan::All));
         assert_eq!(chosen(&["--suite=scale"]), Some(Plan::Scale));
         assert_eq!(chosen(&["--suite", "engine"]), Some(Plan::Engine));
+        assert_eq!(chosen(&["--suite", "messages"]), Some(Plan::Messages));
         assert_eq!(chosen(&["--suite", "other"]), None);
         assert_eq!(chosen(&["--suite", "scale", "--agents", "3"]), None);
         assert_eq!(chosen(&["--kind", "journal"]), Some(Plan::Journal));
