@@ -62,7 +62,9 @@ fn numbers<const N: usize>(text: &str, mark: u8, digits: [usize; N]) -> Option<[
 }
 
 fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let february = if is_leap(year) { 29 } else { 28 };
     let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let length = months.get(usize::try_from(month.checked_sub(1)?).ok()?)?;

@@ -96,7 +96,7 @@ fn view(past: &Past, task: TaskRef, row: &PastTask, names: &AgentNames) -> TaskV
         run: run.to_string(),
         name: spec.map(|spec| spec.name.to_string()),
         skill: spec.filter(|spec| spec.is_work()).map(|spec| spec.skill.to_string()),
-        waits_for: spec.and_then(|spec| crate::show::awaited(spec)),
+        waits_for: spec.and_then(crate::show::awaited),
         state: words::task_state(row.state.0).to_owned(),
         attempt: row.attempt,
         lost: row.lost,

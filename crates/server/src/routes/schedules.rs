@@ -96,7 +96,7 @@ pub(super) async fn show_schedule(
     Path(name): Path<String>,
     uri: Uri,
 ) -> Answered {
-    let name = named(&context, name, &uri)?;
+    let name = named(&context, &name, &uri)?;
     Ok(json(StatusCode::OK, &view(&context, name).await?))
 }
 
@@ -146,7 +146,7 @@ pub(super) async fn pause_schedule(
     uri: Uri,
     body: Body,
 ) -> Answered {
-    set(&context, named(&context, name, &uri)?, true, body).await
+    set(&context, named(&context, &name, &uri)?, true, body).await
 }
 
 /// Lets a paused schedule go on with the next of its times.
@@ -168,7 +168,7 @@ pub(super) async fn resume_schedule(
     uri: Uri,
     body: Body,
 ) -> Answered {
-    set(&context, named(&context, name, &uri)?, false, body).await
+    set(&context, named(&context, &name, &uri)?, false, body).await
 }
 
 /// Begins a run of a schedule now, whatever its times and its overlap rule.
@@ -188,7 +188,7 @@ pub(super) async fn run_schedule(
     Path(name): Path<String>,
     uri: Uri,
 ) -> Answered {
-    let run = context.handle().run_schedule(named(&context, name, &uri)?).await?;
+    let run = context.handle().run_schedule(named(&context, &name, &uri)?).await?;
     Ok(json(StatusCode::ACCEPTED, &ScheduleStarted { run: run.to_string() }))
 }
 
@@ -198,10 +198,10 @@ async fn set(context: &Context, schedule: ScheduleName, is_paused: bool, body: B
     Ok(json(StatusCode::OK, &view(context, schedule).await?))
 }
 
-fn named(context: &Context, name: String, uri: &Uri) -> Result<ScheduleName, Refusal> {
+fn named(context: &Context, name: &str, uri: &Uri) -> Result<ScheduleName, Refusal> {
     let asked: Namespaced = read(uri)?;
     let namespace = line::namespace(asked.namespace.as_deref(), context.namespace())?;
-    Ok(ScheduleName { namespace, name: Text::from(&*name) })
+    Ok(ScheduleName { namespace, name: Text::from(name) })
 }
 
 async fn view(context: &Context, name: ScheduleName) -> Result<ScheduleView, Refusal> {

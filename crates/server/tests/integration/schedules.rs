@@ -1,9 +1,11 @@
 //! Schedules, starts in the future and priorities over HTTP.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use super::support::World;
+use super::support::{World, now};
 
 const PLAN: &str =
     r#"{"name":"one","version":"1","tasks":[{"name":"a","skill":"echo","input":"${input}"}]}"#;
@@ -14,13 +16,13 @@ fn schedule(name: &str, cron: &str, more: &str) -> String {
 
 /// Asks again until the schedule has begun so many runs: it does every second.
 fn fired(world: &World, name: &str, count: u64) -> Value {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = now() + Duration::from_secs(30);
     loop {
         let view = world.get(&format!("/api/v1/schedules/{name}")).json();
         if view["fired"].as_u64().unwrap() >= count {
             return view;
         }
-        assert!(std::time::Instant::now() < deadline, "{view}");
+        assert!(now() < deadline, "{view}");
         std::thread::yield_now();
     }
 }

@@ -77,13 +77,16 @@ fn unwrapped(to: &str, error: io::Error) -> StoreError {
     }
 }
 
+/// Is shown bytes, and where they begin.
+type Visit<'a> = dyn FnMut(&[u8], u64) -> Result<(), StoreError> + 'a;
+
 /// Shows the first bytes of a file in pieces, and gives their digest.
 pub(super) fn hashed(
     file: &dyn File,
     path: &str,
     bytes: u64,
     prefix: Option<Entry>,
-    visit: &mut dyn FnMut(&[u8], u64) -> Result<(), StoreError>,
+    visit: &mut Visit<'_>,
 ) -> Result<Hash, StoreError> {
     let mut hash = Sha256::new();
     let mut buffer = Vec::new();
