@@ -15,6 +15,7 @@ use crate::text::Text;
 
 pub mod profile;
 mod snapshot;
+pub mod spec;
 
 pub(crate) use snapshot::FleetRows;
 

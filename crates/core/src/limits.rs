@@ -57,6 +57,10 @@ pub const AGENT_RESTARTS_MAX: u32 = 3;
 pub const AGENT_BACKOFF_MS: u64 = 200;
 /// Delegation depth below a root authority.
 pub const DELEGATION_DEPTH_MAX: u8 = 6;
+/// Agents of one declared group: one more is a second group.
+pub const GROUP_AGENTS_MAX: u32 = 1_000;
+/// Declared groups of one deployment: a person has to be able to read it.
+pub const GROUPS_MAX: usize = 1_000;
 /// Agents of one fleet.
 pub const AGENTS_MAX: u32 = 200_000;
 /// Bytes of a reason given by a person.
