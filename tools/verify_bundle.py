@@ -413,6 +413,14 @@ def digest(value):
     return value
 
 
+def place_of(value):
+    """Name, layer and stack of an agent that was added to the fleet of the start."""
+    need(type(value) is Map)
+    layer = uint(field(value, 1))
+    need(layer < len(LAYERS))
+    return text(field(value, 0)), LAYERS[layer], uint32(field(value, 2))
+
+
 def task_of(value):
     need(type(value) is list and 1 <= len(value) <= 2)
     return uint32(value[0]), (uint32(value[1]) if len(value) == 2 else None)
@@ -489,6 +497,7 @@ class Record:
                 uint32(field(it, 1)),
                 uint32(field(it, 2)),
                 uint(field(it, 3)),
+                optional(it, 60, place_of),
             )
         if number == 26:
             it = field(it, 0)
@@ -893,7 +902,7 @@ class History:
         self.check(task[1] is None and count <= CHILDREN_MAX, "a map has too many children")
         node.children = count
 
-    def start(self, task, attempt, agent, fence):
+    def start(self, task, attempt, agent, fence, place):
         self.check(fence > self.fence, "the fence does not rise")
         self.fence = fence
         node = self.node(task)
@@ -904,10 +913,13 @@ class History:
         it.open, it.attempt = fence, attempt
         self.attempts_open += 1
         found = None if self.fleet is None else seat(self.fleet, agent)
+        if place is not None:
+            added = self.fleet is not None and agent >= sum(self.fleet)
+            found = place if added else None
         self.check(found is not None, "an agent is of no stack of the fleet")
         name, layer, stack = found
         line = {"name": name, "layer": layer, "stack": stack, "attempts": 0}
-        self.agents.setdefault((name.encode(), stack), line)["attempts"] += 1
+        self.agents.setdefault((name.encode(), stack, LAYERS.index(layer)), line)["attempts"] += 1
 
     def holding(self, task, fence):
         node = self.nodes.get(task[0])

@@ -22,8 +22,15 @@ pub struct AgentView {
     /// The stack that it leads or works in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack: Option<u32>,
-    /// `ready`, `restarting`, `replaced` or `offline`.
+    /// Its declared group; absent: it is of the built-in profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// `ready`, `restarting`, `replaced`, `offline`, `starting`, `draining`, `retired`, `suspect` or
+    /// `quarantined`.
     pub standing: String,
+    /// Why it does not stand ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Attempts under way.
     pub busy: u32,
     /// Attempts that it may have under way.

@@ -8,6 +8,7 @@ mod agent;
 mod batch;
 pub mod codes;
 mod event;
+mod fleet;
 mod graph;
 mod health;
 mod message;
@@ -26,6 +27,7 @@ pub use agent::{AgentView, Resources};
 pub use batch::{BatchAnswer, BatchLine};
 pub use codes::{Exit, Kind, Row};
 pub use event::EventView;
+pub use fleet::{FleetView, GroupView, LayerView, Scale, StackView};
 pub use graph::{GraphEdge, GraphNode, GraphView, MapCounts};
 pub use health::{Bare, Health, Lag};
 pub use message::{

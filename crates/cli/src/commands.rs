@@ -23,6 +23,7 @@ mod retry;
 mod run;
 mod sandbox;
 mod schedule;
+mod scale;
 mod shutdown;
 mod signal;
 mod start;
@@ -104,6 +105,7 @@ enum Command {
     Unpark(unpark::Unpark),
     Resolve(resolve::Resolve),
     Signal(signal::Signal),
+    Scale(scale::Scale),
     Logs(logs::Logs),
     Message(message::Message),
     Trace(trace::Trace),
@@ -139,6 +141,7 @@ impl Command {
             Command::Unpark(command) => command.carry_out(session),
             Command::Resolve(command) => command.carry_out(session),
             Command::Signal(command) => command.carry_out(session),
+            Command::Scale(command) => command.carry_out(session),
             Command::Logs(command) => command.carry_out(session),
             Command::Message(command) => command.carry_out(session),
             Command::Trace(command) => command.carry_out(session),

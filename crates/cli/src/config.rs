@@ -109,6 +109,7 @@ impl Config {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             agents: self.agents,
+            agents_max: self.agents_max,
             mode: self.mode,
             agent_concurrency: self.agent_concurrency,
             skill_concurrency: self.skill_concurrency.clone(),

@@ -65,6 +65,8 @@ impl Bench {
             namespace_budget: Amounts::UNLIMITED,
             lease_ms: None,
             runs_resident_max: None,
+            agents_max: None,
+            broken: None,
         };
         let root = Authority::root("bench".into(), Scopes::everything(), RevocationId([1; 16]));
         let mut bench = Bench {

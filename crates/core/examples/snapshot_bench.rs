@@ -52,6 +52,8 @@ impl Bench {
             namespace_budget: Amounts::UNLIMITED,
             lease_ms: None,
             runs_resident_max: None,
+            agents_max: None,
+            broken: None,
         })));
         bench
     }

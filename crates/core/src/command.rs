@@ -6,8 +6,10 @@ use crate::authority::{Grant, RevocationId};
 use crate::budget::Amounts;
 use crate::error::Failure;
 use crate::event::{InstanceStarted, Intake, Resolution, RunAccepted, SubmissionKey};
+use crate::fleet::spec::FleetSpec;
 use crate::hash::Hash;
 use crate::ids::{AgentIx, PtId, RunId, TaskId};
+use crate::layer::Layer;
 use crate::payload::Payload;
 use crate::plan::{EffectClass, Workflow};
 use crate::priority::Priority;
@@ -34,6 +36,31 @@ pub enum Command {
         agent: AgentIx,
         /// Whether it takes part.
         online: bool,
+        /// Why.
+        reason: Text,
+    },
+    /// Give the profile part of the fleet another size.
+    ScaleFleet {
+        /// Its size.
+        agents: u32,
+        /// Why.
+        reason: Text,
+    },
+    /// Put declared agents and named workflows in the place of those that are deployed.
+    Deploy(Box<Deploy>),
+    /// The checks of a deployment's new agents of one layer are over.
+    ReportHealth {
+        /// The deployment.
+        version: u64,
+        /// Echoed from the effect.
+        layer: Option<Layer>,
+        /// What they came to: why one is not healthy.
+        result: Result<(), Text>,
+    },
+    /// Take back the deployment under way.
+    CancelDeployment {
+        /// Its number; none: whichever it is.
+        version: Option<u64>,
         /// Why.
         reason: Text,
     },
@@ -263,6 +290,27 @@ pub struct FireSchedule {
     pub next: Option<Time>,
     /// Whether that time is acted on, or passes because it was missed.
     pub is_missed: bool,
+}
+
+/// A deployment to be made.
+#[derive(Clone, Debug)]
+pub struct Deploy {
+    /// The version that its author has seen deployed, 0 for none; none: whatever it is.
+    pub expected: Option<u64>,
+    /// The manifest in its canonical form, stored.
+    pub manifest: Payload,
+    /// Its agents.
+    pub fleet: FleetSpec,
+    /// Its workflows, validated.
+    pub workflows: Vec<Arc<Workflow>>,
+    /// The directory that its relative paths begin at.
+    pub base: Option<Text>,
+    /// The time for the health checks of all layers, in milliseconds.
+    pub health_ms: u64,
+    /// Why.
+    pub reason: Text,
+    /// The author's.
+    pub grant: Arc<Grant>,
 }
 
 /// A run to be accepted.

@@ -13,6 +13,7 @@ use crate::time::Time;
 mod admission;
 mod agent;
 mod attempt;
+mod deploy;
 mod dispatch;
 mod draft;
 mod finish_attempt;
@@ -26,6 +27,7 @@ mod probe;
 mod recover_run;
 mod retry_run;
 mod run_control;
+mod scale;
 mod schedule;
 mod signal;
 mod step;
@@ -33,6 +35,7 @@ mod submit_run;
 mod timer;
 mod wait;
 
+pub(crate) use deploy::next_layer;
 pub use step::Known;
 
 /// Decides a command. The change may be empty: then there is nothing to record.
@@ -49,12 +52,22 @@ pub fn decide(
 ) -> Result<Change, Rejected> {
     let now = now.max(state.now);
     match command {
-        Command::StartInstance(started) => Ok(of_instance(instance::start(*started), now)),
+        Command::StartInstance(started) => Ok(of_instance(instance::start(state, *started), now)),
         Command::SetIntake { intake, reason } => {
             Ok(of_instance(instance::set_intake(state, intake, reason), now))
         }
         Command::SetAgent { agent, online, reason } => {
             agent::set(state, agent, online, reason).map(|events| of_instance(events, now))
+        }
+        Command::ScaleFleet { agents, reason } => {
+            scale::decide(state, agents, reason).map(|events| of_instance(events, now))
+        }
+        Command::Deploy(deploy) => deploy::decide(state, rules, *deploy, now),
+        Command::ReportHealth { version, layer, result } => {
+            Ok(deploy::report(state, version, layer, result, now))
+        }
+        Command::CancelDeployment { version, reason } => {
+            deploy::cancel(state, version, &reason, now)
         }
         Command::Revoke { id, reason } => {
             Ok(of_instance(vec![Event::AuthorityRevoked { id, reason }], now))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ids::{AgentIx, PtId, RunId, SkillIx};
+use crate::layer::Layer;
 use crate::plan::EffectClass;
 use crate::run::RunSummary;
 
@@ -49,6 +50,21 @@ pub enum Effect {
         /// Each with the record that accepted it.
         runs: Vec<(RunId, u64)>,
     },
+    /// Set up a deployment's new agents of a layer and see whether they are healthy; none: it has
+    /// none.
+    CheckHealth {
+        /// The deployment.
+        version: u64,
+        /// Echoed in the answer.
+        layer: Option<Layer>,
+    },
+    /// A deployment is over: what was set up for it is used from now on, or thrown away.
+    EndDeployment {
+        /// The deployment.
+        version: u64,
+        /// Whether it took place.
+        finished: bool,
+    },
     /// Tell who waits that the run is over, or that nothing more happens by itself.
     AnnounceRun {
         /// How it stands.
@@ -62,8 +78,14 @@ impl Effect {
     pub fn is_internal(&self) -> bool {
         match self {
             Effect::RunAttempt { class, .. } => *class == EffectClass::Pure,
-            Effect::StopAttempt { .. } | Effect::Prepare { .. } | Effect::Gather { .. } => true,
-            Effect::FetchRuns { .. } | Effect::AnnounceRun { .. } => false,
+            // Before any attempt of its new agents: those come later in the same order.
+            Effect::EndDeployment { .. }
+            | Effect::StopAttempt { .. }
+            | Effect::Prepare { .. }
+            | Effect::Gather { .. } => true,
+            Effect::CheckHealth { .. } | Effect::FetchRuns { .. } | Effect::AnnounceRun { .. } => {
+                false
+            }
         }
     }
 }

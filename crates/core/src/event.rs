@@ -9,8 +9,9 @@ use minicbor::{Decode, Encode};
 
 use crate::authority::{Authority, RevocationId};
 use crate::budget::Amounts;
+use crate::deployment::Deployment;
 use crate::error::Failure;
-use crate::fleet::SkillInfo;
+use crate::fleet::{Place, SkillInfo};
 use crate::hash::Hash;
 use crate::ids::{AgentIx, Fence, RunId, SkillIx, TaskRef};
 use crate::layer::Layer;
@@ -70,6 +71,9 @@ pub enum Event {
         /// For a restart: when it is back.
         #[n(3)]
         until: Option<Time>,
+        /// Its name, where that does not follow from the make-up at the start.
+        #[n(60)]
+        name: Option<Text>,
     },
     /// An agent presented work that was refused.
     #[n(3)]
@@ -80,6 +84,9 @@ pub enum Event {
         /// What it did.
         #[n(1)]
         reason: Text,
+        /// Its name, where that does not follow from the make-up at the start.
+        #[n(60)]
+        name: Option<Text>,
     },
     /// A workflow version was let in, layer by layer; runs refer to it by number.
     #[n(4)]
@@ -309,6 +316,50 @@ pub enum Event {
         #[n(3)]
         reason: Text,
     },
+    /// The profile part of the fleet got another size: agents were added, or those that are too many
+    /// leave when their work is done.
+    #[n(60)]
+    FleetScaled {
+        /// Its size.
+        #[n(0)]
+        agents: u32,
+        /// Why.
+        #[n(1)]
+        reason: Text,
+    },
+    /// A deployment began: its new agents start, and take no work yet.
+    #[n(61)]
+    DeploymentStarted(#[n(0)] Box<Deployment>),
+    /// The new agents of a layer are healthy.
+    #[n(62)]
+    LayerDeployed {
+        /// The deployment.
+        #[n(0)]
+        version: u64,
+        /// The layer.
+        #[n(1)]
+        layer: Layer,
+        /// The layer that is checked next; none: it was the last.
+        #[n(2)]
+        next: Option<Layer>,
+    },
+    /// Its agents and workflows took the place of those before.
+    #[n(63)]
+    DeploymentFinished {
+        /// The deployment.
+        #[n(0)]
+        version: u64,
+    },
+    /// Everything is as it was before.
+    #[n(64)]
+    DeploymentRolledBack {
+        /// The deployment.
+        #[n(0)]
+        version: u64,
+        /// Why.
+        #[n(1)]
+        reason: Text,
+    },
     /// A run that waited on disk is in memory, and goes on as if it had always been.
     #[n(50)]
     RunLoaded {
@@ -453,6 +504,24 @@ pub struct InstanceStarted {
     /// Runs in memory to which something happens; none: `RUNS_RESIDENT_MAX`.
     #[n(16)]
     pub runs_resident_max: Option<u32>,
+    /// The most agents that the profile is scaled to; none: `AGENTS_MAX`.
+    #[n(60)]
+    pub agents_max: Option<u32>,
+    /// Declared groups that could not be set up, each with the reason: their agents are offline.
+    #[n(61)]
+    pub broken: Option<Vec<BrokenGroup>>,
+}
+
+/// A declared group that could not be set up at a start.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct BrokenGroup {
+    /// Its name.
+    #[n(0)]
+    pub group: Text,
+    /// Why.
+    #[n(1)]
+    pub reason: Text,
 }
 
 /// Whether new runs are taken.
@@ -483,9 +552,46 @@ pub enum Standing {
     /// Failed too often; another takes its seat after a pause.
     #[n(2)]
     Replaced,
-    /// Taken out by an operator.
+    /// Taken out by an operator, or it could not be set up.
     #[n(3)]
     Offline,
+    /// Its deployment is under way: it takes no work yet.
+    #[n(4)]
+    Starting,
+    /// It takes no more work, and is retired when it has none.
+    #[n(5)]
+    Draining,
+    /// Its seat was left for good.
+    #[n(6)]
+    Retired,
+    /// It has not been heard of for too long.
+    #[n(7)]
+    Suspect,
+    /// Kept from work until somebody lets it in again.
+    #[n(8)]
+    Quarantined,
+}
+
+impl Standing {
+    /// Whether it is on its way in or out, or gone: nothing else changes it.
+    pub fn is_passing(self) -> bool {
+        self == Standing::Starting || self.is_leaving()
+    }
+
+    /// Whether it is on its way out, or gone.
+    pub fn is_leaving(self) -> bool {
+        matches!(self, Standing::Draining | Standing::Retired)
+    }
+
+    /// Whether it is back after a pause.
+    pub fn pauses(self) -> bool {
+        matches!(self, Standing::Restarting | Standing::Replaced)
+    }
+
+    /// Whether its tokens are in the pool of its stack.
+    pub fn has_tokens(self) -> bool {
+        !matches!(self, Standing::Starting | Standing::Retired)
+    }
 }
 
 /// A workflow version with the decisions that let it in, under one authority.
@@ -664,6 +770,9 @@ pub struct AttemptStarted {
     /// Reserved in the run's account.
     #[n(5)]
     pub reserved: Option<Amounts>,
+    /// Where the agent stands, where that does not follow from the make-up at the start.
+    #[n(60)]
+    pub place: Option<Box<Place>>,
 }
 
 /// How an attempt ended without success, and what follows.

@@ -1,9 +1,13 @@
 //! The fleet as it lives: who stands how, who is idle, and the pools of progress tokens.
 //!
+//! A fleet is seats. Those of the profile at the start come first and follow from its plan by
+//! arithmetic; what is added while the instance runs, and declared agents, stand behind them, one row
+//! each. A seat keeps its number, name and stack as long as the instance runs.
+//!
 //! INVARIANT I19: for every stack, free + in use = capacity. A token is in use exactly while an
 //! attempt of this instance start is under way on one of the stack's agents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decode, Encode};
 
@@ -13,13 +17,22 @@ use crate::layer::Layer;
 use crate::plan::EffectClass;
 use crate::text::Text;
 
+mod groups;
+mod pick;
 pub mod profile;
+mod scale;
+mod seats;
 mod snapshot;
 pub mod spec;
+mod tally;
 
+pub use groups::{Group, GroupStanding};
+pub use pick::Want;
+pub use seats::Place;
 pub(crate) use snapshot::FleetRows;
 
 use profile::FleetPlan;
+use seats::Added;
 
 /// Tokens of each pool that only emergency work may draw.
 const EMERGENCY_RESERVE: u32 = 1;
@@ -42,17 +55,27 @@ pub struct SkillInfo {
 /// The fleet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
+    /// The profile at the start, whose seats come first.
     plan: FleetPlan,
+    /// Agents that the profile is to have now.
+    profile: u32,
     agents: Vec<Agent>,
+    /// The seats behind those of the plan.
+    added: Vec<Added>,
+    groups: Vec<Group>,
     stacks: Vec<Stack>,
     /// Stacks by falling number of free tokens.
     by_free: BTreeSet<(u32, StackIx)>,
     skills: Vec<Skill>,
     /// Agents of each layer that stand ready.
     ready: [u32; 6],
+    /// Agents of each layer that are here to stay: neither starting nor leaving.
+    seated: [u32; 6],
     concurrency: u32,
     in_use: u32,
     idle_order: u64,
+    /// Why agents that do not stand ready do not.
+    reasons: BTreeMap<AgentIx, Text>,
 }
 
 /// A row of the fleet.
@@ -84,24 +107,23 @@ pub struct Agent {
 impl Agent {
     /// A row as it begins: agents are idle in the order of their numbers.
     fn fresh(ix: AgentIx) -> Self {
-        Agent {
-            standing: Standing::Ready,
-            busy: 0,
-            strikes: 0,
-            restarts: 0,
-            incarnation: 0,
-            idle: u64::from(ix.0) + 1,
-        }
+        Agent::seated(Standing::Ready, u64::from(ix.0) + 1)
+    }
+
+    fn seated(standing: Standing, idle: u64) -> Self {
+        Agent { standing, busy: 0, strikes: 0, restarts: 0, incarnation: 0, idle }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Default)]
 struct Stack {
+    /// Who leads it; none: the runtime.
+    leader: Option<AgentIx>,
     capacity: u32,
     in_use: u32,
-    /// Attempts that the members who stand ready have room for.
+    /// Attempts that the members of the profile who stand ready have room for.
     room: u32,
-    /// Specialists and micros with room for another attempt, longest idle first.
+    /// Specialists and micros of the profile with room for another attempt, longest idle first.
     idle: [BTreeSet<(u64, AgentIx)>; 2],
 }
 
@@ -120,33 +142,29 @@ pub(crate) struct Skill {
     /// What an authority must cover to use it.
     #[cbor(skip)]
     scope: String,
-    /// Whether this fleet has it; one before it may have had others.
+    /// Whether the instance has it; one before it may have had others.
     #[n(1)]
     offered: bool,
     #[cbor(skip)]
     in_use: u32,
+    /// The groups that offer it, by their places; none: the profile does, if the instance has it.
+    #[cbor(skip)]
+    groups: Vec<u32>,
 }
 
 impl Skill {
-    fn offered(info: SkillInfo) -> Self {
+    fn new(info: SkillInfo, offered: bool) -> Self {
         let scope = scope_of(&info);
-        Skill { info, scope, offered: true, in_use: 0 }
+        Skill { info, scope, offered, in_use: 0, groups: Vec::new() }
+    }
+
+    fn is_offered(&self) -> bool {
+        self.offered || !self.groups.is_empty()
     }
 }
 
 fn scope_of(skill: &SkillInfo) -> String {
     format!("skill:{}", skill.name)
-}
-
-/// What is asked of the fleet when a task is to start.
-#[derive(Clone, Copy, Debug)]
-pub struct Want {
-    /// The skill.
-    pub skill: SkillIx,
-    /// Whether it may use the token that each pool keeps back.
-    pub emergency: bool,
-    /// Who failed at it before: taken only if there is nobody else.
-    pub avoid: Option<AgentIx>,
 }
 
 impl Fleet {
@@ -158,60 +176,38 @@ impl Fleet {
         concurrency: u32,
         before: Option<&Fleet>,
     ) -> Self {
+        let plan = FleetPlan::for_agents(agents);
         let mut fleet = Fleet {
+            plan,
+            profile: plan.agents(),
             agents: (0..agents).map(|ix| Agent::fresh(AgentIx(ix))).collect(),
-            stacks: Vec::new(),
+            added: Vec::new(),
+            groups: Vec::new(),
+            stacks: seats::stacks_of(&plan),
             by_free: BTreeSet::new(),
             skills: skill_table(skills, before),
             ready: [0; 6],
+            seated: [0; 6],
             concurrency: concurrency.max(2),
             in_use: 0,
             idle_order: u64::from(agents),
-            plan: FleetPlan::for_agents(agents),
+            reasons: BTreeMap::new(),
         };
         fleet.tally();
         fleet
     }
 
-    /// Works out from the agents' rows what is kept beside them so that nobody has to look for it.
-    fn tally(&mut self) {
-        let Fleet { plan, agents, concurrency, .. } = &*self;
-        let mut stacks = vec![Stack::default(); plan.stack_count() as usize];
-        let mut ready = [0; 6];
-        for (ix, row) in (0u32..).map(AgentIx).zip(agents) {
-            let layer = plan.layer(ix);
-            let is_ready = row.standing == Standing::Ready;
-            if let Some(count) = ready.get_mut(layer.rank()) {
-                *count += u32::from(is_ready);
-            }
-            let stack = plan.stack(ix).and_then(|stack| stacks.get_mut(stack.0 as usize));
-            let Some(stack) = stack else { continue };
-            stack.in_use += row.busy;
-            let Some(bench) = bench(layer) else { continue };
-            stack.capacity += concurrency;
-            let room = if is_ready { concurrency.saturating_sub(row.busy) } else { 0 };
-            stack.room += room;
-            if let Some(idle) = stack.idle.get_mut(bench).filter(|_| room > 0) {
-                idle.insert((row.idle, ix));
-            }
-        }
-        self.in_use = agents.iter().map(|row| row.busy).sum();
-        let by_free = (0u32..).zip(&stacks).map(|(ix, stack)| (stack.rank(), StackIx(ix)));
-        self.by_free = by_free.collect();
-        (self.stacks, self.ready) = (stacks, ready);
-    }
-
-    /// The tree it was built from.
+    /// The profile that it was started with.
     pub fn plan(&self) -> &FleetPlan {
         &self.plan
     }
 
-    /// An agent's name: `micro-00042`.
-    pub fn name(&self, ix: AgentIx) -> String {
-        self.plan.name(ix)
+    /// Agents that the profile is to have now; those beyond it leave when their work is done.
+    pub fn profile(&self) -> u32 {
+        self.profile
     }
 
-    /// How many agents there are.
+    /// How many seats there are and were, since the start.
     pub fn len(&self) -> u32 {
         self.agents.len() as u32
     }
@@ -226,9 +222,14 @@ impl Fleet {
         self.agents.get(ix.0 as usize)
     }
 
-    /// Attempts that one agent may have under way.
+    /// Attempts that one agent of the profile may have under way.
     pub fn concurrency(&self) -> u32 {
         self.concurrency
+    }
+
+    /// Why an agent that does not stand ready does not.
+    pub fn reason(&self, ix: AgentIx) -> Option<&Text> {
+        self.reasons.get(&ix)
     }
 
     /// Attempts under way in the whole fleet.
@@ -245,7 +246,7 @@ impl Fleet {
     pub fn skill(&self, name: &str) -> Option<SkillIx> {
         (0u32..)
             .zip(&self.skills)
-            .find(|(_, skill)| skill.offered && &*skill.info.name == name)
+            .find(|(_, skill)| skill.is_offered() && &*skill.info.name == name)
             .map(|(ix, _)| SkillIx(ix))
     }
 
@@ -259,9 +260,19 @@ impl Fleet {
         self.skills.get(skill.0 as usize).map(|skill| skill.scope.as_str())
     }
 
+    /// Whether somebody offers this skill.
+    pub fn offers(&self, skill: SkillIx) -> bool {
+        self.skills.get(skill.0 as usize).is_some_and(Skill::is_offered)
+    }
+
+    /// Whether the instance has this skill, whoever offers it.
+    pub fn is_of_instance(&self, name: &str) -> bool {
+        self.skills.iter().any(|skill| skill.offered && &*skill.info.name == name)
+    }
+
     /// All skills on offer.
     pub fn skills(&self) -> impl Iterator<Item = &SkillInfo> + '_ {
-        self.skills.iter().filter(|skill| skill.offered).map(|skill| &skill.info)
+        self.skills.iter().filter(|skill| skill.is_offered()).map(|skill| &skill.info)
     }
 
     /// The highest layer above the workers that has nobody to do its step. A layer whose seat the
@@ -270,7 +281,17 @@ impl Fleet {
         Layer::ALL
             .into_iter()
             .filter(|layer| !layer.works())
-            .find(|layer| !self.plan.is_held(*layer) && self.ready_in(*layer) == 0)
+            .find(|layer| !self.is_held(*layer) && self.ready_in(*layer) == 0)
+    }
+
+    /// Whether the runtime holds the seat of this layer, for want of agents.
+    pub fn is_held(&self, layer: Layer) -> bool {
+        self.seated_in(layer) == 0
+    }
+
+    /// Agents of a layer that are here to stay, whatever their standing.
+    pub fn seated_in(&self, layer: Layer) -> u32 {
+        self.seated.get(layer.rank()).copied().unwrap_or(0)
     }
 
     /// Agents of a layer that stand ready.
@@ -280,92 +301,25 @@ impl Fleet {
 
     /// Who does a layer's step: the first that stands ready; none where the runtime holds the seat.
     pub fn deciding(&self, layer: Layer) -> Option<AgentIx> {
-        (0..self.plan.count(layer))
-            .filter_map(|ordinal| self.plan.agent(layer, ordinal))
+        self.seats_in(layer)
             .find(|ix| self.agent(*ix).is_some_and(|agent| agent.standing == Standing::Ready))
-    }
-
-    /// Who could start such a task now, counting those that `taken` in the same decision.
-    pub fn pick(&self, want: Want, taken: &[AgentIx]) -> Option<AgentIx> {
-        let skill = self.skills.get(want.skill.0 as usize).filter(|skill| skill.offered)?;
-        let taken_here = taken.len() as u32;
-        if skill.info.concurrency_max.is_some_and(|max| skill.in_use + taken_here >= max) {
-            return None;
-        }
-        let (owner, benches) = match skill.info.class {
-            EffectClass::Pure => (Layer::Micro, [1, 0]),
-            _ => (Layer::Specialist, [0, 1]),
-        };
-        // The other workers help out, but they do not take a missing layer's place.
-        if self.ready_in(owner) == 0 && !self.plan.is_held(owner) {
-            return None;
-        }
-        let search = |avoid: Option<AgentIx>| {
-            benches.into_iter().find_map(|bench| self.search(bench, want.emergency, avoid, taken))
-        };
-        search(want.avoid).or_else(|| want.avoid.and_then(|_| search(None)))
-    }
-
-    fn search(
-        &self,
-        bench: usize,
-        emergency: bool,
-        avoid: Option<AgentIx>,
-        taken: &[AgentIx],
-    ) -> Option<AgentIx> {
-        let reserve = if emergency { 0 } else { EMERGENCY_RESERVE };
-        for (rank, ix) in &self.by_free {
-            let free = u32::MAX - rank;
-            if free <= reserve {
-                return None;
-            }
-            let here = taken.iter().filter(|agent| self.plan.stack(**agent) == Some(*ix)).count();
-            let Some(stack) = self.stacks.get(ix.0 as usize) else { continue };
-            // A token for emergencies is worth nothing without an agent who has room for it.
-            let left = free.min(stack.room);
-            if left <= reserve + here as u32 || !self.is_supervised(*ix) {
-                continue;
-            }
-            let idle = stack.idle.get(bench);
-            let found = idle.into_iter().flatten().map(|(_, agent)| *agent).find(|agent| {
-                let more = taken.iter().filter(|other| *other == agent).count() as u32;
-                let busy = self.agent(*agent).map_or(u32::MAX, |row| row.busy);
-                Some(*agent) != avoid && busy + more < self.concurrency
-            });
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
-    }
-
-    /// Routing is the chief's step: without one, the stack's work waits.
-    fn is_supervised(&self, stack: StackIx) -> bool {
-        match self.plan.chief(stack) {
-            None => true,
-            Some(chief) => self.agent(chief).is_some_and(|row| row.standing == Standing::Ready),
-        }
-    }
-
-    fn stack_of_mut(&mut self, agent: AgentIx) -> Option<&mut Stack> {
-        let ix = self.plan.stack(agent)?;
-        self.stacks.get_mut(ix.0 as usize)
     }
 
     /// A progress token is drawn.
     pub(crate) fn draw(&mut self, agent: AgentIx, skill: SkillIx) {
-        self.in_use += 1;
         self.count_skill(skill, 1);
-        self.shift_pool(agent, 1);
         self.with_agent(agent, |row| row.busy += 1);
     }
 
-    /// A progress token comes back.
+    /// A progress token comes back; whoever leaves and has no other is gone.
     pub(crate) fn put_back(&mut self, agent: AgentIx, skill: SkillIx) {
-        self.in_use = self.in_use.saturating_sub(1);
         self.count_skill(skill, -1);
-        self.shift_pool(agent, -1);
-        self.with_agent(agent, |row| row.busy = row.busy.saturating_sub(1));
+        self.with_agent(agent, |row| {
+            row.busy = row.busy.saturating_sub(1);
+            if row.standing == Standing::Draining && row.busy == 0 {
+                row.standing = Standing::Retired;
+            }
+        });
     }
 
     fn count_skill(&mut self, skill: SkillIx, by: i32) {
@@ -374,66 +328,39 @@ impl Fleet {
         }
     }
 
-    fn shift_pool(&mut self, agent: AgentIx, by: i32) {
-        let Some(ix) = self.plan.stack(agent) else { return };
-        let Some(stack) = self.stacks.get_mut(ix.0 as usize) else { return };
-        let rank = stack.rank();
-        stack.in_use = stack.in_use.saturating_add_signed(by);
-        let new_rank = stack.rank();
-        self.by_free.remove(&(rank, ix));
-        self.by_free.insert((new_rank, ix));
-    }
-
-    /// Changes a row and moves it on or off its bench.
-    fn with_agent(&mut self, ix: AgentIx, change: impl FnOnce(&mut Agent)) {
-        let layer = self.plan.layer(ix);
-        let concurrency = self.concurrency;
-        self.idle_order += 1;
-        let order = self.idle_order;
-        let Some(row) = self.agents.get_mut(ix.0 as usize) else { return };
-        let is_open = |row: &Agent| row.standing == Standing::Ready && row.busy < concurrency;
-        let room = |row: &Agent| match row.standing {
-            Standing::Ready => concurrency.saturating_sub(row.busy),
-            _ => 0,
+    /// An agent's standing changed. Who has left does not come back, and who starts or leaves does
+    /// so whatever else is said of it.
+    pub(crate) fn set_standing(&mut self, agent: AgentIx, standing: Standing, reason: &Text) {
+        let Some(row) = self.agent(agent) else { return };
+        if row.standing.is_passing() && !standing.is_passing() {
+            return;
+        }
+        match standing {
+            Standing::Ready => self.reasons.remove(&agent),
+            _ => self.reasons.insert(agent, reason.clone()),
         };
-        let (was_open, old_key, was_ready, old_room) =
-            (is_open(row), row.idle, row.standing == Standing::Ready, room(row));
-        change(row);
-        row.idle = order;
-        let (opens, is_ready, new_room) =
-            (is_open(row), row.standing == Standing::Ready, room(row));
-        if was_ready != is_ready
-            && let Some(count) = self.ready.get_mut(layer.rank())
-        {
-            *count = count.saturating_add_signed(if is_ready { 1 } else { -1 });
-        }
-        let Some(bench) = bench(layer) else { return };
-        let Some(stack) = self.stack_of_mut(ix) else { return };
-        stack.room = (stack.room + new_room).saturating_sub(old_room);
-        let Some(idle) = stack.idle.get_mut(bench) else { return };
-        if was_open {
-            idle.remove(&(old_key, ix));
-        }
-        if opens {
-            idle.insert((order, ix));
-        }
-    }
-
-    /// An agent's standing changed.
-    pub(crate) fn set_standing(&mut self, agent: AgentIx, standing: Standing) {
         self.with_agent(agent, |row| {
             match standing {
-                Standing::Ready | Standing::Offline => {}
                 Standing::Restarting => row.restarts += 1,
                 Standing::Replaced => {
                     row.restarts = 0;
                     row.incarnation += 1;
                 }
+                Standing::Ready
+                | Standing::Offline
+                | Standing::Starting
+                | Standing::Draining
+                | Standing::Retired
+                | Standing::Suspect
+                | Standing::Quarantined => {}
             }
             if standing != Standing::Ready {
                 row.strikes = 0;
             }
-            row.standing = standing;
+            row.standing = match standing {
+                Standing::Draining if row.busy == 0 => Standing::Retired,
+                _ => standing,
+            };
         });
     }
 
@@ -458,22 +385,14 @@ fn skill_table(offered: &[SkillInfo], before: Option<&Fleet>) -> Vec<Skill> {
     for skill in &mut table {
         skill.offered = false;
         skill.in_use = 0;
+        skill.groups.clear();
     }
     for info in offered {
-        let skill = Skill::offered(info.clone());
+        let skill = Skill::new(info.clone(), true);
         match table.iter_mut().find(|known| known.info.name == info.name) {
             Some(known) => *known = skill,
             None => table.push(skill),
         }
     }
     table
-}
-
-/// Which bench of its stack a worker sits on.
-fn bench(layer: Layer) -> Option<usize> {
-    match layer {
-        Layer::Specialist => Some(0),
-        Layer::Micro => Some(1),
-        _ => None,
-    }
 }

@@ -11,6 +11,7 @@ pub mod backlog;
 pub mod budget;
 pub mod command;
 pub mod decide;
+pub mod deployment;
 pub mod effect;
 pub mod error;
 pub mod event;

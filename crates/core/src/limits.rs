@@ -61,6 +61,23 @@ pub const DELEGATION_DEPTH_MAX: u8 = 6;
 pub const GROUP_AGENTS_MAX: u32 = 1_000;
 /// Declared groups of one deployment: a person has to be able to read it.
 pub const GROUPS_MAX: usize = 1_000;
+/// Declared agents of one deployment.
+pub const DECLARED_AGENTS_MAX: u32 = 100_000;
+/// Tasks of one declared agent at one time, so that sums over a fleet fit their counters.
+pub const GROUP_CONCURRENCY_MAX: u32 = 1_000;
+/// Skills of one declared group.
+pub const GROUP_SKILLS_MAX: usize = 100;
+/// Seats of one instance from its start on, those that were left included: 70 bytes each, and no
+/// number is given out twice before the next start.
+pub const SEATS_MAX: u32 = 1_000_000;
+/// Declared groups of one instance from its start on, those that were replaced included.
+pub const GROUPS_KEPT_MAX: usize = 100_000;
+/// Deployments that the state remembers after their end.
+pub const DEPLOYMENTS_KEPT_MAX: usize = 32;
+/// Bytes of a deployment as it is recorded, besides a manifest that is a blob: a record has 16 MiB.
+pub const DEPLOYMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Time for the health checks of a deployment where nobody says.
+pub const HEALTH_MS: u64 = 60_000;
 /// Agents of one fleet.
 pub const AGENTS_MAX: u32 = 200_000;
 /// Bytes of a reason given by a person.

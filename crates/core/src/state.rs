@@ -8,11 +8,13 @@ use rustc_hash::FxHashMap;
 use crate::authority::RevocationId;
 use crate::backlog::Backlog;
 use crate::budget::{Account, Amounts};
+use crate::deployment::Deployments;
 use crate::event::{Admission, InstanceStarted, Intake};
 use crate::fleet::Fleet;
 use crate::hash::Hash;
 use crate::ids::{AgentIx, Fence, RunId};
 use crate::limits::LEASE_MS;
+use crate::plan::Workflow;
 use crate::priority::Priority;
 use crate::queue::ReadyQueue;
 use crate::rules::Mode;
@@ -24,6 +26,7 @@ use crate::timers::Timers;
 
 mod apply;
 mod apply_backlog;
+mod apply_deployment;
 mod apply_run;
 mod apply_schedule;
 mod apply_step;
@@ -48,6 +51,7 @@ pub struct State {
     pub(crate) instance: Option<Box<InstanceStarted>>,
     pub(crate) intake: Intake,
     pub(crate) fleet: Fleet,
+    pub(crate) deployments: Deployments,
     pub(crate) queue: ReadyQueue,
     pub(crate) timers: Timers,
     /// When agents that failed are back.
@@ -101,6 +105,7 @@ impl Default for State {
             instance: None,
             intake: Intake::Open,
             fleet: Fleet::new(1, &[], 1, None),
+            deployments: Deployments::default(),
             queue: ReadyQueue::default(),
             timers: Timers::default(),
             backs: BTreeMap::new(),
@@ -156,6 +161,19 @@ impl State {
     /// The fleet.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    /// What is deployed, what is about to be, and what was.
+    pub fn deployments(&self) -> &Deployments {
+        &self.deployments
+    }
+
+    /// The workflows of runs that are not over, those on disk included; some more than once.
+    pub fn workflows_in_flight(&self) -> impl Iterator<Item = &Arc<Workflow>> + '_ {
+        let mut seen = BTreeSet::new();
+        let in_memory = self.runs.values().filter(|run| !run.is_over()).map(|run| &run.workflow);
+        let on_disk = self.backlog.shelved().map(|(_, under)| under.workflow());
+        in_memory.chain(on_disk).filter(move |workflow| seen.insert(Arc::as_ptr(workflow)))
     }
 
     /// Who waits for an agent.

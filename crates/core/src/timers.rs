@@ -26,6 +26,9 @@ pub enum Timer {
     /// A failed agent is back.
     #[n(4)]
     AgentBack(#[n(0)] AgentIx),
+    /// A deployment's agents must be healthy.
+    #[n(60)]
+    Deployment(#[n(0)] u64),
 }
 
 /// All timers, earliest first.

@@ -13,10 +13,14 @@ mod backlog;
 mod bounds;
 #[path = "integration/budget.rs"]
 mod budget;
+#[path = "integration/deployment.rs"]
+mod deployment;
 #[path = "integration/fleet_life.rs"]
 mod fleet_life;
 #[path = "integration/fleet_profile.rs"]
 mod fleet_profile;
+#[path = "integration/fleet_scale.rs"]
+mod fleet_scale;
 #[path = "integration/flow.rs"]
 mod flow;
 #[path = "integration/graph.rs"]

@@ -325,6 +325,8 @@ fn instance_started(settings: &Settings, components: &Components) -> InstanceSta
         namespace_budget: settings.namespace_budget,
         lease_ms: Some(u64::try_from(settings.lease.as_millis()).unwrap_or(u64::MAX)),
         runs_resident_max: Some(settings.runs_resident_max),
+        agents_max: Some(settings.agents_max),
+        broken: None,
     }
 }
 

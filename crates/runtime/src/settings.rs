@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ark_os_core::budget::Amounts;
-use ark_os_core::limits::{LEASE_MS, RUNS_RESIDENT_MAX};
+use ark_os_core::limits::{AGENTS_MAX, LEASE_MS, RUNS_RESIDENT_MAX};
 use ark_os_core::rules::Mode;
 
 use crate::messages::{MAILBOX, MailboxRule};
@@ -15,8 +15,10 @@ use crate::messages::{MAILBOX, MailboxRule};
 pub struct Settings {
     /// Where journal, blobs, views and keys lie.
     pub data_dir: PathBuf,
-    /// Size of the fleet.
+    /// Size of the fleet at the start.
     pub agents: u32,
+    /// The most that it can be scaled to.
+    pub agents_max: u32,
     /// How risky steps are treated.
     pub mode: Mode,
     /// Attempts that one agent may have under way.
@@ -62,6 +64,7 @@ impl Settings {
         Settings {
             data_dir: data_dir.into(),
             agents: 100,
+            agents_max: AGENTS_MAX,
             mode: Mode::Supervised,
             agent_concurrency: 4,
             skill_concurrency: BTreeMap::new(),

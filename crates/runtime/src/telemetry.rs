@@ -4,6 +4,7 @@
 
 use ark_os_core::event::{AttemptEnd, AttemptEnded, ParkReason, Standing};
 use ark_os_core::ids::{AgentIx, RunId, TaskId, TaskRef};
+use ark_os_core::text::Text;
 use ark_os_core::{Change, Event};
 
 /// The id of a run's trace in the form of W3C Trace Context: the run's own 128 bits as 32
@@ -21,18 +22,25 @@ pub fn observe(change: &Change, name: impl Fn(AgentIx) -> String) {
     let mut failed = None;
     for event in &change.events {
         match event {
-            Event::AgentChanged { agent, standing, reason, .. } => {
+            Event::AgentChanged { agent, standing, reason, name: own, .. } => {
                 let what = match standing {
                     Standing::Restarting => "an agent failed and is restarted",
                     Standing::Replaced => "an agent failed too often and is replaced",
-                    Standing::Ready | Standing::Offline => continue,
+                    Standing::Suspect => "an agent has not been heard of",
+                    Standing::Quarantined => "an agent is kept from work",
+                    Standing::Ready
+                    | Standing::Offline
+                    | Standing::Starting
+                    | Standing::Draining
+                    | Standing::Retired => continue,
                 };
-                failed = Some(*agent);
+                let named = own.as_ref().map_or_else(|| name(*agent), Text::to_string);
                 let reason = &**reason;
-                tracing::warn!(agent_id = name(*agent), trace_id = trace(), reason, "{what}");
+                tracing::warn!(agent_id = named, trace_id = trace(), reason, "{what}");
+                failed = Some(named);
             }
             Event::AttemptEnded(ended) if ended.end == AttemptEnd::Lost => {
-                let agent = failed.take().map(&name);
+                let agent = failed.take();
                 let task = change.run.map(|run| task_id(run, ended.task));
                 lost(ended, agent.as_deref(), task.as_deref(), trace().as_deref());
             }
@@ -146,7 +154,7 @@ mod tests {
 
     fn changed(standing: Standing) -> Event {
         let reason = "lease_expired".into();
-        Event::AgentChanged { agent: AgentIx(7), standing, reason, until: None }
+        Event::AgentChanged { agent: AgentIx(7), standing, reason, until: None, name: None }
     }
 
     #[test]

@@ -5,7 +5,9 @@
 
 use ark_os_api::Json;
 use ark_os_core::Event;
+use ark_os_core::deployment::Deployment;
 use ark_os_core::event::{AttemptEnded, AttemptStarted, Resolution, RunAccepted, TaskSucceeded};
+use ark_os_core::fleet::Place;
 use ark_os_core::fleet::profile::{FleetPlan, Seat, agent_name};
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
 use ark_os_core::payload::Payload;
@@ -56,6 +58,15 @@ impl AgentNames {
     /// An agent's name.
     pub fn name(&self, agent: AgentIx, seq: u64) -> Option<String> {
         self.seat(agent, seq).map(|seat| agent_name(seat.layer, seat.ordinal))
+    }
+
+    /// Where the agent of an attempt stands: what the record says, or what follows from the start.
+    pub fn place(&self, started: &AttemptStarted, seq: u64) -> Option<Place> {
+        if let Some(place) = &started.place {
+            return Some(Place::clone(place));
+        }
+        let Seat { layer, ordinal, stack, .. } = self.seat(started.agent, seq)?;
+        Some(Place { name: agent_name(layer, ordinal).into(), layer, stack })
     }
 
     fn of(&self, agent: AgentIx, seq: u64) -> Value {
@@ -125,6 +136,11 @@ pub fn kind(event: &Event) -> &'static str {
         Event::IntakeChanged { .. } => "intake_changed",
         Event::AgentChanged { .. } => "agent_changed",
         Event::AgentStruck { .. } => "agent_struck",
+        Event::FleetScaled { .. } => "fleet_scaled",
+        Event::DeploymentStarted(_) => "deployment_started",
+        Event::LayerDeployed { .. } => "layer_deployed",
+        Event::DeploymentFinished { .. } => "deployment_finished",
+        Event::DeploymentRolledBack { .. } => "deployment_rolled_back",
         Event::WorkflowAdmitted(_) => "workflow_admitted",
         Event::AuthorityRevoked { .. } => "authority_revoked",
         Event::RunAccepted(_) => "run_accepted",
@@ -184,6 +200,11 @@ impl Ids<'_> {
             | Event::IntakeChanged { .. }
             | Event::AgentChanged { .. }
             | Event::AgentStruck { .. }
+            | Event::FleetScaled { .. }
+            | Event::DeploymentStarted(_)
+            | Event::LayerDeployed { .. }
+            | Event::DeploymentFinished { .. }
+            | Event::DeploymentRolledBack { .. }
             | Event::WorkflowAdmitted(_)
             | Event::AuthorityRevoked { .. } => self.of_instance(event),
             Event::ScheduleFired(_)
@@ -265,17 +286,28 @@ impl Ids<'_> {
             Event::IntakeChanged { intake, reason } => {
                 vec![value("intake", intake), value("reason", reason)]
             }
-            Event::AgentChanged { agent, standing, reason, until } => {
+            Event::AgentChanged { agent, standing, reason, until, name } => {
                 let mut fields = vec![
-                    self.agent(*agent),
+                    self.agent(*agent, name.as_ref()),
                     value("standing", words::standing(*standing)),
                     value("reason", reason),
                 ];
                 fields.extend(until.map(|until| moment("until", until)));
                 fields
             }
-            Event::AgentStruck { agent, reason } => {
-                vec![self.agent(*agent), value("reason", reason)]
+            Event::AgentStruck { agent, reason, name } => {
+                vec![self.agent(*agent, name.as_ref()), value("reason", reason)]
+            }
+            Event::FleetScaled { agents, reason } => {
+                vec![value("agents", agents), value("reason", reason)]
+            }
+            Event::DeploymentStarted(it) => of_deployment(it),
+            Event::LayerDeployed { version, layer, .. } => {
+                vec![value("version", version), value("layer", layer)]
+            }
+            Event::DeploymentFinished { version } => vec![value("version", version)],
+            Event::DeploymentRolledBack { version, reason } => {
+                vec![value("version", version), value("reason", reason)]
             }
             Event::WorkflowAdmitted(admission) => vec![
                 value("admission", admission.id),
@@ -340,7 +372,7 @@ impl Ids<'_> {
         let mut fields = vec![
             self.task(started.task),
             value("attempt", started.attempt),
-            self.agent(started.agent),
+            self.agent(started.agent, started.place.as_ref().map(|place| &place.name)),
             value("token", pt),
             value("class", started.class.as_str()),
         ];
@@ -435,9 +467,22 @@ impl Ids<'_> {
         value("tasks", ids)
     }
 
-    fn agent(&self, agent: AgentIx) -> (&'static str, Field) {
-        ("agent", Field::Value(self.names.of(agent, self.seq)))
+    /// The name that the event gives, or the one that follows from the start of the instance.
+    fn agent(&self, agent: AgentIx, own: Option<&Text>) -> (&'static str, Field) {
+        let own = own.map(|name| Value::from(name.as_str()));
+        ("agent", Field::Value(own.unwrap_or_else(|| self.names.of(agent, self.seq))))
     }
+}
+
+fn of_deployment(it: &Deployment) -> Fields {
+    vec![
+        value("version", it.version),
+        value("manifest", it.manifest.hash().to_string()),
+        value("groups", it.fleet.groups.iter().map(|group| &group.name).collect::<Vec<_>>()),
+        value("workflows", it.workflows.iter().map(|it| &it.workflow.name).collect::<Vec<_>>()),
+        value("reason", &it.reason),
+        value("rules", &it.rules),
+    ]
 }
 
 fn of_accepted(accepted: &RunAccepted) -> Fields {
@@ -586,7 +631,7 @@ mod tests {
 
     #[test]
     fn agents_of_a_fleet_that_nobody_knows_have_a_number_only() {
-        let struck = Event::AgentStruck { agent: AgentIx(0), reason: "late".into() };
+        let struck = Event::AgentStruck { agent: AgentIx(0), reason: "late".into(), name: None };
         assert!(shown(12, struck.clone()).contains(r#""agent":"cecca-00000""#));
         assert!(shown(9, struck).contains(r#""agent":0"#));
     }

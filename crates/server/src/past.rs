@@ -53,6 +53,8 @@ pub(crate) struct PastTask {
     pub(crate) fence: Option<Fence>,
     /// Who works, or did last, and the record that says so.
     pub(crate) agent: Option<(AgentIx, u64)>,
+    /// What it is called, if that does not follow from the start of the instance.
+    pub(crate) agent_name: Option<Text>,
     pub(crate) started: Option<Time>,
     pub(crate) retry_at: Option<Time>,
     /// When it first stood in line, in this generation.
@@ -266,6 +268,7 @@ impl Past {
         row.attempt = started.attempt;
         row.fence = Some(started.fence);
         row.agent = Some((started.agent, recorded.seq));
+        row.agent_name = started.place.as_ref().map(|place| place.name.clone());
         row.started = Some(recorded.change.at);
         row.retry_at = None;
     }
@@ -407,6 +410,7 @@ mod tests {
             fence: Fence(1),
             class: EffectClass::Effectful,
             reserved: None,
+            place: None,
         })
     }
 

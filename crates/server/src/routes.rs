@@ -18,6 +18,7 @@ use crate::problems::{Refusal, no_route};
 
 mod admin;
 mod agents;
+mod fleet;
 mod health;
 mod ledger;
 mod messages;
@@ -46,6 +47,8 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(messages::take_messages))
         .routes(routes!(messages::subscribe_agent))
         .routes(routes!(messages::unsubscribe_agent))
+        .routes(routes!(fleet::show_fleet))
+        .routes(routes!(fleet::scale_fleet))
         .routes(routes!(tasks::submit_task))
         .routes(routes!(tasks::submit_batch))
         .routes(routes!(tasks::show_task))

@@ -51,6 +51,11 @@ pub(crate) fn standing(standing: Standing) -> &'static str {
         Standing::Restarting => "restarting",
         Standing::Replaced => "replaced",
         Standing::Offline => "offline",
+        Standing::Starting => "starting",
+        Standing::Draining => "draining",
+        Standing::Retired => "retired",
+        Standing::Suspect => "suspect",
+        Standing::Quarantined => "quarantined",
     }
 }
 

@@ -113,6 +113,7 @@ fn records(run: u64) -> [Vec<Event>; 2] {
                 fence,
                 class: EffectClass::Pure,
                 reserved: None,
+                place: None,
             }),
         ],
         vec![

@@ -228,6 +228,7 @@ fn child(run: RunId, ix: u32, agent: AgentIx) -> impl Iterator<Item = Event> {
         fence,
         class: EffectClass::Read,
         reserved: None,
+        place: None,
     });
     let steps = (0..STEPS).flat_map(move |number| {
         let key =

@@ -5,6 +5,7 @@ use crate::event::{Event, Standing};
 use crate::ids::AgentIx;
 use crate::state::State;
 use crate::text::Text;
+use crate::time::Time;
 
 pub(super) fn set(
     state: &State,
@@ -19,5 +20,30 @@ pub(super) fn set(
     if row.standing == standing {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::AgentChanged { agent, standing, reason, until: None }])
+    if row.standing.is_passing() {
+        let how = match row.standing {
+            Standing::Starting => "its deployment is under way",
+            _ => "it leaves the fleet",
+        };
+        return Err(Rejected::new(Kind::Conflict, "agent_passing", how)
+            .hint("wait for the deployment, or scale the fleet"));
+    }
+    Ok(vec![changed(state, agent, standing, reason, None)])
+}
+
+/// The event that says how an agent stands now.
+pub(super) fn changed(
+    state: &State,
+    agent: AgentIx,
+    standing: Standing,
+    reason: Text,
+    until: Option<Time>,
+) -> Event {
+    let name = state.fleet.own_name(agent);
+    Event::AgentChanged { agent, standing, reason, until, name }
+}
+
+/// The event that says that an agent presented work that was refused.
+pub(super) fn struck(state: &State, agent: AgentIx, reason: &str) -> Event {
+    Event::AgentStruck { agent, reason: reason.into(), name: state.fleet.own_name(agent) }
 }

@@ -47,7 +47,7 @@ pub(super) fn claim(
 }
 
 fn strike(state: &State, agent: AgentIx, reason: &str, now: Time) -> Change {
-    let mut events = vec![Event::AgentStruck { agent, reason: reason.into() }];
+    let mut events = vec![super::agent::struck(state, agent, reason)];
     if state.fleet.agent(agent).is_some_and(|row| row.strikes + 1 >= STRIKES_MAX) {
         events.extend(restart(state, agent, reason, now));
     }

@@ -223,6 +223,7 @@ impl<'a> Draft<'a> {
             fence,
             class,
             reserved: (reserved != ATTEMPT_COST).then_some(reserved),
+            place: state.fleet.place(agent).map(Box::new),
         })
     }
 

@@ -4,8 +4,10 @@ use crate::event::{Event, InstanceStarted, Intake};
 use crate::state::State;
 use crate::text::Text;
 
-pub(super) fn start(started: InstanceStarted) -> Vec<Event> {
-    vec![Event::InstanceStarted(Box::new(started))]
+pub(super) fn start(state: &State, started: InstanceStarted) -> Vec<Event> {
+    let mut events = vec![Event::InstanceStarted(Box::new(started))];
+    events.extend(super::deploy::interrupted(state));
+    events
 }
 
 pub(super) fn set_intake(state: &State, intake: Intake, reason: Text) -> Vec<Event> {

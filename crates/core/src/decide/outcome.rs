@@ -233,7 +233,7 @@ impl Draft<'_> {
 
     /// An agent presented something that was refused; too often, and it is restarted.
     pub(super) fn strike(&mut self, agent: AgentIx, reason: &str) {
-        self.push(Event::AgentStruck { agent, reason: reason.into() });
+        self.push(super::agent::struck(self.state, agent, reason));
         if self.state.fleet.agent(agent).is_some_and(|row| row.strikes + 1 >= STRIKES_MAX) {
             self.restart_agent(agent, reason);
         }
@@ -257,12 +257,8 @@ pub(super) fn restart(
     let standing =
         if row.restarts >= AGENT_RESTARTS_MAX { Standing::Replaced } else { Standing::Restarting };
     let pause = AGENT_BACKOFF_MS << row.restarts.min(AGENT_RESTARTS_MAX);
-    Some(Event::AgentChanged {
-        agent,
-        standing,
-        reason: reason.into(),
-        until: Some(now.plus(pause)),
-    })
+    let until = Some(now.plus(pause));
+    Some(super::agent::changed(state, agent, standing, reason.into(), until))
 }
 
 /// Full jitter: a deterministic draw between zero and the exponential bound.

@@ -1,5 +1,6 @@
 //! `FireTimer`: act on the earliest timer that is due.
 
+use super::agent::changed;
 use super::draft::Draft;
 use super::outcome::with_causes;
 use super::{nothing, of_instance};
@@ -21,10 +22,10 @@ pub(super) fn decide(state: &State, now: Time) -> Result<Change, Rejected> {
         Timer::Retry(run, task) => retry(state, run, task, now),
         Timer::TaskDeadline(run, node) => task_deadline(state, run, node, now),
         Timer::RunDeadline(run) => run_deadline(state, run, now),
+        Timer::Deployment(version) => super::deploy::expire(state, version, now),
         Timer::AgentBack(agent) => {
             let reason = "its pause is over".into();
-            let standing = Standing::Ready;
-            of_instance(vec![Event::AgentChanged { agent, standing, reason, until: None }], now)
+            of_instance(vec![changed(state, agent, Standing::Ready, reason, None)], now)
         }
     })
 }

@@ -251,19 +251,30 @@ fn hand_out(counts: &mut [u32; 6], from: [u32; 6], full: [u32; 6], mut left: u32
 
 /// The name of an agent: `micro-00042`.
 pub fn agent_name(layer: Layer, ordinal: u32) -> String {
-    format!("{layer}-{ordinal:0ORDINAL_DIGITS$}")
+    ordinal_name(layer.as_str(), ordinal)
+}
+
+/// A name and a number in it: `name-00042`.
+pub(super) fn ordinal_name(name: &str, ordinal: u32) -> String {
+    format!("{name}-{ordinal:0ORDINAL_DIGITS$}")
 }
 
 /// Layer and ordinal of a name; none unless it is exactly what [`agent_name`] makes.
 pub fn parse_agent_name(name: &str) -> Option<(Layer, u32)> {
-    let (layer, digits) = name.rsplit_once('-')?;
+    let (layer, ordinal) = parse_ordinal(name)?;
     let layer = Layer::ALL.into_iter().find(|known| known.as_str() == layer)?;
+    Some((layer, ordinal))
+}
+
+/// The reverse of [`ordinal_name`].
+pub(super) fn parse_ordinal(name: &str) -> Option<(&str, u32)> {
+    let (name, digits) = name.rsplit_once('-')?;
     let is_padded = digits.len() == ORDINAL_DIGITS;
     let is_long = digits.len() > ORDINAL_DIGITS && !digits.starts_with('0');
     if !(is_padded || is_long) || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    Some((layer, digits.parse().ok()?))
+    Some((name, digits.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -1,8 +1,16 @@
 //! The fleet in a snapshot: the rows, from which everything else is worked out.
 
-use super::{Agent, Fleet, Skill, scope_of};
+use std::collections::BTreeMap;
+
+use minicbor::{Decode, Encode};
+
+use super::groups::Group;
+use super::seats::Added;
+use super::{Agent, Fleet, Skill, Stack, scope_of};
+use crate::event::Standing;
 use crate::ids::{AgentIx, SkillIx};
-use crate::limits::{AGENTS_MAX, COUNT_MAX};
+use crate::limits::{AGENTS_MAX, COUNT_MAX, GROUP_CONCURRENCY_MAX, GROUPS_KEPT_MAX, SEATS_MAX};
+use crate::text::Text;
 
 /// What a snapshot keeps of a fleet.
 #[derive(Default)]
@@ -12,6 +20,24 @@ pub(crate) struct FleetRows {
     /// The agents whose rows are not as they began.
     pub(crate) agents: Vec<(AgentIx, Agent)>,
     pub(crate) idle_order: u64,
+    pub(crate) shape: FleetShape,
+}
+
+/// What became of the profile since the start; nothing where nothing did.
+#[derive(Default, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct FleetShape {
+    #[n(0)]
+    profile: Option<u32>,
+    #[n(1)]
+    added: Vec<Added>,
+    #[n(2)]
+    groups: Vec<Group>,
+    /// The leader of each stack.
+    #[n(3)]
+    leaders: Vec<Option<AgentIx>>,
+    #[n(4)]
+    reasons: BTreeMap<AgentIx, Text>,
 }
 
 impl Fleet {
@@ -31,6 +57,19 @@ impl Fleet {
         self.idle_order
     }
 
+    /// What became of it since the start.
+    pub(crate) fn shape(&self) -> FleetShape {
+        let is_as_begun = self.profile == self.plan.agents() && self.added.is_empty();
+        let leaders = self.stacks.iter().map(|stack| stack.leader);
+        FleetShape {
+            profile: (!is_as_begun).then_some(self.profile),
+            added: self.added.clone(),
+            groups: self.groups.clone(),
+            leaders: if is_as_begun { Vec::new() } else { leaders.collect() },
+            reasons: self.reasons.clone(),
+        }
+    }
+
     /// The fleet of these rows and of the tokens drawn; none where they contradict each other.
     pub(crate) fn restored(
         agents: u32,
@@ -42,6 +81,7 @@ impl Fleet {
             return None;
         }
         let mut fleet = Fleet::new(agents, &[], concurrency, None);
+        fleet.reshape(rows.shape)?;
         fleet.idle_order = rows.idle_order;
         fleet.skills = rows.skills;
         for skill in &mut fleet.skills {
@@ -58,7 +98,53 @@ impl Fleet {
             fleet.agents.get_mut(agent.0 as usize)?.busy += 1;
             fleet.skills.get_mut(skill.0 as usize)?.in_use += 1;
         }
+        let cannot_be = |row: &Agent| match row.standing {
+            Standing::Draining => row.busy == 0,
+            standing => row.busy > 0 && !standing.has_tokens(),
+        };
+        if fleet.agents.iter().any(cannot_be) {
+            return None;
+        }
+        fleet.offer();
         fleet.tally();
         Some(fleet)
+    }
+
+    /// Makes it what it has become since the start; none where that cannot be.
+    fn reshape(&mut self, shape: FleetShape) -> Option<()> {
+        let FleetShape { profile, added, groups, leaders, reasons } = shape;
+        let concurrency = |group: &Group| group.spec().concurrency.unwrap_or(1);
+        let seats = self.len().checked_add(u32::try_from(added.len()).ok()?)?;
+        if seats > SEATS_MAX
+            || groups.len() > GROUPS_KEPT_MAX
+            || leaders.len() > self.stacks.len() + seats as usize
+            || groups.iter().any(|group| concurrency(group) > GROUP_CONCURRENCY_MAX)
+            || profile.is_some_and(|profile| profile == 0 || profile > AGENTS_MAX)
+        {
+            return None;
+        }
+        let is_seat = |ix: &AgentIx| ix.0 < seats;
+        if !leaders.iter().flatten().chain(reasons.keys()).all(is_seat) {
+            return None;
+        }
+        if leaders.len() >= self.stacks.len() {
+            let stack = |leader| Stack { leader, ..Stack::default() };
+            self.stacks = leaders.into_iter().map(stack).collect();
+        } else if !leaders.is_empty() {
+            return None;
+        }
+        let is_sound = |seat: &Added| {
+            seat.stack.is_none_or(|stack| (stack.0 as usize) < self.stacks.len())
+                && seat.stack.is_some() == !matches!(seat.layer.rank(), 0..=2)
+                && seat.supervisor.as_ref().is_none_or(is_seat)
+                && seat.group.is_none_or(|group| (group as usize) < groups.len())
+        };
+        if !added.iter().all(is_sound) {
+            return None;
+        }
+        self.agents.extend((self.len()..seats).map(AgentIx).map(Agent::fresh));
+        self.profile = profile.unwrap_or(self.profile);
+        (self.added, self.groups, self.reasons) = (added, groups, reasons);
+        Some(())
     }
 }

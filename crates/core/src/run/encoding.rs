@@ -188,7 +188,7 @@ impl Run {
                 })
             }
             Timer::RunDeadline(_) => self.deadline == Some(at),
-            Timer::AgentBack(_) => false,
+            Timer::AgentBack(_) | Timer::Deployment(_) => false,
         }
     }
 }

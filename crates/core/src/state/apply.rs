@@ -17,6 +17,7 @@ use crate::layer::Layer;
 use crate::limits::{KEY_KEPT_MS, RUNS_ENDED_KEPT_MAX, WORKFLOWS_MAX};
 use crate::queue::ReadyQueue;
 use crate::run::{Counts, Phase, Run, RunState, RunSummary, Task, TaskState};
+use crate::text::Text;
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
 
@@ -66,10 +67,21 @@ impl State {
         match event {
             Event::InstanceStarted(started) => self.start_instance(started),
             Event::IntakeChanged { intake, .. } => self.intake = *intake,
-            Event::AgentChanged { agent, standing, until, .. } => {
-                self.change_agent(*agent, *standing, *until);
+            Event::AgentChanged { agent, standing, reason, until, .. } => {
+                self.change_agent(*agent, (*standing, reason), *until);
+            }
+            Event::FleetScaled { agents, .. } => {
+                self.change_fleet(|fleet| fleet.scale(*agents));
             }
             Event::AgentStruck { agent, .. } => self.fleet.strike(*agent),
+            Event::DeploymentStarted(deployment) => self.begin_deployment(deployment, effects),
+            Event::LayerDeployed { version, layer, next } => {
+                self.deploy_layer(*version, (*layer, *next), effects);
+            }
+            Event::DeploymentFinished { version } => self.end_deployment(*version, None, effects),
+            Event::DeploymentRolledBack { version, reason } => {
+                self.end_deployment(*version, Some(reason), effects);
+            }
             Event::WorkflowAdmitted(admission) => self.admit(admission),
             Event::AuthorityRevoked { id, .. } => {
                 self.revoked.insert(*id);
@@ -213,6 +225,9 @@ impl State {
             self.accounts.values_mut().for_each(|it| it.raise(started.namespace_budget));
         }
         self.fleet = Fleet::new(started.agents, &started.skills, concurrency, Some(&self.fleet));
+        if let Some(deployment) = self.deployments.current() {
+            self.fleet.begin_with(&deployment.fleet, started.broken.as_deref().unwrap_or_default());
+        }
         self.instance = Some(Box::new(started.clone()));
         self.intake = crate::event::Intake::Open;
         self.queue.clear();
@@ -232,14 +247,35 @@ impl State {
         }
     }
 
-    fn change_agent(&mut self, agent: AgentIx, standing: Standing, until: Option<Time>) {
+    /// The fleet has other agents; who left comes back from no pause.
+    pub(super) fn change_fleet(&mut self, change: impl FnOnce(&mut Fleet)) {
         let before = self.fleet.empty_layer();
-        self.fleet.set_standing(agent, standing);
+        change(&mut self.fleet);
+        self.name_empty_layer(before);
+        let (fleet, timers) = (&self.fleet, &mut self.timers);
+        self.backs.retain(|agent, back| {
+            let pauses = fleet.agent(*agent).is_some_and(|row| row.standing.pauses());
+            if !pauses {
+                timers.clear(*back, Timer::AgentBack(*agent));
+            }
+            pauses
+        });
+    }
+
+    fn change_agent(
+        &mut self,
+        agent: AgentIx,
+        (standing, reason): (Standing, &Text),
+        until: Option<Time>,
+    ) {
+        let before = self.fleet.empty_layer();
+        self.fleet.set_standing(agent, standing, reason);
         self.name_empty_layer(before);
         if let Some(back) = self.backs.remove(&agent) {
             self.timers.clear(back, Timer::AgentBack(agent));
         }
-        if let Some(until) = until {
+        let pauses = self.fleet.agent(agent).is_some_and(|row| row.standing.pauses());
+        if let Some(until) = until.filter(|_| pauses) {
             self.backs.insert(agent, until);
             self.timers.set(until, Timer::AgentBack(agent));
         }
@@ -314,7 +350,7 @@ impl Run {
     /// A run as it begins.
     pub(crate) fn accepted(
         id: RunId,
-        namespace: crate::text::Text,
+        namespace: Text,
         workflow: Arc<crate::plan::Workflow>,
         accepted: &RunAccepted,
         at: Time,

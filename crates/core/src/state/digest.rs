@@ -25,7 +25,7 @@ impl State {
         // Writing into the digest cannot fail.
         let _ = write!(
             feed,
-            "{:?}{}{}{}{:?}{:?}{:?}{:?}{:?}{:?}",
+            "{:?}{}{}{}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
             self.now,
             self.changes,
             self.epoch,
@@ -33,6 +33,7 @@ impl State {
             self.instance,
             self.intake,
             self.fleet,
+            self.deployments,
             self.queue,
             self.timers,
             self.backs,

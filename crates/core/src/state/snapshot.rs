@@ -49,8 +49,12 @@ mod entry {
     pub(super) const WAITING: u32 = 16;
     /// Since format 3.
     pub(super) const SCHEDULES: u32 = 80;
+    /// Since format 3.
+    pub(super) const FLEET: u32 = 60;
+    /// Since format 3.
+    pub(super) const DEPLOYMENTS: u32 = 61;
     /// How many there are.
-    pub(super) const COUNT: u64 = 18;
+    pub(super) const COUNT: u64 = 20;
 }
 
 /// A snapshot that is not taken for a state, and why.
@@ -159,6 +163,8 @@ impl State {
             self.backlog.shelved().map(|(_, under)| tables.bare_under(under)).collect();
         list(e, entry::SHELVES, &shelves)?;
         list(e, entry::WAITING, self.backlog.rows())?;
+        e.u32(entry::FLEET)?.encode(self.fleet.shape())?;
+        e.u32(entry::DEPLOYMENTS)?.encode(&self.deployments)?;
         e.u32(entry::SCHEDULES)?.array(2)?.u64(self.schedules.newest())?;
         e.array(self.schedules.len() as u64)?;
         self.schedules.iter().try_for_each(|it| e.encode(it)?.ok())

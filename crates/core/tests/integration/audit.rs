@@ -237,21 +237,23 @@ fn audit_tokens(state: &State, runs: &[&Run], open: &BTreeSet<PtId>) {
             };
             tokens.insert(PtId { run: run.id, task, fence: active.fence });
             *by_agent.entry(active.agent.0).or_default() += 1;
-            *by_stack.entry(fleet.plan().stack(active.agent).unwrap().0).or_default() += 1;
+            *by_stack.entry(fleet.stack(active.agent).unwrap().0).or_default() += 1;
         }
     }
     assert_eq!(&tokens, open, "tokens in use are those that agents hold");
     assert_eq!(fleet.in_use() as usize, tokens.len(), "I19");
     for (stack, (capacity, in_use)) in (0u32..).zip(fleet.pools()) {
-        let members = fleet.plan().members(ark_os_core::ids::StackIx(stack)).count() as u32;
-        assert_eq!(capacity, members * fleet.concurrency(), "I19");
+        let members = fleet.members(ark_os_core::ids::StackIx(stack));
+        assert_eq!(capacity, members.map(|ix| fleet.concurrency_of(ix)).sum::<u32>(), "I19");
         assert_eq!(in_use, by_stack.get(&stack).copied().unwrap_or(0), "I19: stack {stack}");
         assert!(in_use <= capacity, "I19");
     }
     for ix in 0..fleet.len() {
-        let busy = fleet.agent(ark_os_core::ids::AgentIx(ix)).unwrap().busy;
-        assert_eq!(busy, by_agent.get(&ix).copied().unwrap_or(0), "agent {ix}");
-        assert!(busy <= fleet.concurrency());
+        let agent = ark_os_core::ids::AgentIx(ix);
+        let row = fleet.agent(agent).unwrap();
+        assert_eq!(row.busy, by_agent.get(&ix).copied().unwrap_or(0), "agent {ix}");
+        assert!(row.busy <= fleet.concurrency_of(agent));
+        assert!(row.busy > 0 || row.standing != Standing::Draining, "agent {ix} is not gone");
     }
     let max = state.instance().map_or(u32::MAX, |it| it.concurrent_tasks_max);
     assert!(fleet.in_use() <= max);
@@ -334,6 +336,10 @@ fn audit_timers(state: &State, runs: &[&Run]) {
         let pauses = matches!(row.standing, Standing::Restarting | Standing::Replaced);
         assert_eq!(back.contains(&ix), pauses, "agent {ix}");
     }
+    let under_way = state.deployments().under_way();
+    let of_deployment = under_way.map(|it| (it.deadline, Timer::Deployment(it.deployment.version)));
+    needed.extend(of_deployment);
+    allowed.extend(of_deployment);
     let of_runs: BTreeSet<(Time, Timer)> =
         actual.into_iter().filter(|(_, timer)| !matches!(timer, Timer::AgentBack(_))).collect();
     needed.retain(|(at, _)| *at != Time::NEVER);

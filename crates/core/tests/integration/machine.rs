@@ -9,8 +9,10 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::command::{AttemptOutcome, Prepared};
 use ark_os_core::error::Failure;
 use ark_os_core::event::{Intake, Resolution};
+use ark_os_core::fleet::spec::FleetSpec;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskRef};
+use ark_os_core::layer::Layer;
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::{EffectClass, OnFailure, Retry, TaskSpec, WaitOn, Workflow};
 use ark_os_core::priority::Priority;
@@ -19,9 +21,12 @@ use ark_os_core::step::{Finding, StepKey, StepOutcome, StepStanding};
 use ark_os_core::{Command, Event};
 use proptest::prelude::*;
 
-use super::world::{World, instance, json, list, map, plan, signal_wait, task, wait};
+use super::world::{
+    World, group, instance, json, list, map, plan, signal_wait, skill, task, wait,
+};
 
-const SKILLS: [&str; 5] = ["echo", "look", "put", "send", "narrow"];
+/// The last one is nobody's until it is deployed.
+const SKILLS: [&str; 6] = ["echo", "look", "put", "send", "narrow", "extra"];
 const CLASSES: [EffectClass; 5] = [
     EffectClass::Pure,
     EffectClass::Read,
@@ -191,6 +196,10 @@ enum Op {
         mark: Option<u8>,
     },
     Drain(bool),
+    Scale(u32),
+    Deploy(u8),
+    Health(bool),
+    CancelDeployment,
     Snapshot,
     Restart,
     /// A command reaches an interrupted run before it is recovered.
@@ -235,10 +244,38 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (at(), proptest::option::weighted(0.2, any::<u8>()))
             .prop_map(|(at, mark)| Op::Report { at, mark }),
         1 => any::<bool>().prop_map(Op::Drain),
+        3 => (1..40u32).prop_map(Op::Scale),
+        4 => any::<u8>().prop_map(Op::Deploy),
+        6 => proptest::bool::weighted(0.9).prop_map(Op::Health),
+        1 => Just(Op::CancelDeployment),
         2 => Just(Op::Snapshot),
         2 => Just(Op::Restart),
         2 => (at(), 0..8u8).prop_map(|(at, what)| Op::RestartThen { at, what }),
     ]
+}
+
+/// Some groups or others.
+fn fleet(which: u8) -> FleetSpec {
+    let has = |bit: u8| which >> bit & 1 == 1;
+    let mut groups = vec![group("solo", Layer::Specialist, 1 + u32::from(has(0)), &["extra"])];
+    groups[0].concurrency = has(1).then_some(1);
+    if has(2) {
+        groups.push(group("lead", Layer::StackChief, 1 + u32::from(has(3)), &[]));
+        let mut crew = group("crew", Layer::Micro, 2 + u32::from(has(4)), &["put", "narrow"]);
+        crew.supervisor = Some("lead".into());
+        let mut hand = group("hand", Layer::Micro, 1, &["extra", "look"]);
+        hand.supervisor = Some("expert".into());
+        let mut expert = group("expert", Layer::Specialist, 1, &["send"]);
+        expert.supervisor = has(5).then(|| "lead".into());
+        groups.extend([hand, crew, expert]);
+    }
+    if has(6) {
+        groups.push(group("elder", Layer::Board, 1, &[]));
+    }
+    if has(7) {
+        groups.remove(0);
+    }
+    FleetSpec { groups, skills: vec![skill("extra", EffectClass::Read, None)] }
 }
 
 /// The `at`-th of a list, around its end.
@@ -314,7 +351,19 @@ impl Play {
             Op::RestartThen { at, what } => self.restart_then(at, what),
             Op::SetAgent { agent, online } => {
                 let agent = self.agent(agent);
-                self.world.set_agent(agent, online);
+                self.set_agent(agent, online);
+            }
+            Op::Scale(agents) => {
+                let _ = self.world.act(Command::ScaleFleet { agents, reason: "r".into() });
+                self.world.dispatch();
+            }
+            Op::Deploy(which) => {
+                let _ = self.world.deploy(fleet(which), Vec::new());
+            }
+            Op::Health(is_well) => self.world.report(is_well),
+            Op::CancelDeployment => {
+                let command = Command::CancelDeployment { version: None, reason: "r".into() };
+                let _ = self.world.act(command);
             }
             Op::Drain(drain) => {
                 let intake = if drain { Intake::Draining } else { Intake::Open };
@@ -352,6 +401,16 @@ impl Play {
             Op::Cancel(_) | Op::Pause(_) | Op::Resume(_) | Op::Retry { .. } => self.steer(op),
             _ => self.at_work(op),
         }
+    }
+
+    /// Who comes or goes is not asked.
+    fn set_agent(&mut self, agent: AgentIx, online: bool) {
+        let reason = "operator".into();
+        let is_passing =
+            self.world.state.fleet().agent(agent).is_some_and(|it| it.standing.is_passing());
+        let set = self.world.act(Command::SetAgent { agent, online, reason });
+        assert!(set.is_ok() || is_passing);
+        self.world.dispatch();
     }
 
     fn restart_then(&mut self, at: usize, what: u8) {
@@ -528,7 +587,7 @@ impl Play {
         let open = Command::SetIntake { intake: Intake::Open, reason: "r".into() };
         self.world.act(open).unwrap();
         for ix in 0..self.world.state.fleet().len() {
-            self.world.set_agent(AgentIx(ix), true);
+            self.set_agent(AgentIx(ix), true);
         }
         for run in self.accepted.clone() {
             let _ = self.world.act(Command::ResumeRun { run, reason: "r".into() });

@@ -9,6 +9,7 @@ use ark_os_core::authority::RevocationId;
 use ark_os_core::command::Prepared;
 use ark_os_core::error::Failure;
 use ark_os_core::event::Resolution;
+use ark_os_core::fleet::spec::FleetSpec;
 use ark_os_core::ids::{AgentIx, RunId, TaskRef};
 use ark_os_core::layer::Layer;
 use ark_os_core::plan::{EffectClass, OnFailure, Retry, WaitOn, Workflow};
@@ -22,7 +23,7 @@ use ark_os_core::{Command, Kind, State};
 use minicbor::{Decoder, Encoder};
 
 use super::schedules;
-use super::world::{World, list, map, plan, signal_wait, task, wait};
+use super::world::{World, group, list, map, plan, signal_wait, skill, task, wait};
 
 /// Keys of a snapshot's entries.
 const HEAD: u32 = 1;
@@ -154,6 +155,29 @@ fn scheduled() -> World {
     schedules::put(&mut world, schedules::spec(Overlap::Queue)).unwrap();
     schedules::fire(&mut world).unwrap();
     schedules::fire(&mut world).unwrap();
+    world
+}
+
+/// The same, with a fleet that was scaled and deployed, and is about to be again.
+fn deployed() -> World {
+    let mut world = crowded();
+    let spec = |leads: u32| {
+        let mut crew = group("crew", Layer::Micro, 3, &["extra", "put"]);
+        crew.supervisor = Some("lead".into());
+        FleetSpec {
+            groups: vec![crew, group("lead", Layer::StackChief, leads, &[])],
+            skills: vec![skill("extra", EffectClass::Read, Some(9))],
+        }
+    };
+    world.deploy(spec(1), vec![narrow()]).unwrap();
+    while let Some((version, layer)) = world.checks.pop() {
+        world.act(Command::ReportHealth { version, layer, result: Ok(()) }).unwrap();
+    }
+    world.act(Command::ScaleFleet { agents: 14, reason: "more".into() }).unwrap();
+    world.act(Command::ScaleFleet { agents: 11, reason: "fewer".into() }).unwrap();
+    let rich = Workflow { name: "rich".into(), ..Workflow::clone(&rich()) }.sealed();
+    world.deploy(spec(2), vec![narrow(), rich]).unwrap();
+    world
     world
 }
 
@@ -328,6 +352,21 @@ fn a_snapshot_of_a_newer_program_is_named_as_such() {
 }
 
 #[test]
+fn a_scaled_and_deployed_fleet_reads_back_and_goes_on_alike() {
+    let mut world = deployed();
+    world.snapshot();
+    world.set_layer(Layer::Board, true);
+    world.all_well();
+    assert_eq!(world.state.deployments().version(), 2);
+    for id in world.state.run_ids() {
+        let _ = world.act(Command::ResumeRun { run: id, reason: "on".into() });
+    }
+    world.work();
+    world.replayed();
+    assert!(world.twin.is_some());
+}
+
+#[test]
 fn counts_without_contents_reserve_nothing() {
     let bytes = written(&eventful().state);
     let lists = [AGENTS, WORKFLOWS, ADMISSIONS, RUNS, ENDED, INTERRUPTED, LINES, TIMERS];
@@ -377,9 +416,11 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 /// While it is the newest format. What is added raises it, and brings a file of its own.
 #[test]
 fn format_3_is_what_is_written() {
-    for (name, world) in [("snapshot-3", flowing()), ("snapshot-3-schedules", scheduled())] {
+    let worlds =
+        [("", flowing()), ("-schedules", scheduled()), ("-deployments", deployed())];
+    for (name, world) in worlds {
         let written = written(&world.state);
-        let file = format!("{name}.cbor");
+        let file = format!("snapshot-3{name}.cbor");
         if written != std::fs::read(Path::new(FIXTURES).join(&file)).unwrap_or_default() {
             let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
             std::fs::write(&made, &written).unwrap();
@@ -444,6 +485,17 @@ fn schedules_of_format_3_stay_readable() {
     assert_eq!((schedule.runs.len(), schedule.waiting.len(), schedule.fired), (1, 1, 1));
     assert_eq!(state.backlog().next_start(state.now()), Some(world_time(9_000_000)));
     assert_eq!(state.backlog().find(RunId(17)).unwrap().priority, Priority::Critical);
+    assert_eq!(written(&state), bytes);
+}
+
+#[test]
+fn deployments_of_format_3_stay_readable() {
+    let bytes = std::fs::read(Path::new(FIXTURES).join("snapshot-3-deployments.cbor")).unwrap();
+    let state = State::decode(&bytes).unwrap();
+    assert_eq!((state.live(), state.resident()), (14, 11));
+    assert_eq!(state.deployments().version(), 1);
+    assert_eq!(state.deployments().under_way().map(|it| it.deployment.version), Some(2));
+    assert_eq!((state.fleet().profile(), state.fleet().len()), (11, 23));
     assert_eq!(written(&state), bytes);
 }
 

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use ark_os_core::authority::{Attenuation, Authority, Grant, RevocationId, Scopes};
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::{
-    AttemptOutcome, FinishAttempt, IntendStep, LoadRun, LoadVerb, Prepared, SendSignal, SubmitRun,
+    AttemptOutcome, Deploy, FinishAttempt, IntendStep, LoadRun, LoadVerb, Prepared, SendSignal,
+    SubmitRun,
 };
 use ark_os_core::decide::{self, decide};
 use ark_os_core::effect::Effect;
 use ark_os_core::error::Failure;
 use ark_os_core::event::{InstanceStarted, Resolution, RunAccepted, SubmissionKey};
 use ark_os_core::fleet::SkillInfo;
+use ark_os_core::fleet::spec::{FleetSpec, GroupSpec};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
 use ark_os_core::layer::Layer;
@@ -64,6 +66,8 @@ pub(crate) struct World {
     pub(crate) prepared: BTreeMap<String, Prepared>,
     prepares: Vec<(RunId, u32, u32)>,
     gathers: Vec<(RunId, u32)>,
+    /// Checks of a deployment that are asked for.
+    pub(crate) checks: Vec<(u64, Option<Layer>)>,
     pub(crate) gathered: Result<Payload, Failure>,
     pub(crate) grant: Arc<Grant>,
     pub(crate) rules: Arc<dyn Rules>,
@@ -120,6 +124,20 @@ pub(crate) fn instance(agents: u32) -> InstanceStarted {
         namespace_budget: Amounts::UNLIMITED,
         lease_ms: None,
         runs_resident_max: None,
+        agents_max: None,
+        broken: None,
+    }
+}
+
+pub(crate) fn group(name: &str, layer: Layer, count: u32, skills: &[&str]) -> GroupSpec {
+    GroupSpec {
+        name: name.into(),
+        layer,
+        count,
+        supervisor: None,
+        skills: skills.iter().map(|skill| Text::from(*skill)).collect(),
+        concurrency: None,
+        behaviour: None,
     }
 }
 
@@ -211,6 +229,7 @@ impl World {
             prepared: BTreeMap::new(),
             prepares: Vec::new(),
             gathers: Vec::new(),
+            checks: Vec::new(),
             gathered: Ok(json("{}")),
             grant: Arc::new(Grant::new(authority())),
             rules: Arc::new(BuiltinRules),
@@ -351,6 +370,11 @@ impl World {
                 self.prepares.push((run, node, generation))
             }
             Effect::Gather { run, generation } => self.gathers.push((run, generation)),
+            Effect::CheckHealth { version, layer } => self.checks.push((version, layer)),
+            Effect::EndDeployment { version, finished } => {
+                assert!(finished || self.state.deployments().version() != version);
+                self.checks.retain(|(other, _)| *other != version);
+            }
             Effect::FetchRuns { .. } => panic!("nothing that is applied asks for runs"),
             Effect::AnnounceRun { summary } => {
                 self.announced.insert(summary.id, summary);
@@ -523,7 +547,46 @@ impl World {
         self.open.clear();
         self.prepares.clear();
         self.gathers.clear();
+        self.checks.clear();
         self.act(Command::StartInstance(Box::new(self.instance.clone()))).unwrap();
+    }
+
+    /// Declared agents take the place of those before, once all are found healthy.
+    pub(crate) fn deploy(
+        &mut self,
+        fleet: FleetSpec,
+        workflows: Vec<Arc<Workflow>>,
+    ) -> Result<Change, Rejected> {
+        let command = self.deployment(fleet, workflows);
+        self.act(command)
+    }
+
+    pub(crate) fn deployment(&self, fleet: FleetSpec, workflows: Vec<Arc<Workflow>>) -> Command {
+        Command::Deploy(Box::new(Deploy {
+            expected: None,
+            manifest: json(&format!("{fleet:?}")),
+            fleet,
+            workflows,
+            base: None,
+            health_ms: 60_000,
+            reason: "new".into(),
+            grant: self.grant.clone(),
+        }))
+    }
+
+    /// The checks of a layer are over.
+    pub(crate) fn report(&mut self, is_well: bool) {
+        let Some((version, layer)) = self.checks.pop() else { return };
+        let result = if is_well { Ok(()) } else { Err("it does not answer".into()) };
+        self.act(Command::ReportHealth { version, layer, result }).unwrap();
+        self.dispatch();
+    }
+
+    /// Every check finds everybody healthy.
+    pub(crate) fn all_well(&mut self) {
+        while !self.checks.is_empty() {
+            self.report(true);
+        }
     }
 
     /// Agents work until nothing moves any more, waiting for timers where nobody works.

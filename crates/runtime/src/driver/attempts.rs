@@ -119,6 +119,13 @@ impl Attempts {
                     Input::Command { command, cause: seq, reply: None }
                 })?;
             }
+            Effect::CheckHealth { version, layer } => {
+                // Nothing is set up for it yet.
+                let result = Err("this version does not deploy".into());
+                let command = Command::ReportHealth { version, layer, result };
+                inputs.push(Input::Command { command, cause: seq, reply: None });
+            }
+            Effect::EndDeployment { .. } => {}
             Effect::FetchRuns { ref runs } => self.fetcher.fetch(runs.clone())?,
             // The loop has told who waits.
             Effect::AnnounceRun { .. } => {}
@@ -171,7 +178,7 @@ impl Attempts {
             pt,
             agent: begun.agent,
             attempt: begun.attempt,
-            layer: state.fleet().plan().layer(begun.agent),
+            layer: state.fleet().layer(begun.agent),
             skill: skill.clone(),
             input: input.json,
             input_hash: input.hash,

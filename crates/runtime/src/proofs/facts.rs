@@ -1,5 +1,6 @@
 //! What a proof rests on in a record: its header, and the fields of its events that a run's history is checked by.
 
+use ark_os_core::layer::Layer;
 use ark_os_core::limits::PLAN_TASKS_MAX;
 use ark_os_store::Hash;
 use ark_os_store::merkle::HASH_BYTES;
@@ -48,6 +49,14 @@ impl<T> Iterator for List<'_, T> {
     }
 }
 
+/// Where an agent stands, as a record says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) name: &'a str,
+    pub(super) layer: Layer,
+    pub(super) stack: u32,
+}
+
 /// An event, as far as it is looked at.
 #[derive(Debug)]
 pub(super) enum Fact<'a> {
@@ -92,6 +101,8 @@ pub(super) enum Fact<'a> {
         attempt: u32,
         agent: u32,
         fence: u64,
+        /// Where the agent stands, if that does not follow from the start of the instance.
+        place: Option<Place<'a>>,
     },
     /// `counts`: not lost and not interrupted.
     AttemptEnded {
@@ -272,6 +283,10 @@ fn of_event<'a>(event: &Item<'a>) -> Option<Fact<'a>> {
                 attempt: it.field(1)?.uint32()?,
                 agent: it.field(2)?.uint32()?,
                 fence: it.field(3)?.uint()?,
+                place: match it.field(60) {
+                    Some(it) => Some(place(&it)?),
+                    None => None,
+                },
             }
         }
         26 => {
@@ -293,6 +308,16 @@ fn of_event<'a>(event: &Item<'a>) -> Option<Fact<'a>> {
         _ => Fact::Other,
     };
     it.is_map().then_some(fact)
+}
+
+/// Who works is of a stack.
+fn place<'a>(it: &Item<'a>) -> Option<Place<'a>> {
+    let layer = usize::try_from(it.field(1)?.uint()?).ok()?;
+    Some(Place {
+        name: it.field(0)?.text()?,
+        layer: *Layer::ALL.get(layer)?,
+        stack: it.field(2)?.uint32()?,
+    })
 }
 
 fn admitted<'a>(it: &Item<'a>) -> Option<Admitted<'a>> {

@@ -13,7 +13,7 @@ use ark_os_core::layer::Layer;
 use ark_os_store::Hash;
 
 use super::facts::{
-    Admitted, Done, Fact, Facts, Intent, Payload, Plan, Settled, Task, facts, of_parts,
+    Admitted, Done, Fact, Facts, Intent, Payload, Place, Plan, Settled, Task, facts, of_parts,
 };
 use super::lines::ProofLine;
 use super::summary::{Admission, AgentLine, Decision, Ended, Summary, WorkflowLine};
@@ -41,8 +41,8 @@ pub(super) struct History {
     fence: u64,
     proofs: u64,
     head: Hash,
-    /// Attempts of each agent, by layer, number in the layer, and stack.
-    agents: BTreeMap<(Layer, u32, u32), u64>,
+    /// Attempts of each agent, by name, stack and layer.
+    agents: BTreeMap<(String, u32, Layer), u64>,
     blobs: Vec<Hash>,
     known_blobs: BTreeSet<Hash>,
     /// Signals that came, and the payloads of those that no wait has used.
@@ -239,8 +239,9 @@ impl History {
                 self.tasks.expand(task, count)?;
                 self.refer(&list);
             }
-            Fact::AttemptStarted { task, attempt, agent, fence } => {
-                self.start(task, attempt, agent, fence)?;
+            Fact::AttemptStarted { task, attempt, agent, fence, place } => {
+                self.start(task, attempt, fence)?;
+                self.count(agent, place)?;
             }
             Fact::AttemptEnded { task, fence, counts } => {
                 self.tasks.end_attempt(task, fence, counts)?;
@@ -307,13 +308,24 @@ impl History {
         self.tasks.finish(task)
     }
 
-    fn start(&mut self, task: Task, attempt: u32, agent: u32, fence: u64) -> Check {
+    fn start(&mut self, task: Task, attempt: u32, fence: u64) -> Check {
         ensure(fence > self.fence, || format!("fence {fence} was drawn after {}", self.fence))?;
         self.fence = fence;
-        self.tasks.start(task, attempt, fence)?;
-        let seat = self.fleet.as_ref().and_then(|(fleet, _)| {
-            let seat = fleet.seat(AgentIx(agent))?;
-            Some((seat.layer, seat.ordinal, seat.stack?.0))
+        self.tasks.start(task, attempt, fence)
+    }
+
+    /// An attempt of an agent. Where it stands follows from the start of the instance, or from the
+    /// record if it was added since.
+    fn count(&mut self, agent: u32, place: Option<Place<'_>>) -> Check {
+        let seat = self.fleet.as_ref().and_then(|(fleet, _)| match place {
+            Some(place) if agent >= fleet.agents() => {
+                Some((place.name.to_owned(), place.stack, place.layer))
+            }
+            Some(_) => None,
+            None => {
+                let seat = fleet.seat(AgentIx(agent))?;
+                Some((agent_name(seat.layer, seat.ordinal), seat.stack?.0, seat.layer))
+            }
         });
         let Some(seat) = seat else {
             return Err(fault(format!("agent {agent} is of no stack of the fleet")));
@@ -386,15 +398,12 @@ impl History {
 }
 
 /// By name, as bytes, and stack.
-fn agent_lines(agents: BTreeMap<(Layer, u32, u32), u64>) -> Vec<AgentLine> {
-    let line = |((layer, ordinal, stack), attempts): ((Layer, u32, u32), u64)| AgentLine {
-        name: agent_name(layer, ordinal),
+fn agent_lines(agents: BTreeMap<(String, u32, Layer), u64>) -> Vec<AgentLine> {
+    let line = |((name, stack, layer), attempts): ((String, u32, Layer), u64)| AgentLine {
+        name,
         layer: layer.as_str(),
         stack,
         attempts,
     };
-    let mut lines: Vec<AgentLine> = agents.into_iter().map(line).collect();
-    lines
-        .sort_unstable_by(|one, other| one.name.cmp(&other.name).then(one.stack.cmp(&other.stack)));
-    lines
+    agents.into_iter().map(line).collect()
 }

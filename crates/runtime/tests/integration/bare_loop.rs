@@ -32,6 +32,8 @@ pub(crate) fn start() -> Command {
         namespace_budget: Amounts::UNLIMITED,
         lease_ms: None,
         runs_resident_max: None,
+        agents_max: None,
+        broken: None,
     }))
 }
 

@@ -101,7 +101,10 @@ fn view(past: &Past, task: TaskRef, row: &PastTask, names: &AgentNames) -> TaskV
         attempt: row.attempt,
         lost: row.lost,
         generation: row.generation,
-        agent: row.agent.and_then(|(agent, seq)| names.name(agent, seq)),
+        agent: match &row.agent_name {
+            Some(name) => Some(name.to_string()),
+            None => row.agent.and_then(|(agent, seq)| names.name(agent, seq)),
+        },
         token: row.fence.map(|fence| PtId { run, task, fence }.to_string()),
         started: row.started.map(words::stamp),
         retry_at: row.retry_at.and_then(words::moment),

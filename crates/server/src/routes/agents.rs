@@ -2,8 +2,9 @@
 
 use ark_os_api::{AgentView, Page, Problem, Reason, Resources};
 use ark_os_core::Command;
+use ark_os_core::event::Standing;
 use ark_os_core::fleet::Fleet;
-use ark_os_core::fleet::profile::{self, parse_agent_name};
+use ark_os_core::fleet::profile;
 use ark_os_core::ids::AgentIx;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -16,7 +17,7 @@ use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, read};
 use crate::words;
 
-/// The agents of the fleet, highest layer first.
+/// The agents of the fleet: those it began with, highest layer first, then those that were added.
 #[utoipa::path(
     get, path = "/api/v1/agents", tag = "agents",
     params(
@@ -28,23 +29,26 @@ use crate::words;
 pub(super) async fn list_agents(State(context): State<Context>, uri: Uri) -> Answered {
     let paging: Paging = read(&uri)?;
     let limit = paging.limit()?;
-    let after = paging.cursor.as_deref().map(|cursor| {
-        parse_agent_name(cursor).ok_or_else(|| {
-            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
-        })
-    });
-    let after = after.transpose()?;
+    let cursor = paging.cursor;
     let page = context.handle().read(move |kernel| {
         let fleet = kernel.state().fleet();
-        let first = after.and_then(|(layer, ordinal)| fleet.plan().agent(layer, ordinal));
-        let first = first.map_or(0, |agent| agent.0 + 1);
-        let end = first.saturating_add(limit as u32).min(fleet.len());
+        let first = match cursor.as_deref().map(|name| fleet.find(name)) {
+            None => 0,
+            Some(Some(last)) => last.0 + 1,
+            Some(None) => return None,
+        };
+        let is_here =
+            |ix: &AgentIx| fleet.agent(*ix).is_some_and(|row| row.standing != Standing::Retired);
+        let mut here = (first..fleet.len()).map(AgentIx).filter(is_here);
         let items: Vec<AgentView> =
-            (first..end).filter_map(|agent| view(fleet, AgentIx(agent))).collect();
-        let next = items.last().filter(|_| end < fleet.len()).map(|agent| agent.id.clone());
-        Page { items, next }
+            here.by_ref().take(limit).filter_map(|ix| view(fleet, ix)).collect();
+        let next = here.next().and(items.last()).map(|agent| agent.id.clone());
+        Some(Page { items, next })
     });
-    Ok(json(StatusCode::OK, &page.await?))
+    let page = page.await?.ok_or_else(|| {
+        Refusal::new("cursor_invalid", "the cursor was not given out by this list")
+    })?;
+    Ok(json(StatusCode::OK, &page))
 }
 
 /// One agent.
@@ -103,8 +107,7 @@ async fn look_up(context: &Context, id: String) -> Result<(AgentIx, AgentView), 
     let name = id.clone();
     let found = context.handle().read(move |kernel| {
         let fleet = kernel.state().fleet();
-        let (layer, ordinal) = parse_agent_name(&name)?;
-        let agent = fleet.plan().agent(layer, ordinal)?;
+        let agent = fleet.find(&name)?;
         Some((agent, view(fleet, agent)?))
     });
     found.await?.ok_or_else(|| {
@@ -119,7 +122,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 fn view(fleet: &Fleet, agent: AgentIx) -> Option<AgentView> {
-    let seat = fleet.plan().seat(agent)?;
+    let seat = fleet.seat(agent)?;
     let row = fleet.agent(agent)?;
     let resources = profile::Resources::of(seat.layer);
     Some(AgentView {
@@ -127,9 +130,11 @@ fn view(fleet: &Fleet, agent: AgentIx) -> Option<AgentView> {
         layer: seat.layer.to_string(),
         supervisor: seat.supervisor.map(|supervisor| fleet.name(supervisor)),
         stack: seat.stack.map(|stack| stack.0),
+        group: fleet.group_of(agent).map(|group| group.spec().name.to_string()),
         standing: words::standing(row.standing).to_owned(),
+        reason: fleet.reason(agent).map(ToString::to_string),
         busy: row.busy,
-        concurrency: if seat.layer.works() { fleet.concurrency() } else { 0 },
+        concurrency: if seat.layer.works() { fleet.concurrency_of(agent) } else { 0 },
         strikes: row.strikes,
         restarts: row.restarts,
         incarnation: row.incarnation,

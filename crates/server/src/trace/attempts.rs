@@ -234,11 +234,11 @@ impl super::Tracer {
         let started = &attempt.started;
         let Began { at, seq } = attempt.began;
         row.queued_ms = Some(at.0.saturating_sub(attempt.queued.0));
-        let seat = names.seat(started.agent, seq);
-        row.agent =
-            names.name(started.agent, seq).or_else(|| Some(format!("#{}", started.agent.0)));
-        row.layer = seat.map(|seat| seat.layer.to_string());
-        row.stack = seat.and_then(|seat| seat.stack).map(|stack| stack.0);
+        let place = names.place(started, seq);
+        row.layer = place.as_ref().map(|place| place.layer.to_string());
+        row.stack = place.as_ref().and_then(|place| place.stack).map(|stack| stack.0);
+        let name = place.map(|place| place.name.to_string());
+        row.agent = name.or_else(|| Some(format!("#{}", started.agent.0)));
         row.reserved = started.reserved.map(|it| words::amounts(it, 0));
         let token = PtId { run: self.run, task: started.task, fence: started.fence };
         row.details = details([

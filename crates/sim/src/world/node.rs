@@ -221,7 +221,10 @@ impl World {
                 self.fetch(runs);
                 return Ok(());
             }
-            Effect::AnnounceRun { .. } => return Ok(()),
+            Effect::CheckHealth { version, layer } => {
+                Command::ReportHealth { version, layer, result: Ok(()) }
+            }
+            Effect::EndDeployment { .. } | Effect::AnnounceRun { .. } => return Ok(()),
         };
         if !(self.has(Bug::LostWakeup) && self.rng.per_mille(200)) {
             inputs.push(Input::Command { command, cause: seq, reply: None });

@@ -150,6 +150,8 @@ impl World {
             rules: BuiltinRules.hash(),
             namespace_budget: self.profile.namespace_budget,
             lease_ms: Some(ark_os_core::limits::LEASE_MS),
+            agents_max: None,
+            broken: None,
         }
     }
 

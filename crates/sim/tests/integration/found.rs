@@ -46,6 +46,8 @@ impl Instant {
             namespace_budget: Amounts::UNLIMITED,
             lease_ms: None,
             runs_resident_max: None,
+            agents_max: None,
+            broken: None,
         })));
         instant
     }

@@ -106,6 +106,8 @@ impl Reading {
             })?,
             entry::WAITING => self.waiting = d.decode()?,
             entry::SCHEDULES => self.schedules = d.decode()?,
+            entry::FLEET => self.rows.shape = d.decode()?,
+            entry::DEPLOYMENTS => state.deployments = d.decode()?,
             _ => return Err(DecodeError::message("an entry is of no known kind")),
         }
         Ok(())
@@ -180,6 +182,7 @@ impl Reading {
             state.admission_count,
             rows.idle_order,
             schedules.0,
+            state.deployments.newest,
         ];
         if turn_order.max(counters.into_iter().max().unwrap_or(0)) > COUNTER_MAX {
             return Err("a counter cannot be");
@@ -250,6 +253,10 @@ impl State {
     fn check_timers(&self) -> Result<(), &'static str> {
         let is_due = |(at, timer): (Time, Timer)| match timer {
             Timer::AgentBack(agent) => self.backs.get(&agent) == Some(&at),
+            Timer::Deployment(version) => self
+                .deployments
+                .under_way()
+                .is_some_and(|it| it.deployment.version == version && it.deadline == at),
             Timer::Attempt(run, ..)
             | Timer::Retry(run, _)
             | Timer::TaskDeadline(run, _)

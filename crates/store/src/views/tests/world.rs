@@ -121,6 +121,8 @@ impl World {
             namespace_budget: Amounts::UNLIMITED,
             lease_ms: None,
             runs_resident_max: None,
+            agents_max: None,
+            broken: None,
         })));
         while let Some(run) = self.state.interrupted() {
             self.send(Command::RecoverRun { run });

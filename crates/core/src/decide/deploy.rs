@@ -1,0 +1,245 @@
+//! `Deploy`, `ReportHealth` and `CancelDeployment`: declared agents and named workflows take the place
+//! of those before.
+
+use std::collections::BTreeSet;
+
+use super::admission::allowed;
+use super::{nothing, of_instance};
+use crate::command::Deploy;
+use crate::deployment::{Deployment, NamedWorkflow, UnderWay};
+use crate::error::{Kind, Rejected};
+use crate::event::{Change, Event, Intake};
+use crate::layer::Layer;
+use crate::limits::{DEPLOYMENT_BYTES_MAX, GROUPS_KEPT_MAX, REASON_BYTES_MAX, SEATS_MAX};
+use crate::rules::{Act, Question, Rules};
+use crate::state::State;
+use crate::text::{Text, beginning};
+use crate::time::Time;
+
+/// The scope of the act, for the rules.
+const SCOPE: &str = "fleet:deploy";
+/// Names of one refusal; the rest is counted.
+const NAMES_MAX: usize = 50;
+
+pub(super) fn decide(
+    state: &State,
+    rules: &dyn Rules,
+    deploy: Deploy,
+    now: Time,
+) -> Result<Change, Rejected> {
+    if state.intake == Intake::Draining {
+        return Err(Rejected::new(Kind::Closed, "draining", "the instance is shutting down")
+            .hint("deploy again when it is back"));
+    }
+    is_next(state, &deploy)?;
+    let authority = deploy.grant.authority();
+    let act = Act::Operate { what: SCOPE };
+    let verdict = rules.judge(&Question { act, authority, mode: state.mode() });
+    allowed(&verdict)?;
+    let deployment = Deployment {
+        version: state.deployments.newest + 1,
+        manifest: deploy.manifest,
+        fleet: deploy.fleet,
+        workflows: deploy
+            .workflows
+            .into_iter()
+            .map(|workflow| NamedWorkflow { workflow })
+            .collect(),
+        base: deploy.base,
+        reason: deploy.reason,
+        health_ms: deploy.health_ms,
+        rules: verdict.rules,
+    };
+    if state.deployments.current().is_some_and(|current| current.is_same(&deployment)) {
+        return Ok(nothing(now));
+    }
+    is_sound(state, &deployment)?;
+    refuse_orphans(state, &deployment)?;
+    Ok(of_instance(vec![Event::DeploymentStarted(Box::new(deployment))], now))
+}
+
+/// One at a time, and each on top of the one that its author has seen.
+fn is_next(state: &State, deploy: &Deploy) -> Result<(), Rejected> {
+    if let Some(under_way) = state.deployments.under_way() {
+        let message = format!("deployment {} is under way", under_way.deployment.version);
+        return Err(Rejected::new(Kind::Conflict, "deployment_under_way", message)
+            .hint("wait until it is over, or cancel it"));
+    }
+    let version = state.deployments.version();
+    match deploy.expected {
+        Some(expected) if expected != version => {
+            let message = format!("version {version} is deployed, not {expected}");
+            Err(Rejected::new(Kind::Conflict, "deployment_outdated", message)
+                .hint("look at what is deployed now, and deploy on top of that"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_sound(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
+    let spec = &deployment.fleet;
+    let mut faults = spec.faults();
+    let of_fleet: BTreeSet<&str> = spec.skills.iter().map(|it| &*it.name).collect();
+    for group in &spec.groups {
+        let unknown =
+            |name: &&Text| !of_fleet.contains(&***name) && !state.fleet.is_of_instance(name);
+        faults.extend(group.skills.iter().filter(unknown).map(|name| {
+            format!("`{}` offers the skill `{name}`, which is not described", group.name)
+        }));
+    }
+    let mut names = BTreeSet::new();
+    for it in &deployment.workflows {
+        if !names.insert(&it.workflow.name) {
+            faults.push(format!("the workflow `{}` is there twice", it.workflow.name));
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Rejected::new(Kind::Invalid, "fleet_invalid", listed(&faults))
+            .hint("mend the manifest; nothing was changed"));
+    }
+    // Writing into memory cannot fail.
+    let bytes = minicbor::to_vec(deployment).map_or(usize::MAX, |bytes| bytes.len());
+    if bytes > DEPLOYMENT_BYTES_MAX {
+        let message = format!("it takes {bytes} bytes, more than {DEPLOYMENT_BYTES_MAX}");
+        return Err(Rejected::new(Kind::Exhausted, "deployment_too_large", message)
+            .hint("deploy fewer or smaller workflows"));
+    }
+    let seats = u64::from(state.fleet.len()) + spec.agents();
+    if seats > u64::from(SEATS_MAX)
+        || state.fleet.groups().len() + spec.groups.len() > GROUPS_KEPT_MAX
+    {
+        return Err(super::scale::seats_exhausted());
+    }
+    Ok(())
+}
+
+/// Whoever needs a skill keeps somebody who offers it.
+fn refuse_orphans(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
+    let orphans = orphans(state, deployment);
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    Err(Rejected::new(Kind::Conflict, "skill_orphaned", orphaned(&orphans)).hint(
+        "keep an agent that offers it, or wait until nothing needs it any more; nothing was changed",
+    ))
+}
+
+fn orphaned(orphans: &BTreeSet<Text>) -> String {
+    let names: Vec<String> = orphans.iter().map(|name| format!("`{name}`")).collect();
+    format!("nobody would offer the skills that are needed: {}", listed(&names))
+}
+
+fn listed(of: &[String]) -> String {
+    let more = of.len().saturating_sub(NAMES_MAX);
+    let first: Vec<&str> = of.iter().take(NAMES_MAX).map(String::as_str).collect();
+    match more {
+        0 => first.join("; "),
+        more => format!("{}; and {more} more", first.join("; ")),
+    }
+}
+
+/// The skills that nobody would offer and that somebody needs: runs that are not over, and the
+/// workflows of the deployment.
+fn orphans(state: &State, deployment: &Deployment) -> BTreeSet<Text> {
+    let spec = &deployment.fleet;
+    let offered: BTreeSet<&str> =
+        spec.groups.iter().flat_map(|group| &group.skills).map(|name| &**name).collect();
+    let of_deployment = deployment.workflows.iter().map(|it| &it.workflow);
+    let mut orphans = BTreeSet::new();
+    for workflow in of_deployment.chain(state.workflows_in_flight()) {
+        for task in &workflow.tasks {
+            let has_somebody =
+                offered.contains(&*task.skill) || state.fleet.is_of_instance(&task.skill);
+            if !has_somebody {
+                orphans.insert(task.skill.clone());
+            }
+        }
+    }
+    orphans
+}
+
+/// What the checks of a layer came to.
+pub(super) fn report(
+    state: &State,
+    version: u64,
+    layer: Option<Layer>,
+    result: Result<(), Text>,
+    now: Time,
+) -> Change {
+    let Some(under_way) = awaited(state, version).filter(|it| it.layer == layer) else {
+        return nothing(now);
+    };
+    if let Err(reason) = result {
+        return roll_back(version, &reason, now);
+    }
+    let mut events = Vec::new();
+    if let Some(layer) = layer {
+        let next = next_layer(state, Some(layer));
+        events.push(Event::LayerDeployed { version, layer, next });
+        if next.is_some() {
+            return of_instance(events, now);
+        }
+    }
+    // Runs that came meanwhile may need what was about to go.
+    let orphans = orphans(state, &under_way.deployment);
+    if !orphans.is_empty() {
+        return roll_back(version, &orphaned(&orphans), now);
+    }
+    events.push(Event::DeploymentFinished { version });
+    of_instance(events, now)
+}
+
+/// The highest layer below this one that has agents who start.
+pub(crate) fn next_layer(state: &State, below: Option<Layer>) -> Option<Layer> {
+    let is_below = |layer: &Layer| below.is_none_or(|above| *layer > above);
+    Layer::ALL
+        .into_iter()
+        .filter(is_below)
+        .find(|layer| state.fleet.starting(*layer).next().is_some())
+}
+
+fn awaited(state: &State, version: u64) -> Option<&UnderWay> {
+    state.deployments.under_way().filter(|it| it.deployment.version == version)
+}
+
+/// An operator wants it no more.
+pub(super) fn cancel(
+    state: &State,
+    version: Option<u64>,
+    reason: &str,
+    now: Time,
+) -> Result<Change, Rejected> {
+    let under_way = state.deployments.under_way().map(|it| it.deployment.version);
+    let is_meant = |under_way: &u64| version.is_none_or(|version| version == *under_way);
+    match under_way.filter(is_meant) {
+        Some(version) => Ok(roll_back(version, &format!("cancelled: {reason}"), now)),
+        None => {
+            let message = "no such deployment is under way";
+            Err(Rejected::new(Kind::NotFound, "deployment_not_found", message)
+                .hint("one that is finished is undone by deploying the manifest before it"))
+        }
+    }
+}
+
+/// Its time is up.
+pub(super) fn expire(state: &State, version: u64, now: Time) -> Change {
+    match awaited(state, version) {
+        Some(_) => roll_back(version, "its agents were not healthy in time", now),
+        None => nothing(now),
+    }
+}
+
+fn roll_back(version: u64, reason: &str, now: Time) -> Change {
+    of_instance(vec![rolled_back(version, reason)], now)
+}
+
+fn rolled_back(version: u64, reason: &str) -> Event {
+    let reason = beginning(reason, REASON_BYTES_MAX / 4).into();
+    Event::DeploymentRolledBack { version, reason }
+}
+
+/// What a restart cut off is taken back: nobody knows how far its checks were.
+pub(super) fn interrupted(state: &State) -> Option<Event> {
+    let under_way = state.deployments.under_way()?;
+    Some(rolled_back(under_way.deployment.version, "the instance was restarted meanwhile"))
+}
