@@ -95,15 +95,8 @@ const FAILED: Row = of(Kind::Failed, 500, Exit::Failed);
 pub const TABLE: &[Row] = &[
     Row { code: "addressee_not_found", title: "Nobody has the address", ..NOT_FOUND },
     Row { code: "agent_not_found", title: "No such agent", ..NOT_FOUND },
-    Row { code: "agent_passing", title: "The agent comes or goes", ..CONFLICT },
-    Row { code: "deployment_not_found", title: "No such deployment is under way", ..NOT_FOUND },
-    Row { code: "deployment_outdated", title: "Another version is deployed", ..CONFLICT },
-    Row { code: "deployment_too_large", title: "The deployment is too large", ..EXHAUSTED },
-    Row { code: "deployment_under_way", title: "A deployment is under way", ..CONFLICT },
-    Row { code: "fleet_invalid", title: "The fleet cannot be", ..INVALID },
-    Row { code: "seats_exhausted", title: "The fleet has had too many seats", ..EXHAUSTED },
-    Row { code: "skill_orphaned", title: "Nobody would offer a skill that is needed", ..CONFLICT },
     Row { code: "agent_panicked", title: "The agent panicked", ..FAILED },
+    Row { code: "agent_passing", title: "The agent comes or goes", ..CONFLICT },
     Row { code: "agent_unusable", title: "An agent cannot be set up", ..INVALID },
     Row { code: "agents_out_of_range", title: "Fleet size out of range", ..INVALID },
     Row { code: "approval_unavailable", title: "Needs an approval that cannot be asked for", ..DENIED },
@@ -129,11 +122,19 @@ pub const TABLE: &[Row] = &[
     Row { code: "deadline_past", title: "The deadline has passed", ..CONFLICT },
     Row { code: "delegation_too_deep", title: "Delegated too often", ..DENIED },
     Row { code: "depends_on_fallback", title: "Refers to a fallback", ..INVALID },
+    Row { code: "deployment_not_found", title: "No such deployment is under way", ..NOT_FOUND },
+    Row { code: "deployment_outdated", title: "Another version is deployed", ..CONFLICT },
+    Row { code: "deployment_too_large", title: "The deployment is too large", ..EXHAUSTED },
+    Row { code: "deployment_under_way", title: "A deployment is under way", ..CONFLICT },
     Row { code: "draining", title: "The instance is shutting down", ..CLOSED },
     Row { code: "duplicate_name", title: "A name stands twice", ..INVALID },
     Row { code: "effect_happened", title: "An effect that happened, or may have, would be repeated", ..CONFLICT },
     Row { code: "engine_restarted", title: "The engine restarted", ..FAILED },
+<<<<<<< HEAD
     Row { code: "format_newer", title: "Of a newer version", ..CONFLICT },
+=======
+    Row { code: "fleet_invalid", title: "The fleet cannot be", ..INVALID },
+>>>>>>> 09aed34 (How agents stand has a file of its own; the API's description and codes know the fleet)
     Row { code: "given_up", title: "Given up", ..FAILED },
     Row { code: "history_archived", status: 410, title: "The history was archived and taken away", ..NOT_FOUND },
     Row { code: "host_refused", status: 421, title: "Host not served here", ..INVALID },
@@ -210,11 +211,16 @@ pub const TABLE: &[Row] = &[
     Row { code: "schedule_invalid", title: "Not a valid schedule", ..INVALID },
     Row { code: "schedule_not_found", title: "No such schedule", ..NOT_FOUND },
     Row { code: "scope_missing", title: "A scope is missing", ..DENIED },
+    Row { code: "seats_exhausted", title: "The fleet has had too many seats", ..EXHAUSTED },
     Row { code: "self_dependency", title: "A task depends on itself", ..INVALID },
+<<<<<<< HEAD
     Row { code: "signal_invalid", title: "The payload is not what the run waits for", ..INVALID },
     Row { code: "signal_not_awaited", title: "No wait for the signal is left", ..CONFLICT },
     Row { code: "signal_timeout", title: "The signal did not come in time", ..FAILED },
     Row { code: "signal_unknown", title: "No task waits for this signal", ..NOT_FOUND },
+=======
+    Row { code: "skill_orphaned", title: "Nobody would offer a skill that is needed", ..CONFLICT },
+>>>>>>> 09aed34 (How agents stand has a file of its own; the API's description and codes know the fleet)
     Row { code: "stale_fence", title: "The token is not in use any more", ..CONFLICT },
     Row { code: "step_in_doubt", title: "A step is in doubt", ..CONFLICT },
     Row { code: "step_not_found", title: "No such step", ..NOT_FOUND },

@@ -65,10 +65,14 @@ fn declared(
     let file = ManifestFile::read(path)?;
     let catalogue = Catalogue::new(&components.skills);
     let manifest =
-        manifest::parse(&file.value, &catalogue).map_err(|findings| file.findings(&findings))?;
-    let agents = manifest.agents.into_iter().enumerate();
-    let declared = agents.map(|(index, agent)| DeclaredAgent { agent, index, base: base_of(path) });
-    Ok((file, declared.collect()))
+        manifest::parse(file.value(), &catalogue).map_err(|findings| file.findings(&findings))?;
+    let declared = manifest.members().map(|(at, agent)| DeclaredAgent {
+        agent: agent.clone(),
+        at,
+        base: base_of(path),
+    });
+    let declared = declared.collect();
+    Ok((file, declared))
 }
 
 /// Adds the agents of a file.

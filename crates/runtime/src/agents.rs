@@ -35,8 +35,8 @@ use http::Service;
 pub struct DeclaredAgent {
     /// What it says.
     pub agent: AgentSpec,
-    /// Its number among the manifest's agents.
-    pub index: usize,
+    /// JSON pointer to it in the manifest.
+    pub at: String,
     /// The directory that its relative paths begin at.
     pub base: PathBuf,
 }
@@ -68,8 +68,8 @@ impl Fault {
     }
 
     /// The same from the manifest's root on.
-    fn place(self, agent: usize) -> Place {
-        Place { pointer: format!("/agents/{agent}{}", self.at), message: self.why, hint: None }
+    fn place(self, agent: &str) -> Place {
+        Place { pointer: format!("{agent}{}", self.at), message: self.why, hint: None }
     }
 }
 
@@ -87,7 +87,9 @@ impl SkillSet {
     ) -> Result<(), RuntimeError> {
         let mut names = BTreeSet::new();
         let (mut opened, mut unusable, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for it in declared {
+        // The skills of native agents are there already.
+        let is_native = |it: &&DeclaredAgent| matches!(it.agent.behaviour, Behaviour::Native);
+        for it in declared.iter().filter(|it| !is_native(it)) {
             let mut faults = self.taken(&it.agent, &mut names);
             match self.open(it, setup) {
                 Ok(work) => opened.push((&it.agent, work)),
@@ -95,7 +97,7 @@ impl SkillSet {
             }
             if !faults.is_empty() {
                 unusable.push(format!("`{}`", it.agent.name));
-                places.extend(faults.into_iter().map(|fault| fault.place(it.index)));
+                places.extend(faults.into_iter().map(|fault| fault.place(&it.at)));
             }
         }
         if !places.is_empty() {
@@ -134,6 +136,9 @@ impl SkillSet {
     ) -> Result<Arc<dyn Effects>, Vec<Fault>> {
         let DeclaredAgent { agent, base, .. } = declared;
         let opened: Result<Arc<dyn Effects>, Vec<Fault>> = match &agent.behaviour {
+            Behaviour::Native | Behaviour::Worker(_) => {
+                return Err(vec![Fault::at("/behaviour", "this version runs no remote workers")]);
+            }
             Behaviour::Http(spec) => {
                 let secret = |place: &SecretRef| (setup.secret)(place, base);
                 Service::open(spec, base, &secret).map(|service| Arc::new(service) as _)
@@ -161,7 +166,7 @@ fn spec_of(agent: &AgentSpec, offer: &SkillOffer, output_bytes_max: usize) -> Sk
     SkillSpec {
         name: Cow::Owned(offer.name.to_string()),
         summary: Cow::Owned(summary),
-        class: agent.behaviour.effect(),
+        class: offer.class,
         cost: Cost::External,
         output_bytes_max,
         input_schema: schema(&offer.input),

@@ -190,7 +190,8 @@ mod tests {
             FleetSpec { groups: vec![chief.clone(), it], skills: Vec::new() }
         };
         assert_eq!(member(|_| {}).faults(), Vec::<String>::new());
-        let cases: [(fn(&mut GroupSpec), &str); 9] = [
+        type Spoil = fn(&mut GroupSpec);
+        let cases: [(Spoil, &str); 9] = [
             (|it| it.count = 0, "1 to 1000 agents"),
             (|it| it.count = 1_001, "1 to 1000 agents"),
             (|it| it.name = "lead-00001".into(), "member of `lead`"),

@@ -119,7 +119,8 @@ fn layers_are_checked_from_the_highest_down_and_nobody_works_before_the_end() {
 
 #[test]
 fn whatever_goes_wrong_everything_is_as_it_was() {
-    let how: [(&str, fn(&mut World)); 4] = [
+    type GoWrong = fn(&mut World);
+    let how: [(&str, GoWrong); 4] = [
         ("it does not answer", |world| world.report(false)),
         ("not healthy in time", |world| world.tick(60_000)),
         ("cancelled: no", |world| {

@@ -8,7 +8,6 @@ use ark_os_core::event::{Event, Standing};
 use ark_os_core::fleet::profile::FleetPlan;
 use ark_os_core::ids::{AgentIx, RunId};
 use ark_os_core::layer::Layer;
-use ark_os_core::limits::{AGENTS_MAX, SEATS_MAX};
 use ark_os_core::run::RunState;
 
 use super::world::{World, instance, list, map, plan, task};
@@ -168,7 +167,6 @@ fn a_size_that_cannot_be_is_refused_and_the_same_one_changes_nothing() {
     assert_eq!(size(41).unwrap_err().code(), "agents_out_of_range");
     assert!(size(12).unwrap().events.is_empty());
     assert_eq!(size(40).unwrap().events.len(), 1);
-    assert!(AGENTS_MAX < SEATS_MAX);
     // At a start, the settings say how many there are.
     world.restart();
     assert_eq!((world.state.fleet().profile(), world.state.fleet().len()), (12, 12));

@@ -178,7 +178,6 @@ fn deployed() -> World {
     let rich = Workflow { name: "rich".into(), ..Workflow::clone(&rich()) }.sealed();
     world.deploy(spec(2), vec![narrow(), rich]).unwrap();
     world
-    world
 }
 
 fn world_time(after: u64) -> Time {

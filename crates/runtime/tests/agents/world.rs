@@ -35,7 +35,7 @@ pub(crate) fn install(skills: &mut SkillSet, http: &Value) -> Result<(), Runtime
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents/tls");
     let secret = |_: &_, _: &_| Ok(Secret::new(format!("Bearer {SECRET}")));
     let setup = AgentSetup { secret: &secret, own_dirs: OwnDirs::default() };
-    skills.install(&[DeclaredAgent { agent, index: 0, base }], &setup)
+    skills.install(&[DeclaredAgent { agent, at: "/agents/0".into(), base }], &setup)
 }
 
 impl World {
