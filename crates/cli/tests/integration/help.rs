@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 40] = [
+const COMMANDS: [&str; 41] = [
     "",
     "start",
     "run",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 40] = [
     "retry",
     "unpark",
     "resolve",
+    "scale",
     "logs",
     "message",
     "message send",
