@@ -539,6 +539,18 @@ class Record:
             return "signal", (uint(field(it, 0)), payload(field(it, 2)))
         if number == 92:
             return "waited", (task_of(field(it, 0)), payload(field(it, 1)), optional(it, 2, uint))
+        if number == 93:
+            return "asked", optional(field(it, 1), 1, payload)
+        if number == 94:
+            it = field(it, 0)
+            end = uint(field(it, 2))
+            need(end < len(ENDS))
+            return "child", (task_of(field(it, 0)), end == 0, optional(it, 3, payload))
+        if number == 95:
+            it = field(it, 0)
+            count = len(array(field(it, 1)))
+            need(count <= NODES_MAX)
+            return "added", (task_of(field(it, 0)), count)
         return ("of_run" if 10 <= number <= 44 or number == 83 or 90 <= number <= 109 else "other"), None
 
     def accepted(self, it):
@@ -722,6 +734,7 @@ class History:
         self.fleet_used = True
         self.plan = None
         self.plan_nodes = 0
+        self.added = 0
         self.nodes = {}
         self.nodes_over = 0
         self.attempts_open = 0
@@ -844,6 +857,22 @@ class History:
             self.signals = number
             self.kept[number] = said[0]
             self.refer(said)
+        elif name == "added":
+            task, count = it
+            node = self.node(task)
+            held = node.begun.get(task[1])
+            self.check(held is not None and held.open is not None, "nobody works on what adds tasks")
+            self.added += count
+            self.check(self.plan_nodes + self.added <= NODES_MAX, "too many tasks were added")
+        elif name == "asked":
+            if it is not None:
+                self.refer(it)
+        elif name == "child":
+            task, is_done, output = it
+            if output is not None:
+                self.refer(output)
+            if is_done:
+                self.finish(task)
         elif name == "waited":
             task, output, number = it
             if number is not None:
@@ -866,7 +895,7 @@ class History:
         return None
 
     def end(self, time_ms, state, output, proof):
-        self.check(self.nodes_over == self.plan_nodes, "the run ended before one of its tasks")
+        self.check(self.nodes_over == self.plan_nodes + self.added, "the run ended before one of its tasks")
         self.check(self.attempts_open == 0, "an attempt is under way")
         self.check(proof is None or proof == self.head, "the end names another chain of proofs")
         if output is not None:
@@ -890,7 +919,7 @@ class History:
     def node(self, task):
         """The node of a task of the plan, or of a map's list."""
         number, child = task
-        self.check(number < self.plan_nodes, "a task is not of the plan")
+        self.check(number < self.plan_nodes + self.added, "a task is not of the plan")
         node = self.nodes.get(number)
         if node is None:
             node = self.nodes[number] = Node()

@@ -45,7 +45,7 @@ pub struct GraphNode {
     /// Of a task that nobody works on: what it waits for, such as `signal approved`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
-    /// `task`, `map`, `reduce` or `wait`.
+    /// `task`, `map`, `reduce`, `wait` or `run`.
     pub shape: String,
     /// How many tasks stand before it at least: 0 for those that wait for nothing.
     pub level: u32,
@@ -64,6 +64,9 @@ pub struct GraphNode {
     /// The condition under which it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// The task whose output brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added_by: Option<String>,
     /// The task in whose place it runs when that one fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback_for: Option<String>,
@@ -72,6 +75,9 @@ pub struct GraphNode {
     /// Of an expanded map: its children.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children: Option<MapCounts>,
+    /// Of a task that is a run of its own: that run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub child: Option<String>,
     /// Whether it is on the critical path.
     pub critical: bool,
 }

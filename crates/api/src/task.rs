@@ -154,6 +154,9 @@ pub struct TaskView {
     /// Of a map: how many children it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children: Option<u32>,
+    /// Of a task that is a run of its own: that run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub child: Option<String>,
     /// Its recorded effects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepView>,

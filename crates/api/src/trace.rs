@@ -37,7 +37,7 @@ pub struct TraceRow {
     /// What `after` takes: the record, the event inside it, the row of the event.
     pub id: String,
     /// `accepted`, `decision`, `admitted`, `waits`, `recovered`, `paused`, `resumed`, `retried`,
-    /// `gathering`, `parked`, `signal`, `ended` of the run; `task`, `map`, `skipped`, `cancelled` of a task; `preparing`, `waiting`,
+    /// `gathering`, `parked`, `signal`, `ended` of the run; `task`, `map`, `skipped`, `cancelled` of a task; `preparing`, `waiting`, `tasks_added`,
     /// `attempt`, `task_parked`, `task_unparked`; `step`, `step_in_doubt`, `step_resolved`, `lease`,
     /// `checkpoint`.
     pub kind: String,

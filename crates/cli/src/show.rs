@@ -39,6 +39,9 @@ pub(crate) fn run(terminal: &Terminal, run: &RunView) -> Vec<String> {
         lines.push(format!("deadline: {deadline}"));
     }
     lines.push(format!("priority: {}", run.priority));
+    if let Some(parent) = &run.parent {
+        lines.push(format!("parent: {parent}"));
+    }
     if let Some(layer) = &run.waits_for {
         lines.push(format!("waits for: layer {layer}"));
     }

@@ -123,9 +123,8 @@ impl Submission {
         };
         let schema = match &source {
             Some(source) => {
-                let workflow = source.workflow();
-                body.workflow = Some(raw(&json!({ "workflows": [workflow] }))?);
-                workflow.get("input").cloned()
+                body.workflow = Some(raw(&json!({ "workflows": source.workflows() }))?);
+                source.workflow().get("input").cloned()
             }
             None => self.task.as_deref().and_then(|skill| schema_of(skills, skill)),
         };
@@ -164,10 +163,14 @@ fn chosen(file: &ManifestFile, name: Option<&str>) -> Result<usize, Failure> {
     let workflows = field(&file.value, "workflows").as_array();
     let names = workflows.into_iter().flatten().map(|it| field_text(it, "name"));
     let names: Vec<String> = names.collect();
-    let index = match (name, names.len()) {
-        (Some(name), _) => names.iter().position(|it| it == name),
-        (None, 1) => Some(0),
-        (None, _) => None,
+    let all = workflows.map_or(&[][..], Vec::as_slice);
+    let run: Vec<&str> = all.iter().flat_map(manifest::children_of).collect();
+    let mut tops =
+        (0..names.len()).filter(|i| names.get(*i).is_some_and(|it| !run.contains(&&**it)));
+    let index = match (name, tops.next(), tops.next()) {
+        (Some(name), ..) => names.iter().position(|it| it == name),
+        (None, Some(top), None) => Some(top),
+        (None, ..) => None,
     };
     index.ok_or_else(|| {
         let there = format!("it has {}", names.join(", "));
@@ -224,6 +227,33 @@ impl SkillCatalogue for AnySkill {
 }
 
 impl Source {
+    /// Places of the chosen workflow, first, and of those that it runs.
+    fn places(&self) -> Vec<usize> {
+        let all = field(&self.file.value, "workflows").as_array().map_or(&[][..], Vec::as_slice);
+        let mut places = vec![self.index];
+        let mut next = 0;
+        while let Some(workflow) = places.get(next).and_then(|place| all.get(*place)) {
+            let run = manifest::children_of(workflow);
+            let is_run = |place: &usize| {
+                all.get(*place).is_some_and(|it| run.contains(&&*field_text(it, "name")))
+            };
+            let more: Vec<usize> = (0..all.len()).filter(is_run).collect();
+            more.into_iter().for_each(|it| {
+                if !places.contains(&it) {
+                    places.push(it);
+                }
+            });
+            next += 1;
+        }
+        places
+    }
+
+    /// What the instance is given.
+    fn workflows(&self) -> Vec<&Value> {
+        let all = field(&self.file.value, "workflows");
+        self.places().into_iter().filter_map(|place| all.get(place)).collect()
+    }
+
     fn workflow(&self) -> &Value {
         let workflows = field(&self.file.value, "workflows");
         workflows.get(self.index).unwrap_or(workflows)
@@ -232,8 +262,12 @@ impl Source {
     /// The place in the file of what the instance says about the submission's workflow.
     fn place(&self, pointer: &str) -> Option<String> {
         let inside = pointer.strip_prefix("/workflow")?;
-        let inside = inside.strip_prefix("/workflows/0").unwrap_or(inside);
-        Some(self.file.place(&format!("/workflows/{}{inside}", self.index)))
+        let sent = inside.strip_prefix("/workflows/").and_then(|rest| {
+            let (number, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            Some((*self.places().get(number.parse::<usize>().ok()?)?, rest))
+        });
+        let (index, inside) = sent.unwrap_or((self.index, inside));
+        Some(self.file.place(&format!("/workflows/{index}{inside}")))
     }
 }
 

@@ -126,6 +126,7 @@ impl Bench {
             budget: None,
             seed: 1,
             key: None,
+            parent: None,
         })));
         self.dispatch();
     }

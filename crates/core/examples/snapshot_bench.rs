@@ -89,6 +89,7 @@ impl Bench {
                 budget: None,
                 seed: run as u64,
                 key: None,
+                parent: None,
             })));
         }
         let mut done = 0;

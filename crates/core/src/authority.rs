@@ -182,6 +182,16 @@ impl Authority {
         })
     }
 
+    /// As much as this, under a link of its own: what a run has lent to its children can be taken
+    /// back. It is no deeper in the hierarchy, for a child begins at its top; how many runs may stand
+    /// above each other is bounded apart.
+    #[must_use]
+    pub fn lent(&self, id: RevocationId) -> Authority {
+        let mut chain = self.chain.clone();
+        chain.push(id);
+        Authority { chain, ..self.clone() }
+    }
+
     /// Whether this is a part of `outer` in every respect (I12), and falls with it.
     pub fn is_within(&self, outer: &Authority) -> bool {
         self.scopes.is_within(&outer.scopes)

@@ -90,6 +90,24 @@ impl Amounts {
         self.zip(other, Ord::max)
     }
 
+    /// These amounts where there is a limit, and none of what has no limit.
+    #[must_use]
+    pub fn where_limited(self, limit: Amounts) -> Amounts {
+        self.zip(limit, |amount, limit| if limit == u64::MAX { 0 } else { amount })
+    }
+
+    /// These amounts where there is a limit, and no limit of what has none.
+    #[must_use]
+    pub fn within(self, limit: Amounts) -> Amounts {
+        self.zip(limit, |amount, limit| if limit == u64::MAX { limit } else { amount })
+    }
+
+    /// As limits: what is not named has none.
+    #[must_use]
+    pub fn or_unlimited(self) -> Amounts {
+        self.zip(self, |amount, _| if amount == 0 { u64::MAX } else { amount })
+    }
+
     /// Whether no account exceeds `limit`; otherwise the first account that does.
     pub fn fits_in(self, limit: Amounts) -> Result<(), &'static str> {
         match self.first_over(limit) {
@@ -210,6 +228,22 @@ impl Account {
         self.reserved = self.reserved.minus(reserved);
         self.settled = self.settled.plus(spent);
         self.over = self.over.plus(spent.minus(reserved));
+    }
+
+    /// Follows an account below, whose work is paid from this one too: what changed there changes
+    /// here, and an over-report there freezes this one only above its own limit.
+    pub fn follow(&mut self, before: &Account, after: &Account) {
+        if before == after {
+            return;
+        }
+        self.reserved = self.reserved.plus(after.reserved).minus(before.reserved);
+        self.settled = self.settled.plus(after.settled).minus(before.settled);
+        self.over = self.over.plus(after.over.minus(before.over));
+        if self.used().fits_in(self.limit).is_err() {
+            self.frozen = true;
+        } else if !self.frozen {
+            self.over = Amounts::ZERO;
+        }
     }
 
     /// Gives a reservation back: the work did not happen.

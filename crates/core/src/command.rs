@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::authority::{Grant, RevocationId};
 use crate::budget::Amounts;
+use crate::child_run::ParentRef;
 use crate::error::Failure;
 use crate::event::{InstanceStarted, Intake, Resolution, RunAccepted, SubmissionKey};
 use crate::fleet::spec::FleetSpec;
@@ -11,7 +12,7 @@ use crate::hash::Hash;
 use crate::ids::{AgentIx, PtId, RunId, TaskId};
 use crate::layer::Layer;
 use crate::payload::Payload;
-use crate::plan::{EffectClass, Workflow};
+use crate::plan::{EffectClass, TaskSpec, Workflow};
 use crate::priority::Priority;
 use crate::schedule::ScheduleSpec;
 use crate::step::{Finding, StepKey, StepOutcome};
@@ -237,6 +238,16 @@ pub enum Command {
         /// Why.
         reason: Text,
     },
+    /// Begin the child that a task has asked for; the loop sends it when the state has the errand.
+    StartChild {
+        /// The child.
+        child: RunId,
+    },
+    /// Tell a task that its child is over; the same.
+    SettleChild {
+        /// The child.
+        child: RunId,
+    },
     /// Tell a run something that a task of it waits for, now or later.
     SendSignal(Box<SendSignal>),
 }
@@ -338,6 +349,8 @@ pub struct SubmitRun {
     pub seed: u64,
     /// The submitter's idempotency key.
     pub key: Option<SubmissionKey>,
+    /// The task whose child it is.
+    pub parent: Option<Box<ParentRef>>,
 }
 
 /// A run whose record was read.
@@ -369,6 +382,8 @@ pub enum Prepared {
     Skip,
     /// The condition holds, and the task waits until then.
     Until(Time),
+    /// The condition holds, and this is the input of the task's child.
+    Input(Payload),
     /// The list of a map.
     List {
         /// Its length.
@@ -406,6 +421,15 @@ pub enum AttemptOutcome {
         output: Payload,
         /// Blobs that it names.
         blobs: Vec<Hash>,
+    },
+    /// It is done, and brings more tasks; the host validated both.
+    Expanded {
+        /// The output.
+        output: Payload,
+        /// Blobs that it names.
+        blobs: Vec<Hash>,
+        /// The tasks, as [`crate::manifest::parse_added`] gives them.
+        tasks: Vec<TaskSpec>,
     },
     /// The agent says that it failed.
     Failed(Failure),

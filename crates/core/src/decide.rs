@@ -13,9 +13,11 @@ use crate::time::Time;
 mod admission;
 mod agent;
 mod attempt;
+mod child_run;
 mod deploy;
 mod dispatch;
 mod draft;
+mod expansion;
 mod finish_attempt;
 mod fire_schedule;
 mod instance;
@@ -83,7 +85,7 @@ pub fn decide(
         Command::FinishGathering { run, generation, result } => {
             preparation::gathered(state, run, generation, result, now)
         }
-        Command::FinishAttempt(finish) => finish_attempt::decide(state, *finish, now),
+        Command::FinishAttempt(finish) => finish_attempt::decide(state, rules, *finish, now),
         Command::LoseAttempt { pt, reason } => attempt::lose(state, pt, reason, now),
         Command::RenewLease { pt, agent } => attempt::renew(state, pt, agent, now),
         Command::ReportProgress { pt, agent, checkpoint } => {
@@ -119,6 +121,8 @@ pub fn decide(
             step::resolve(state, step::Verdict { run, key, resolution, reason }, now)
         }
         Command::SendSignal(signal) => signal::decide(state, *signal, now),
+        Command::StartChild { child } => child_run::start(state, rules, child, now),
+        Command::SettleChild { child } => child_run::settle(state, child, now),
     }
 }
 

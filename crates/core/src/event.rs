@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 
 use crate::authority::{Authority, RevocationId};
 use crate::budget::Amounts;
+use crate::child_run::{ChildRun, ParentRef};
 use crate::deployment::Deployment;
 use crate::error::Failure;
 use crate::fleet::{Place, SkillInfo};
@@ -23,9 +24,11 @@ use crate::step::{Finding, StepKey, StepOutcome};
 use crate::text::Text;
 use crate::time::Time;
 
+mod flow;
 mod schedule;
 mod standing;
 
+pub use flow::{ChildEnded, SignalReceived, TasksAdded};
 pub use schedule::{ScheduleFired, SchedulePut, ScheduleSkip, ScheduleSkipped, Trigger};
 pub use standing::Standing;
 
@@ -467,6 +470,22 @@ pub enum Event {
         #[n(2)]
         signal: Option<u64>,
     },
+    /// A task asks for a run of its own and waits for it.
+    #[n(93)]
+    ChildRequested {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// What it is asked for.
+        #[n(1)]
+        child: Box<ChildRun>,
+    },
+    /// The run that a task waited for is over. Where it failed, the task's failure follows.
+    #[n(94)]
+    ChildEnded(#[n(0)] Box<ChildEnded>),
+    /// The output of a task brings more tasks; its success follows.
+    #[n(95)]
+    TasksAdded(#[n(0)] Box<TasksAdded>),
 }
 
 /// The instance's make-up at its start.
@@ -629,6 +648,9 @@ pub struct RunAccepted {
     /// It does not begin before then; none: it may at once.
     #[n(80)]
     pub start_at: Option<Time>,
+    /// The task whose child it is.
+    #[n(90)]
+    pub parent: Option<Box<ParentRef>>,
 }
 
 /// What a run needs to be admitted later, when a layer above the workers is empty now.
@@ -795,24 +817,6 @@ pub struct TaskSucceeded {
     /// Blobs that the output names.
     #[n(7)]
     pub blobs: Option<Vec<Hash>>,
-}
-
-/// A signal as it came.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
-pub struct SignalReceived {
-    /// Its number in the run, from 1.
-    #[n(0)]
-    pub number: u64,
-    /// Its name.
-    #[n(1)]
-    pub name: Text,
-    /// What it says.
-    #[n(2)]
-    pub payload: Payload,
-    /// The sender's key.
-    #[n(3)]
-    pub key: Option<SubmissionKey>,
 }
 
 /// Why a task will not run.

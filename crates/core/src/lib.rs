@@ -9,6 +9,7 @@ pub mod agent;
 pub mod authority;
 pub mod backlog;
 pub mod budget;
+pub mod child_run;
 pub mod command;
 pub mod decide;
 pub mod deployment;

@@ -37,6 +37,8 @@ pub const KEY_BYTES_MAX: usize = 255;
 /// Signals that a run keeps until a task waits for them: each may carry an inline payload, so a run
 /// keeps 1 MiB at most.
 pub const SIGNALS_KEPT_MAX: usize = 64;
+/// Runs above a run: a child of a child, and so on.
+pub const CHILD_DEPTH_MAX: u32 = 6;
 /// Attempts lost to the death of an agent before a task is poison.
 pub const LOST_ATTEMPTS_MAX: u32 = 5;
 /// The lease of a progress token where the instance does not say.

@@ -20,8 +20,10 @@ use serde_json::Value;
 use crate::agent::AgentSpec;
 use crate::plan::{EffectClass, Workflow};
 
+mod added;
 mod agent;
 mod amounts;
+mod child_run;
 mod conditions;
 mod defaults;
 mod duration;
@@ -39,7 +41,9 @@ mod types;
 mod wait;
 mod workflow;
 
+pub use added::parse_added;
 pub use amounts::parse_cost_micros;
+pub use child_run::{children_of, not_run_by_others};
 pub use defaults::with_defaults;
 pub use duration::parse_duration_ms;
 pub use expression::{Expression, PathStep, Root};

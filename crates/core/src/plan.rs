@@ -140,6 +140,12 @@ pub struct TaskSpec {
     /// Whether this node only runs as another's fallback.
     #[n(14)]
     pub is_fallback: bool,
+    /// Whether its output brings more tasks; none: no.
+    #[n(90)]
+    pub expands: Option<bool>,
+    /// The node whose output brought this one.
+    #[n(91)]
+    pub added_by: Option<u32>,
 }
 
 /// How the input of a task comes about.
@@ -172,6 +178,42 @@ pub enum Shape {
     /// Waits, and holds neither agent nor token meanwhile.
     #[n(3)]
     Wait(#[n(0)] WaitSpec),
+    /// Is a run of its own, and waits for it.
+    #[n(4)]
+    Child(#[n(0)] ChildSpec),
+}
+
+/// A workflow that a task runs.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+#[cbor(map)]
+pub struct ChildSpec {
+    /// Its encoding, and not itself, so that plans do not nest and foreign bytes cannot nest them
+    /// without an end.
+    #[n(0)]
+    pub plan: Bytes,
+    /// Its name.
+    #[n(1)]
+    pub name: Text,
+    /// Its digest.
+    #[n(2)]
+    pub hash: Hash,
+    /// Whether it goes on when its parent is over.
+    #[n(3)]
+    pub is_detached: bool,
+}
+
+impl ChildSpec {
+    /// A task that runs this workflow.
+    pub fn new(workflow: &Workflow, is_detached: bool) -> Self {
+        // Writing into a Vec cannot fail.
+        let plan = Bytes(Arc::from(minicbor::to_vec(workflow).unwrap_or_default()));
+        ChildSpec { plan, name: workflow.name.clone(), hash: workflow.hash, is_detached }
+    }
+
+    /// The workflow; none: these bytes are none.
+    pub fn workflow(&self) -> Option<Arc<Workflow>> {
+        minicbor::decode::<Workflow>(&self.plan.0).ok().map(Arc::new)
+    }
 }
 
 /// A wait.
@@ -268,6 +310,36 @@ impl Workflow {
         Arc::new(self)
     }
 
+    /// With the tasks that a node has brought: they stand at the end, and whoever depends on that node
+    /// waits for them too. Its digest stays the version's.
+    #[must_use]
+    pub fn extended(&self, adder: u32, added: &[TaskSpec]) -> Workflow {
+        let mut workflow = self.clone();
+        let fed = self.tasks.get(adder as usize).map(|it| it.feeds.clone()).unwrap_or_default();
+        let first = self.tasks.len() as u32;
+        for (node, spec) in (first..).zip(added) {
+            let mut spec = TaskSpec { added_by: Some(adder), ..spec.clone() };
+            // Nobody waits for a fallback: it stands in for another.
+            let fed = if spec.is_fallback { &[][..] } else { &fed };
+            spec.feeds = fed.to_vec();
+            workflow.tasks.push(spec);
+            for fed in fed {
+                if let Some(spec) = workflow.tasks.get_mut(*fed as usize) {
+                    spec.needs.push(node);
+                }
+            }
+        }
+        for (node, spec) in (first..).zip(added) {
+            for need in &spec.needs {
+                if let Some(needed) = workflow.tasks.get_mut(*need as usize) {
+                    needed.feeds.push(node);
+                    needed.feeds.sort_unstable();
+                }
+            }
+        }
+        workflow
+    }
+
     /// The nodes that wait for a signal of this name.
     pub fn waits_for(&self, signal: &str) -> impl Iterator<Item = &TaskSpec> {
         self.tasks.iter().filter(move |task| task.signal().is_some_and(|name| &**name == signal))
@@ -313,6 +385,8 @@ impl TaskSpec {
             budget: Amounts::ZERO,
             output_schema: None,
             is_fallback: false,
+            expands: None,
+            added_by: None,
         }
     }
 
@@ -321,6 +395,7 @@ impl TaskSpec {
         let reads = match &self.shape {
             Shape::Map(_) => true,
             Shape::Wait(wait) => matches!(wait.on, WaitOn::Until(_)),
+            Shape::Child(_) => true,
             Shape::Single | Shape::Reduce(_) => false,
         };
         reads || self.when.is_some()
@@ -330,7 +405,15 @@ impl TaskSpec {
     pub fn wait(&self) -> Option<&WaitSpec> {
         match &self.shape {
             Shape::Wait(wait) => Some(wait),
-            Shape::Single | Shape::Map(_) | Shape::Reduce(_) => None,
+            Shape::Single | Shape::Map(_) | Shape::Reduce(_) | Shape::Child(_) => None,
+        }
+    }
+
+    /// The workflow that it runs, if that is what it does.
+    pub fn child(&self) -> Option<&ChildSpec> {
+        match &self.shape {
+            Shape::Child(child) => Some(child),
+            Shape::Single | Shape::Map(_) | Shape::Reduce(_) | Shape::Wait(_) => None,
         }
     }
 
@@ -344,6 +427,6 @@ impl TaskSpec {
 
     /// Whether an agent works on it.
     pub fn is_work(&self) -> bool {
-        self.wait().is_none()
+        self.wait().is_none() && self.child().is_none()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use crate::budget::{Account, Amounts};
+use crate::child_run::{ChildRun, ParentRef};
 use crate::error::Failure;
 use crate::event::{Admission, ParkReason, PendingAdmission, RunEnd, SkipCause};
 use crate::hash::Hash;
@@ -19,8 +20,10 @@ use crate::text::Text;
 use crate::time::Time;
 
 mod encoding;
+mod flow;
 
 pub(crate) use encoding::{Around, Holdings};
+pub use flow::Signal;
 
 /// One execution of a plan.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -112,21 +115,13 @@ pub struct Run {
     #[n(91)]
     #[cbor(skip_if = "crate::shared::is_default")]
     pub signals: u64,
-}
-
-/// A signal that is kept.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
-pub struct Signal {
-    /// Its number in the run, from 1.
-    #[n(0)]
-    pub number: u64,
-    /// Its name.
-    #[n(1)]
-    pub name: Text,
-    /// What it says.
-    #[n(2)]
-    pub payload: Payload,
+    /// The task whose child it is.
+    #[n(92)]
+    pub parent: Option<Box<ParentRef>>,
+    /// Skills of the tasks that were added to its plan.
+    #[n(93)]
+    #[cbor(skip_if = "crate::shared::is_default")]
+    pub added_skills: Vec<SkillIx>,
 }
 
 /// Where a run stands.
@@ -361,6 +356,9 @@ pub struct Task {
     /// A map's children.
     #[cbor(skip)]
     pub fan: Option<Box<Fan>>,
+    /// The run that it asked for, in this generation.
+    #[n(90)]
+    pub child: Option<Box<ChildRun>>,
 }
 
 /// An attempt under way: the state's side of a progress token.
@@ -476,7 +474,14 @@ impl Task {
             parked: None,
             skipped: None,
             fan: None,
+            child: None,
         }
+    }
+
+    /// The child that it waits for.
+    pub fn awaited_child(&self) -> Option<&ChildRun> {
+        let waits = self.state == TaskState::Waiting;
+        self.child.as_deref().filter(|child| waits && child.ended.is_none())
     }
 
     /// Whether a step of this class is open.
@@ -532,6 +537,14 @@ impl Run {
         matches!(self.phase, Phase::Ended(_))
     }
 
+    /// How it ended, if it is over.
+    pub fn end(&self) -> Option<RunEnd> {
+        match self.phase {
+            Phase::Ended(end) => Some(end),
+            Phase::Accepted | Phase::Running | Phase::Gathering => None,
+        }
+    }
+
     /// Whether something happens to it, or could if others were out of its way: it is not over, and
     /// waits neither for a timer nor for somebody's word.
     pub(crate) fn is_active(&self) -> bool {
@@ -545,27 +558,10 @@ impl Run {
 
     /// The skill of a node; none: it was not let in, or nobody works on it.
     pub fn skill(&self, node: u32) -> Option<SkillIx> {
-        let skill = self.admission.as_ref()?.skills.get(node as usize).copied();
+        let own = &self.admission.as_ref()?.skills;
+        let added = (node as usize).checked_sub(own.len());
+        let skill = own.get(node as usize).or_else(|| self.added_skills.get(added?)).copied();
         skill.filter(|skill| *skill != SkillIx::NONE)
-    }
-
-    /// The signals that tasks wait for now, each once, in the order of the plan.
-    pub fn awaited(&self) -> Vec<Text> {
-        let mut names: Vec<Text> = Vec::new();
-        for (spec, task) in self.workflow.tasks.iter().zip(&self.tasks) {
-            let name = spec.signal().filter(|name| !names.contains(name));
-            names.extend(name.filter(|_| task.state == TaskState::Waiting).cloned());
-        }
-        names
-    }
-
-    /// How many more signals of this name find a task that will wait for them, or does.
-    pub(crate) fn room_for_signal(&self, name: &str) -> usize {
-        let is_open = |(spec, task): &(&TaskSpec, &Task)| {
-            spec.signal().is_some_and(|signal| &**signal == name) && !task.state.is_over()
-        };
-        let open = self.workflow.tasks.iter().zip(&self.tasks).filter(is_open).count();
-        open.saturating_sub(self.inbox.iter().filter(|it| &*it.name == name).count())
     }
 
     /// A node.
@@ -614,9 +610,11 @@ impl Run {
         if sinks.next().is_some() { None } else { Some(node) }
     }
 
-    /// Whether the run's output is simply that of its only sink.
+    /// Whether the run's output is simply that of its only sink. One whose plan grew says it apart:
+    /// whoever knows the version alone does not know its sink.
     pub fn ends_with_sink(&self) -> bool {
         self.workflow.output.is_none()
+            && self.added_skills.is_empty()
             && self.sole_sink().is_some_and(|node| {
                 let plain =
                     self.spec(node).is_some_and(|spec| !matches!(spec.shape, Shape::Map(_)));
@@ -736,6 +734,7 @@ impl Run {
             state: self.state(),
             waits_for: self.waits_for,
             awaited: if self.is_over() { Vec::new() } else { self.awaited() },
+            parent: self.parent.as_ref().map(|parent| parent.run),
             priority: self.priority,
             accepted: self.accepted,
             ended: self.ended,
@@ -770,6 +769,8 @@ pub struct RunSummary {
     pub waits_for: Option<Layer>,
     /// The signals that its tasks wait for.
     pub awaited: Vec<Text>,
+    /// The run whose child it is.
+    pub parent: Option<RunId>,
     /// How urgent it is.
     pub priority: Priority,
     /// When it was accepted.

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::authority::RevocationId;
 use crate::backlog::Backlog;
 use crate::budget::{Account, Amounts};
+use crate::child_run::Errand;
 use crate::deployment::Deployments;
 use crate::event::{Admission, InstanceStarted, Intake};
 use crate::fleet::Fleet;
@@ -26,6 +27,7 @@ use crate::timers::Timers;
 
 mod apply;
 mod apply_backlog;
+mod apply_child;
 mod apply_deployment;
 mod apply_run;
 mod apply_schedule;
@@ -33,6 +35,7 @@ mod apply_step;
 mod apply_task;
 mod apply_wait;
 mod digest;
+mod family;
 mod room;
 pub mod snapshot;
 
@@ -78,6 +81,10 @@ pub struct State {
     pub(crate) keys: Keys,
     pub(crate) revoked: BTreeSet<RevocationId>,
     pub(crate) schedules: Schedules,
+    /// The children that tasks wait for, each with its parent and node.
+    pub(crate) children: BTreeMap<RunId, (RunId, u32)>,
+    /// What runs still have to tell each other.
+    pub(crate) errands: BTreeSet<Errand>,
 }
 
 /// Idempotency keys and what they were used for.
@@ -123,6 +130,8 @@ impl Default for State {
             keys: Keys::default(),
             revoked: BTreeSet::new(),
             schedules: Schedules::default(),
+            children: BTreeMap::new(),
+            errands: BTreeSet::new(),
         }
     }
 }

@@ -13,6 +13,10 @@ mod backlog;
 mod bounds;
 #[path = "integration/budget.rs"]
 mod budget;
+#[path = "integration/children.rs"]
+mod children;
+#[path = "integration/expansion.rs"]
+mod expansion;
 #[path = "integration/deployment.rs"]
 mod deployment;
 #[path = "integration/fleet_life.rs"]

@@ -288,6 +288,7 @@ impl Parts {
         Arc::new(Shop {
             payloads,
             schemas: Arc::new(Schemas::new()),
+            catalogue: Catalogue::new(&self.components.skills),
             to_loop: tx.clone(),
             metrics: metrics.clone(),
             clock,

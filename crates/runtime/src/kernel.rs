@@ -22,6 +22,7 @@ use ark_os_core::{Change, Command, Kind, Rejected, State, decide};
 use rustc_hash::FxHashMap;
 
 mod calls;
+mod errands;
 pub mod record;
 mod schedules;
 mod wait;
@@ -359,11 +360,11 @@ impl<R: Recipient> Loop<R> {
         self.recover(now, out);
         for input in inputs {
             self.take(input, now, out);
-            self.follow_up(&Command::Dispatch, now, out);
+            self.follow(now, out);
         }
         if self.next_in_memory().is_some_and(|due| due <= now) {
             self.follow_up(&Command::FireTimer, now, out);
-            self.follow_up(&Command::Dispatch, now, out);
+            self.follow(now, out);
         }
         if self.next_schedule().is_some_and(|due| due <= now) {
             self.fire_schedules(now, out);
@@ -401,9 +402,12 @@ impl<R: Recipient> Loop<R> {
         match input {
             Input::Command { command, cause, reply } => {
                 if let Some(unread) = self.unread(&command) {
-                    return self.put_off(unread, reply, out);
+                    self.put_off(unread, reply, out);
+                    return;
                 }
                 let answer = self.command(command, cause, now, out);
+                // What is told to children is durable before anybody is told of the command.
+                self.do_errands(now, out);
                 if let Some(reply) = reply {
                     self.hold(Released::Answer(reply, answer), out);
                 }
@@ -600,12 +604,24 @@ impl<R: Recipient> Loop<R> {
         let Effect::AnnounceRun { summary } = effect else {
             return self.held.push_back((seq, Released::Effect(seq, effect)));
         };
-        if summary.ended.is_some() && self.kernel.state.run(summary.id).is_none() {
+        let state = &self.kernel.state;
+        let leaves = state.run(summary.id).is_none() || state.is_awaited(summary.id);
+        if summary.ended.is_some() && leaves {
             self.kernel.recent.insert(summary.id, summary.clone());
             self.kernel.recent_order.push_back((seq, summary.id));
         }
         for reply in self.waiting.take(summary.id, &summary) {
             self.held.push_back((seq, Released::Answer(reply, Answer::Over(summary.clone()))));
+        }
+    }
+
+    /// Whatever follows by itself: work is given out, and runs and their children tell each other.
+    fn follow(&mut self, now: Time, out: &mut Output<R>) {
+        for _ in 0..FOLLOW_UPS_MAX {
+            self.follow_up(&Command::Dispatch, now, out);
+            if !self.do_errands(now, out) {
+                return;
+            }
         }
     }
 

@@ -66,7 +66,7 @@ impl Plans {
                     None => json!({ "workflows": [value] }),
                 };
                 let parsed = manifest::parse(&document, &self.catalogue).map_err(invalid)?;
-                let mut workflows = parsed.workflows.into_iter();
+                let mut workflows = manifest::not_run_by_others(&parsed.workflows).into_iter();
                 match (workflows.next(), workflows.next()) {
                     (Some(workflow), None) => Ok(workflow),
                     _ => Err(RuntimeError::new(

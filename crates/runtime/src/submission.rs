@@ -161,6 +161,7 @@ impl Submissions {
             budget: request.budget,
             seed: run.0 as u64,
             key: key.transpose()?,
+            parent: None,
         })
     }
 

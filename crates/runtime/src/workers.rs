@@ -14,11 +14,12 @@ use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId};
 use ark_os_core::layer::Layer;
 use ark_os_core::payload::Payload;
+use ark_os_core::plan::Workflow;
 use ark_os_core::{Command, Kind};
 
 use crate::RuntimeError;
 use crate::clock::Clock;
-use crate::data::{Payloads, Schemas};
+use crate::data::{Catalogue, Payloads, Schemas};
 use crate::handle::Message;
 use crate::kernel::Input;
 use crate::messages::Messages;
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::skills::{Cost, Skill, SkillError};
 use crate::threads::{spawn, spawn_small};
 
+mod expansion;
 mod host;
 mod in_flight;
 mod lane;
@@ -62,6 +64,8 @@ pub(crate) struct Assignment {
     pub(crate) items: Vec<Payload>,
     /// The task's own schema of its output.
     pub(crate) output_schema: Option<ark_os_core::text::Text>,
+    /// The plan, if the task may add to it.
+    pub(crate) expands: Option<Arc<Workflow>>,
     /// Tells it to stop.
     pub(crate) stop: Arc<Stop>,
     /// The record that started it.
@@ -74,6 +78,8 @@ pub(crate) struct Assignment {
 pub(crate) struct Shop {
     pub(crate) payloads: Arc<Payloads>,
     pub(crate) schemas: Arc<Schemas>,
+    /// What tasks that are added are checked against.
+    pub(crate) catalogue: Catalogue,
     pub(crate) to_loop: Sender<Message>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
@@ -232,7 +238,10 @@ pub(crate) fn work<R>(shop: &Shop, assignment: &Assignment) -> Input<R> {
     let result =
         catch_unwind(AssertUnwindSafe(|| match assignment.skill.run(&host, &assignment.input) {
             Err(error) => AttemptOutcome::Failed(failure_of(&error)),
-            Ok(output) => accept(shop, assignment, output, host.saved()),
+            Ok(output) => match &assignment.expands {
+                None => accept(shop, assignment, output, host.saved()),
+                Some(plan) => expansion::accept(shop, assignment, (plan, output), host.saved()),
+            },
         }));
     let took = shop.clock.instant().duration_since(begun);
     shop.metrics.attempt.observe(took);
@@ -266,21 +275,23 @@ fn accept(
     output: Vec<u8>,
     blobs: Vec<Hash>,
 ) -> AttemptOutcome {
-    // What a service or command says is not the fault of the agent that asked it, and it was
-    // recorded: it would be the same again.
-    let is_external = assignment.skill.spec().cost == Cost::External;
-    let refused = |code: &str, message: String| match is_external {
-        true => AttemptOutcome::Failed(Failure::fatal(code, message)),
-        false => AttemptOutcome::Refused(Failure::retryable(code, message)),
-    };
     if let Err(Unusable { code, message }) = check(shop, assignment, &output) {
-        return refused(code, message);
+        return refused(assignment, code, message);
     }
     match shop.payloads.save(output) {
         Ok(output) => AttemptOutcome::Succeeded { output, blobs },
         Err(error) => {
             AttemptOutcome::Failed(Failure::retryable("blob_not_stored", error.to_string()))
         }
+    }
+}
+
+/// What a service or command says is not the fault of the agent that asked it, and it was recorded: it
+/// would be the same again.
+fn refused(assignment: &Assignment, code: &str, message: String) -> AttemptOutcome {
+    match assignment.skill.spec().cost {
+        Cost::External => AttemptOutcome::Failed(Failure::fatal(code, message)),
+        Cost::Tiny | Cost::Blocking => AttemptOutcome::Refused(Failure::retryable(code, message)),
     }
 }
 

@@ -183,6 +183,9 @@ pub fn kind(event: &Event) -> &'static str {
         Event::ScheduleSkipped(_) => "schedule_skipped",
         Event::ScheduleQueued { .. } => "schedule_queued",
         Event::RunPrioritized { .. } => "run_prioritized",
+        Event::ChildRequested { .. } => "child_requested",
+        Event::ChildEnded(_) => "child_ended",
+        Event::TasksAdded(_) => "tasks_added",
     }
 }
 
@@ -242,9 +245,12 @@ impl Ids<'_> {
                 vec![value("priority", priority.as_str()), value("reason", reason)]
             }
             Event::RunRecovered | Event::RunParked | Event::RunGathering => Vec::new(),
-            Event::TaskWaiting { .. } | Event::SignalReceived(_) | Event::WaitEnded { .. } => {
-                self.of_wait(event)
-            }
+            Event::TaskWaiting { .. }
+            | Event::SignalReceived(_)
+            | Event::WaitEnded { .. }
+            | Event::ChildRequested { .. }
+            | Event::ChildEnded(_)
+            | Event::TasksAdded(_) => self.of_wait(event),
             _ => self.of_task(event),
         }
     }
@@ -268,6 +274,27 @@ impl Ids<'_> {
             Event::WaitEnded { task, output, signal } => {
                 let mut fields = vec![self.task(*task), payload("output", output)];
                 fields.extend(signal.map(|signal| value("signal", signal)));
+                fields
+            }
+            Event::ChildRequested { task, child } => {
+                let mut fields = vec![self.task(*task), value("child", child.run)];
+                fields.extend(child.input.iter().map(|input| payload("input", input)));
+                fields.push(value("reserved", words::amounts(child.reserved, 0)));
+                fields
+            }
+            Event::TasksAdded(added) => {
+                let name = |spec: &ark_os_core::plan::TaskSpec| json!({ "name": &spec.name, "skill": &spec.skill, "needs": &spec.needs });
+                let tasks: Vec<Value> = added.nodes.iter().map(name).collect();
+                vec![self.task(added.task), value("added", tasks)]
+            }
+            Event::ChildEnded(ended) => {
+                let mut fields = vec![
+                    self.task(ended.task),
+                    value("child", ended.run),
+                    value("end", ended.end),
+                    value("spent", words::amounts(ended.spent, 0)),
+                ];
+                fields.extend(ended.output.iter().map(|output| payload("output", output)));
                 fields
             }
             _ => Vec::new(),
@@ -498,6 +525,11 @@ fn of_accepted(accepted: &RunAccepted) -> Fields {
     fields.extend(accepted.key.as_ref().map(|key| value("key", &key.key)));
     fields.extend(accepted.waits.map(|waits| value("waits", waits)));
     fields.extend(accepted.start_at.map(|start| moment("start_at", start)));
+    if let Some(parent) = &accepted.parent {
+        fields.push(value("parent", parent.run));
+        let task = TaskId { run: parent.run, task: TaskRef::node(parent.node) };
+        fields.push(value("parent_task", task));
+    }
     fields
 }
 

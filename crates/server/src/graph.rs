@@ -137,10 +137,12 @@ fn node(plan: &Workflow, ix: u32, spec: &TaskSpec) -> GraphNode {
             Shape::Map(_) => "map",
             Shape::Reduce(_) => "reduce",
             Shape::Wait(_) => "wait",
+            Shape::Child(_) => "run",
         }
         .to_owned(),
         waits_for: crate::show::awaited(spec),
         when: spec.when.as_ref().map(ToString::to_string),
+        added_by: spec.added_by.map(|adder| name(plan, adder)),
         fallback_for: primary.map(|primary| primary.name.to_string()),
         on_failure: match spec.on_failure {
             OnFailure::Fail => "fail",
@@ -154,7 +156,11 @@ fn node(plan: &Workflow, ix: u32, spec: &TaskSpec) -> GraphNode {
 
 /// What a node does, in short: its skill, or what it waits for.
 fn doing(node: &GraphNode) -> String {
-    node.waits_for.as_ref().map_or_else(|| node.skill.clone(), |what| format!("wait: {what}"))
+    match (&node.waits_for, node.shape.as_str()) {
+        (Some(what), "wait") => format!("wait: {what}"),
+        (Some(what), _) => what.clone(),
+        (None, _) => node.skill.clone(),
+    }
 }
 
 fn stand(node: &mut GraphNode, standing: Standing) {
@@ -164,6 +170,7 @@ fn stand(node: &mut GraphNode, standing: Standing) {
     node.duration_ms = standing.duration;
     node.attempts = row.attempt;
     node.children = standing.children;
+    node.child = row.child.map(|run| run.to_string());
 }
 
 fn edges(plan: &Workflow) -> Vec<GraphEdge> {

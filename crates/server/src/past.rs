@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ark_os_core::Event;
-use ark_os_core::event::{AttemptEnd, AttemptStarted, Resolution, RunEnd};
+use ark_os_core::event::{AttemptEnd, AttemptStarted, Resolution, RunEnd, TasksAdded};
 use ark_os_core::ids::{AgentIx, Fence, RunId, TaskRef};
 use ark_os_core::plan::{EffectClass, Workflow};
 use ark_os_core::run::TaskState;
@@ -37,6 +37,8 @@ pub(crate) struct Past {
     tasks: BTreeMap<TaskRef, PastTask>,
     steps: usize,
     workflow: Option<Arc<Workflow>>,
+    /// What was added to a plan that is not known yet.
+    added: Vec<TasksAdded>,
     admission: Option<u64>,
     accepted: Option<Time>,
     ended: Option<(Time, RunEnd)>,
@@ -65,6 +67,8 @@ pub(crate) struct PastTask {
     pub(crate) told: u64,
     /// Of an expanded map.
     pub(crate) children: Option<u32>,
+    /// The run that it asked for.
+    pub(crate) child: Option<RunId>,
     pub(crate) steps: Vec<PastStep>,
     pub(crate) steps_left_out: u32,
 }
@@ -97,6 +101,7 @@ impl Past {
             tasks: BTreeMap::new(),
             steps: 0,
             workflow: None,
+            added: Vec::new(),
             admission: None,
             accepted: None,
             ended: None,
@@ -150,9 +155,30 @@ impl Past {
         self.tasks.range(children_of(node)).map(|(_, task)| task)
     }
 
+    /// The runs that its tasks asked for, behind this node.
+    pub(crate) fn child_runs(&self, after: Option<u32>) -> impl Iterator<Item = (u32, RunId)> {
+        let rows = self.tasks.iter().filter(move |(task, _)| after.is_none_or(|it| task.node > it));
+        rows.filter_map(|(task, row)| Some((task.node, row.child?)))
+    }
+
     /// Rows that it takes: what a cache weighs.
     fn weight(&self) -> usize {
         self.tasks.len() + self.steps
+    }
+
+    /// The plan with what was added to it while it was not known.
+    fn know(&mut self, plan: Arc<Workflow>) {
+        let added = std::mem::take(&mut self.added);
+        let grown =
+            |plan: Arc<Workflow>, it: &TasksAdded| Arc::new(plan.extended(it.task.node, &it.nodes));
+        self.workflow = Some(added.iter().fold(plan, grown));
+    }
+
+    fn grow(&mut self, added: &TasksAdded) {
+        self.added.push(added.clone());
+        if let Some(plan) = self.workflow.take() {
+            self.know(plan);
+        }
     }
 
     /// Every node of the plan has a row, also those that nothing happened to.
@@ -197,7 +223,10 @@ impl Past {
     fn take(&mut self, event: &Event, recorded: &RecordedEvents) {
         let at = recorded.change.at;
         match event {
-            Event::WorkflowAdmitted(admission) => self.workflow = Some(admission.workflow.clone()),
+            // Another admission of the run is of the same version: what was added stays.
+            Event::WorkflowAdmitted(admission) if self.workflow.is_none() => {
+                self.know(admission.workflow.clone());
+            }
             Event::RunAccepted(accepted) => {
                 self.accepted = Some(at);
                 self.admission = accepted.admission;
@@ -207,6 +236,7 @@ impl Past {
             }
             Event::RunLoaded { accepted: Some(accepted) } => self.admission = accepted.admission,
             Event::RunStarted { admission } => self.admission = Some(*admission),
+            Event::TasksAdded(added) => self.grow(added),
             Event::RunRetried { nodes, .. } => self.begin_again(nodes),
             Event::RunEnded(ended) => {
                 self.ended = Some((at, ended.end));
@@ -258,6 +288,12 @@ impl Past {
             }
             Event::TaskWaiting { task, until } => {
                 self.set(*task, TaskState::Waiting, at).retry_at = *until;
+            }
+            Event::ChildRequested { task, child } => {
+                self.set(*task, TaskState::Waiting, at).child = Some(child.run);
+            }
+            Event::ChildEnded(ended) if ended.end == RunEnd::Succeeded => {
+                self.set(ended.task, TaskState::Succeeded, at).end(recorded);
             }
             _ => self.take_step(event),
         }

@@ -24,6 +24,7 @@ mod ledger;
 mod messages;
 mod metrics;
 mod proofs;
+mod run_children;
 mod run_events;
 mod run_explained;
 mod run_verbs;
@@ -59,6 +60,7 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(runs::show_run))
         .routes(routes!(runs::fetch_run_output))
         .routes(routes!(runs::list_run_tasks))
+        .routes(routes!(run_children::list_run_children))
         .routes(routes!(run_events::list_run_events))
         .routes(routes!(run_explained::trace_run))
         .routes(routes!(run_explained::graph_run))

@@ -78,6 +78,7 @@ pub(crate) fn run(summary: &RunSummary, output: Output) -> RunView {
         workflow_hash: summary.workflow_hash.to_string(),
         state: words::run_state(summary.state).to_owned(),
         waits_for: summary.waits_for.map(|layer| layer.to_string()),
+        parent: summary.parent.map(|parent| parent.to_string()),
         signals: summary.awaited.iter().map(ToString::to_string).collect(),
         priority: summary.priority.as_str().to_owned(),
         accepted: words::stamp(summary.accepted),
@@ -182,6 +183,9 @@ pub(crate) fn task_of(run: &Run, fleet: &Fleet, task: TaskRef) -> Option<TaskVie
 
 /// What a task waits for that does nothing else.
 pub(crate) fn awaited(spec: &TaskSpec) -> Option<String> {
+    if let Some(child) = spec.child() {
+        return Some(format!("run of {}", child.name));
+    }
     Some(match &spec.wait()?.on {
         WaitOn::For(ms) => words::duration(*ms),
         WaitOn::Until(template) => {
@@ -222,6 +226,7 @@ fn whole(run: &Run, fleet: &Fleet, task: TaskRef, it: &Task) -> TaskView {
         }),
         skipped: it.skipped.as_ref().map(words::skip_cause),
         children: it.fan.as_ref().map(|fan| fan.total()),
+        child: it.child.as_ref().map(|child| child.run.to_string()),
         steps: it.steps.iter().map(step).collect(),
         ..state_only(run, task, it.state)
     }

@@ -108,6 +108,8 @@ impl Tracer {
 pub(crate) struct Beginning {
     pub(crate) accepted: Time,
     pub(crate) plan: Option<Arc<Workflow>>,
+    /// The run whose child it is.
+    pub(crate) parent: Option<RunId>,
 }
 
 /// Reads how a run began; none: there is no such run.
@@ -117,7 +119,7 @@ pub(crate) struct Beginning {
 pub(crate) fn beginning(handle: &Handle, run: RunId) -> Result<Option<Beginning>, RuntimeError> {
     let page = handle.history(run, 0, 1)?;
     let Some(first) = page.records.first() else { return Ok(None) };
-    let mut beginning = Beginning { accepted: first.change.at, plan: None };
+    let mut beginning = Beginning { accepted: first.change.at, plan: None, parent: None };
     let mut number = None;
     for event in &first.change.events {
         match event {
@@ -126,6 +128,7 @@ pub(crate) fn beginning(handle: &Handle, run: RunId) -> Result<Option<Beginning>
             }
             Event::RunAccepted(accepted) => {
                 number = accepted.admission;
+                beginning.parent = accepted.parent.as_ref().map(|parent| parent.run);
                 if let Some(pending) = &accepted.pending {
                     beginning.plan = Some(pending.workflow.clone());
                 }

@@ -5,6 +5,7 @@ mod integration {
     mod archived;
     mod batch;
     mod borders;
+    mod children;
     mod events;
     mod explained;
     mod hostile;

@@ -63,11 +63,17 @@ pub enum Bug {
     SignalRepeated,
     /// A signal ends one wait more than it should.
     SignalUsedTwice,
+    /// A child run begins twice.
+    ChildStartedTwice,
+    /// A task hears of the end of its child before that is over.
+    ChildEndedEarly,
+    /// What a task adds to its run is added twice.
+    TasksAddedTwice,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 27] = [
+    pub const ALL: [Bug; 30] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -95,6 +101,9 @@ impl Bug {
         Bug::SignalForgotten,
         Bug::SignalRepeated,
         Bug::SignalUsedTwice,
+        Bug::ChildStartedTwice,
+        Bug::ChildEndedEarly,
+        Bug::TasksAddedTwice,
     ];
 
     /// Its name on the command line.
@@ -127,6 +136,9 @@ impl Bug {
             Bug::SignalForgotten => "signal-forgotten",
             Bug::SignalRepeated => "signal-repeated",
             Bug::SignalUsedTwice => "signal-used-twice",
+            Bug::ChildStartedTwice => "child-started-twice",
+            Bug::ChildEndedEarly => "child-ended-early",
+            Bug::TasksAddedTwice => "tasks-added-twice",
         }
     }
 

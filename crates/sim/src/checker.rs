@@ -109,7 +109,7 @@ impl Checker {
 
     /// An agent reports more than was reserved for it.
     pub(crate) fn lies(&mut self, run: RunId) {
-        self.told.liars.insert(run);
+        self.told.liars.extend(self.model.line_of(run));
     }
 
     /// A submission is acknowledged.
@@ -224,7 +224,8 @@ impl Checker {
     }
 
     fn is_not_cancelled(&self, run: RunId, what: impl FnOnce() -> String) -> Check {
-        ensure(!self.told.cancelled.contains(&run), "I7", || {
+        let is_cancelled = self.model.line_of(run).any(|it| self.told.cancelled.contains(&it));
+        ensure(!is_cancelled, "I7", || {
             format!("{} after the cancellation of its run was acknowledged", what())
         })
     }

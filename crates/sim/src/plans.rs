@@ -73,12 +73,59 @@ fn make_wait(rng: &mut Rng, task: &mut Value) {
     map.insert("wait".into(), Value::Object(wait));
 }
 
+/// Now and then a task may add others.
+fn make_expanding(rng: &mut Rng, task: &mut Value) {
+    let Some(map) = task.as_object_mut() else { return };
+    let is_plain = map.contains_key("skill") && !map.contains_key("map");
+    let name = map.get("name").and_then(Value::as_str).unwrap_or_default();
+    if is_plain && !map.contains_key("reduce") && !name.starts_with("spare") && rng.per_mille(150) {
+        map.insert("expands".into(), true.into());
+    }
+}
+
+/// Tasks that an expanding task adds: some that come after each other, some that stand alone.
+pub(crate) fn added(rng: &mut Rng, prefix: &str) -> Value {
+    let count = rng.below(4) as usize;
+    let name = |i: usize| format!("{prefix}-{i}");
+    let tasks = (0..count).map(|i| {
+        let after: Vec<String> =
+            if i > 0 && rng.per_mille(500) { vec![name(i - 1)] } else { Vec::new() };
+        let mut made = task(rng, &name(i), &after);
+        if rng.per_mille(200) {
+            make_wait(rng, &mut made);
+        }
+        made
+    });
+    Value::Array(tasks.collect())
+}
+
+/// Now and then a task is a run of one of the plans before. What it comes after stays.
+fn make_child(rng: &mut Rng, before: &[Value], task: &mut Value) {
+    let child = rng.pick(before).and_then(|plan| plan.get("name")).cloned();
+    let (Some(map), Some(child)) = (task.as_object_mut(), child) else { return };
+    let is_work = map.contains_key("skill") && !map.contains_key("map");
+    if !is_work || map.contains_key("reduce") || !rng.per_mille(120) {
+        return;
+    }
+    for key in ["skill", "input", "retry", "timeout"] {
+        map.remove(key);
+    }
+    let list: Vec<u64> = (0..rng.below(6)).collect();
+    let rule = if rng.per_mille(250) { "detach" } else { "cancel" };
+    let input = json!({ "x": "${input.x}", "go": rng.per_mille(600), "list": list });
+    map.insert(
+        "run".into(),
+        json!({ "workflow": child, "input": input, "on_parent_cancel": rule }),
+    );
+}
+
 /// A workflow; `waits` says which tasks only wait. The findings if the generator makes one that is not valid, which is a fault of it.
 pub(crate) fn workflow(
     rng: &mut Rng,
     number: u64,
     catalogue: &dyn SkillCatalogue,
     waits: Option<&mut Rng>,
+    before: &mut Vec<Value>,
 ) -> Result<Arc<Workflow>, String> {
     let mut tasks = match rng.weighted(&[3, 3, 2, 2, 4]) {
         0 => chain(rng),
@@ -91,6 +138,8 @@ pub(crate) fn workflow(
     let is_fan = tasks.iter().any(|task| task.get("map").is_some());
     if let Some(waits) = waits.filter(|_| !is_fan) {
         tasks.iter_mut().for_each(|task| make_wait(waits, task));
+        tasks.iter_mut().for_each(|task| make_child(waits, before, task));
+        tasks.iter_mut().for_each(|task| make_expanding(waits, task));
     }
     let mut plan = json!({ "name": format!("plan-{number}"), "tasks": tasks });
     if rng.per_mille(200)
@@ -98,10 +147,11 @@ pub(crate) fn workflow(
     {
         map.insert("output".into(), json!({ "echo": "${input.x}", "first": "${tasks.t0.output}" }));
     }
-    let manifest = json!({ "workflows": [plan] });
+    before.push(plan);
+    let manifest = json!({ "workflows": before });
     let parsed = parse(&manifest, catalogue)
         .map_err(|findings| format!("{manifest}: {:?}", findings.as_slice()))?;
-    parsed.workflows.first().cloned().ok_or_else(|| "no workflow".to_owned())
+    parsed.workflows.last().cloned().ok_or_else(|| "no workflow".to_owned())
 }
 
 fn name(number: usize) -> String {
@@ -240,9 +290,14 @@ mod tests {
     #[test]
     fn every_plan_is_valid() {
         let catalogue = catalogue();
+        let mut before = Vec::new();
         for seed in 0..500 {
+            if seed % 6 == 0 {
+                before.clear();
+            }
             let mut waits = Rng::new(!seed);
-            let made = workflow(&mut Rng::new(seed), seed, &catalogue, Some(&mut waits));
+            let made =
+                workflow(&mut Rng::new(seed), seed, &catalogue, Some(&mut waits), &mut before);
             assert!(made.is_ok(), "seed {seed}: {made:?}");
         }
     }

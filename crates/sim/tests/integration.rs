@@ -182,6 +182,21 @@ fn signal_that_ends_two_waits_is_found() {
 }
 
 #[test]
+fn child_that_begins_twice_is_found() {
+    is_found(Bug::ChildStartedTwice, &["I2"]);
+}
+
+#[test]
+fn child_that_ends_for_its_task_before_it_is_over_is_found() {
+    is_found(Bug::ChildEndedEarly, &["I6"]);
+}
+
+#[test]
+fn tasks_that_are_added_twice_are_found() {
+    is_found(Bug::TasksAddedTwice, &["I2"]);
+}
+
+#[test]
 fn timers_before_the_start_are_found() {
     is_found(Bug::TimersBeforeStart, &["I5"]);
 }

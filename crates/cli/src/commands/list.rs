@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::show;
 use crate::terminal::{Tone, tone_of};
 
-/// List runs, the tasks of a run, agents or workflows
+/// List runs, the tasks or children of a run, agents or workflows
 ///
 /// A list comes in pages; the last line tells how to get the next one.
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,13 @@ enum What {
     },
     /// Tasks of a run
     Tasks {
+        /// The run
+        run: String,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// The runs that a run's tasks asked for
+    Children {
         /// The run
         run: String,
         #[command(flatten)]
@@ -75,6 +82,10 @@ impl List {
             What::Tasks { run, part } => {
                 let path = format!("/runs/{}/tasks{}", segment(&run), part.query(&[]));
                 list.print(&path, &TASKS, task_row)
+            }
+            What::Children { run, part } => {
+                let path = format!("/runs/{}/children{}", segment(&run), part.query(&[]));
+                list.print(&path, &RUNS, run_row)
             }
             What::Agents { part } => {
                 list.print(&format!("/agents{}", part.query(&[])), &AGENTS, agent_row)
@@ -156,7 +167,7 @@ fn task_row(task: &TaskView) -> Row {
         plain(&task.id),
         plain(task.name.as_deref().unwrap_or_default()),
         state(&task.state),
-        plain(task.skill.as_deref().unwrap_or_default()),
+        plain(task.skill.as_deref().or(task.waits_for.as_deref()).unwrap_or_default()),
         plain(task.attempt),
         plain(task.agent.as_deref().unwrap_or_default()),
     ]

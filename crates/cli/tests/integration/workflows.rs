@@ -40,7 +40,7 @@ fn a_run_that_waits_is_told_by_a_signal_and_says_for_what_it_waits() {
     let instance = home.start(&[]);
     let file = home.file(
         "ask.yaml",
-        "name: ask\ntasks:\n  - { name: said, wait: { signal: answer, timeout: 1h } }\n",
+        "workflows:\n  - name: ask\n    tasks:\n      - { name: said, wait: { signal: answer, timeout: 1h } }\n",
     );
     let run = home.call(&["submit", file.to_str().unwrap()]).expect(0).out.trim().to_owned();
     let shown = home.call(&["get", &run]).expect(0).out;

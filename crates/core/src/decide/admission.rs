@@ -107,7 +107,7 @@ pub(super) fn allowed(verdict: &Verdict) -> Result<(), Rejected> {
     }
 }
 
-fn route(state: &State, workflow: &Workflow) -> Result<Vec<SkillIx>, Rejected> {
+pub(super) fn route(state: &State, workflow: &Workflow) -> Result<Vec<SkillIx>, Rejected> {
     let find = |task: &TaskSpec| {
         if !task.is_work() {
             return Ok(SkillIx::NONE);

@@ -248,6 +248,20 @@ impl<'a> Draft<'a> {
             .map_err(|denial| Failure::fatal("authority_denied", denial.to_string()))
     }
 
+    /// Whether the accounts of the run and of those above it can bear something that is set aside.
+    pub(super) fn check_run_budget(&self, wanted: Amounts) -> Result<(), Failure> {
+        if wanted.is_zero() {
+            return Ok(());
+        }
+        let accounts = std::iter::once(self.run).chain(self.state.payers(self.run));
+        for account in accounts.map(|run| run.account) {
+            account
+                .can_reserve(wanted)
+                .map_err(|refusal| Failure::fatal("budget_exhausted", refusal.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// Whether the run's and the namespace's accounts can bear another reservation.
     pub(super) fn check_budget(&self, wanted: Amounts) -> Result<(), Failure> {
         match self.funds(wanted) {
@@ -273,7 +287,14 @@ impl<'a> Draft<'a> {
         let is_busy = !self.taken.is_empty();
         let of_run = is_busy || self.run.counts.of(TaskState::Running) > 0;
         let of_all = is_busy || self.state.fleet.in_use() > 0;
-        funds(&account, wanted, drawn, of_run).and(funds(&above, wanted, drawn, of_all))
+        let own = funds(&account, wanted, drawn, of_run).and(funds(&above, wanted, drawn, of_all));
+        self.state.payers(self.run).fold(own, |worst, payer| {
+            let mut account = payer.account;
+            if let Some((reserved, spent)) = self.settlement {
+                account.settle_below(reserved, spent);
+            }
+            worst.and(funds(&account, wanted, drawn, of_all))
+        })
     }
 
     /// An attempt ends by this decision: what follows from it is paid from what it gives back,

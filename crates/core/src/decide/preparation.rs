@@ -44,6 +44,11 @@ pub(super) fn decide(
         }
         Prepared::Skip => draft.skip(asked.node),
         Prepared::Failed(failure) => draft.fail(task, failure),
+        Prepared::Input(input) => {
+            if let Some(child) = run.spec(asked.node).and_then(|spec| spec.child()) {
+                draft.request_child(asked.node, child, input);
+            }
+        }
         Prepared::List { count, .. } if count > MAP_CHILDREN_MAX => {
             let message = format!("the list has {count} items, more than {MAP_CHILDREN_MAX}");
             draft.fail(task, Failure::fatal("map_too_large", message));

@@ -12,8 +12,9 @@ use super::admission::{Subject, admitted};
 use super::draft::Draft;
 use super::nothing;
 use crate::authority::Grant;
+use crate::child_run::Errand;
 use crate::error::{Failure, Kind, Rejected};
-use crate::event::{Admission, AttemptEnd, Change, Event};
+use crate::event::{Admission, AttemptEnd, Change, Event, RunEnd};
 use crate::ids::RunId;
 use crate::rules::Rules;
 use crate::run::{Phase, Run, Task};
@@ -29,6 +30,14 @@ pub(super) fn decide(
     let Some(run) = state.runs.get(&id).filter(|_| state.interrupted.contains(&id)) else {
         return Ok(nothing(now));
     };
+    if state.errands.contains(&Errand::Cancel(id)) {
+        // Its parent is over: nothing of it begins again.
+        let mut draft = Draft::new(state, run, now);
+        draft.push(Event::RunRecovered);
+        let failure = Failure::fatal("cancelled", "its parent is over");
+        draft.end_run(RunEnd::Cancelled, None, failure);
+        return Ok(draft.finish());
+    }
     let stale = run.admission.as_ref().filter(|it| {
         run.phase == Phase::Running && (it.rules != rules.hash() || it.mode != Some(state.mode()))
     });

@@ -33,6 +33,7 @@ pub(super) fn decide(
         None => first_unfinished(run),
     };
     let nodes = again(run, first);
+    check_growth(run, &nodes)?;
     check_effects(state, run, task.map(|_| first), &nodes)?;
     let later = after(run, &nodes);
     let mut draft = Draft::new(state, &later, now);
@@ -60,6 +61,11 @@ fn check(state: &State, run: &Run, now: Time) -> Result<(), Rejected> {
             return Err(Rejected::new(Kind::Conflict, "run_not_over", "the run is not over")
                 .hint("cancel it first, or unpark its task"));
         }
+    }
+    if run.parent.as_ref().is_some_and(|parent| !parent.is_detached) {
+        let message = "the run is the child of another, which has heard of its end";
+        return Err(Rejected::new(Kind::Conflict, "run_is_child", message)
+            .hint("retry its parent: `ark-os get RUN` names it"));
     }
     if run.admission.is_none() {
         return Err(Rejected::new(Kind::Conflict, "run_not_begun", "the run never began")
@@ -115,9 +121,23 @@ fn check_effects(
     ))
 }
 
+/// A task that has added others would add them again.
+fn check_growth(run: &Run, nodes: &BTreeSet<u32>) -> Result<(), Rejected> {
+    let adder =
+        run.workflow.tasks.iter().filter_map(|it| it.added_by).find(|it| nodes.contains(it));
+    let Some(adder) = adder else { return Ok(()) };
+    let name = run.spec(adder).map_or("", |spec| &*spec.name);
+    let message = format!("the task `{name}` has added tasks to the run, and would again");
+    Err(Rejected::new(Kind::Conflict, "run_grown", message)
+        .hint("retry from a task behind it (`--task`), or submit the run again"))
+}
+
 /// What a task would repeat that may not be repeated.
 fn repeated(state: &State, run: &Run, node: u32) -> Option<&'static str> {
     let task = run.node(node)?;
+    if let Some(child) = &task.child {
+        return repeated_by(state.runs.get(&child.run));
+    }
     let children = task.fan.as_ref().map_or(&[][..], |fan| &fan.children);
     // Of a child that succeeded its steps are forgotten; what it was allowed to do is not.
     let skill = run.skill(node).and_then(|skill| state.fleet.skill_info(skill));
@@ -134,6 +154,19 @@ fn repeated(state: &State, run: &Run, node: u32) -> Option<&'static str> {
     happened()
         .any(|it| it.is_none())
         .then_some("an effect of which nobody knows whether it happened")
+}
+
+/// What another child would repeat that the first one may have done.
+fn repeated_by(child: Option<&Run>) -> Option<&'static str> {
+    const UNKNOWN: &str = "an effect of a child run of which nobody knows whether it happened";
+    let Some(child) = child else { return Some(UNKNOWN) };
+    let below = |task: &Task| task.child.is_some();
+    let happened = |task: &Task| task.has_happened() != Some(false);
+    if !child.live_tasks(below).is_empty() {
+        return Some(UNKNOWN);
+    }
+    (!child.live_tasks(happened).is_empty())
+        .then_some("an effect of a child run that happened, or may have")
 }
 
 fn first_unfinished(run: &Run) -> u32 {

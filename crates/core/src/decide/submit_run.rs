@@ -166,5 +166,6 @@ fn accepted(
         key: submission.key,
         waits: None,
         start_at: submission.start_at.filter(|start| *start > now),
+        parent: submission.parent,
     }
 }

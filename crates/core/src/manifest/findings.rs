@@ -1,15 +1,18 @@
 //! Findings: what is wrong with a manifest, where, and what to do; all of it in one answer.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::child_run::Known;
 use super::limits::{DOCUMENT_DEPTH_MAX, FINDINGS_MAX, NAME_CHARS_MAX, SUGGESTIONS_MAX};
 use super::{SkillCatalogue, SkillShape};
 use crate::error::Kind;
+use crate::hash::Hash;
+use crate::text::Text;
 
 /// The stable codes of findings.
 pub(super) mod code {
@@ -38,12 +41,13 @@ pub(super) mod code {
     pub(in crate::manifest) const UNKNOWN_PROPERTY: &str = "unknown_property";
     pub(in crate::manifest) const UNKNOWN_SKILL: &str = "unknown_skill";
     pub(in crate::manifest) const UNKNOWN_TASK: &str = "unknown_task";
+    pub(in crate::manifest) const UNKNOWN_WORKFLOW: &str = "unknown_workflow";
     pub(in crate::manifest) const UNSUPPORTED_SECTION: &str = "unsupported_section";
     pub(in crate::manifest) const WRONG_TYPE: &str = "wrong_type";
 }
 
 /// Every code that a finding can carry, for the page that documents them.
-pub const CODES: [&str; 27] = [
+pub const CODES: [&str; 28] = [
     code::CONFLICTING_FIELDS,
     code::CYCLE,
     code::DEPENDS_ON_FALLBACK,
@@ -69,6 +73,7 @@ pub const CODES: [&str; 27] = [
     code::UNKNOWN_PROPERTY,
     code::UNKNOWN_SKILL,
     code::UNKNOWN_TASK,
+    code::UNKNOWN_WORKFLOW,
     code::UNSUPPORTED_SECTION,
     code::WRONG_TYPE,
 ];
@@ -188,6 +193,10 @@ pub(super) struct Report<'a> {
     findings: Vec<Finding>,
     more: usize,
     suggestions_left: usize,
+    /// Workflows of this manifest that others may run.
+    workflows: BTreeMap<Text, Vec<Known>>,
+    /// Names of all its workflows.
+    names: BTreeSet<String>,
 }
 
 impl<'a> Report<'a> {
@@ -198,7 +207,40 @@ impl<'a> Report<'a> {
             findings: Vec::new(),
             more: 0,
             suggestions_left: SUGGESTIONS_MAX,
+            workflows: BTreeMap::new(),
+            names: BTreeSet::new(),
         }
+    }
+
+    /// Workflows of this manifest, by name, whatever their version.
+    pub(super) fn workflows(&self, name: &str) -> &[Known] {
+        self.workflows.get(&Text::from(name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The workflow of this digest.
+    pub(super) fn workflow(&self, hash: &Hash) -> Option<&Known> {
+        self.workflows.values().flatten().find(|known| known.workflow().hash == *hash)
+    }
+
+    /// Names of workflows that may be run.
+    pub(super) fn workflow_names(&self) -> Vec<Text> {
+        self.workflows.keys().cloned().collect()
+    }
+
+    /// Whether a workflow of this manifest has this name.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// The manifest has workflows of these names.
+    pub(super) fn name_workflows(&mut self, names: impl Iterator<Item = String>) {
+        self.names.extend(names);
+    }
+
+    /// Others may run a workflow from here on.
+    pub(super) fn know(&mut self, known: Known) {
+        let name = known.workflow().name.clone();
+        self.workflows.entry(name).or_default().push(known);
     }
 
     pub(super) fn skills(&self) -> &'a dyn SkillCatalogue {

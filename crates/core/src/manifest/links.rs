@@ -79,7 +79,7 @@ pub(super) fn link(drafts: &mut [Draft], names: &Names, report: &mut Report<'_>)
 fn dependencies(draft: &Draft) -> Vec<Named> {
     let mut found = draft.after.clone();
     found.extend(references(draft.over.as_ref(), &draft.over_at()));
-    found.extend(references(draft.input.as_ref(), &draft.input_at()));
+    found.extend(references(draft.input.as_ref(), &draft.input_at));
     found.extend(references(draft.until.as_ref(), &draft.until_at()));
     found
 }
@@ -112,6 +112,8 @@ fn link_fallbacks(
             Some("a task is not its own fallback".to_owned())
         } else if matches!(target.spec.shape, Shape::Map(_)) || target.reduce.is_some() {
             Some(format!("`{}` is a map or a reduce; a fallback is one task", fallback.name))
+        } else if target.spec.expands.is_some() {
+            Some(format!("`{}` adds tasks; a fallback does not", fallback.name))
         } else {
             target.spec.is_fallback = true;
             owners

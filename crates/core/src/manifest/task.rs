@@ -23,6 +23,8 @@ pub(super) struct Draft {
     pub(super) at: Pointer,
     pub(super) spec: TaskSpec,
     pub(super) skill: Option<SkillShape>,
+    /// Where its input stands, or would.
+    pub(super) input_at: Pointer,
     /// Whether the manifest gives an input.
     pub(super) is_input_given: bool,
     pub(super) input: Option<Template>,
@@ -44,19 +46,39 @@ pub(super) struct Named {
 }
 
 impl Draft {
+    /// A task that a plan has already: it has nothing to link any more.
+    pub(super) fn known(spec: &TaskSpec) -> Self {
+        let schema = spec.output_schema.as_ref();
+        Draft {
+            at: Pointer::root(),
+            spec: TaskSpec { needs: Vec::new(), feeds: Vec::new(), ..spec.clone() },
+            skill: None,
+            input_at: Pointer::root(),
+            is_input_given: false,
+            input: None,
+            over: None,
+            until: None,
+            after: Vec::new(),
+            reduce: None,
+            fallback: None,
+            output_schema: schema.and_then(|text| serde_json::from_str(text).ok()),
+        }
+    }
+
     pub(super) fn map(&self) -> Option<&MapSpec> {
         match &self.spec.shape {
             Shape::Map(map) => Some(map),
-            Shape::Single | Shape::Reduce(_) | Shape::Wait(_) => None,
+            Shape::Single | Shape::Reduce(_) | Shape::Wait(_) | Shape::Child(_) => None,
         }
+    }
+
+    /// Who takes the input: the skill, or the workflow that is run.
+    pub(super) fn taker(&self) -> &str {
+        self.spec.child().map_or(&self.spec.skill, |child| &child.name)
     }
 
     pub(super) fn until_at(&self) -> Pointer {
         self.at.key("wait").key("until")
-    }
-
-    pub(super) fn input_at(&self) -> Pointer {
-        self.at.key("input")
     }
 
     pub(super) fn over_at(&self) -> Pointer {
@@ -77,6 +99,8 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
         "map",
         "reduce",
         "wait",
+        "run",
+        "expands",
         "on_failure",
         "description",
     ];
@@ -84,8 +108,8 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
     let fields = Fields::open(value, at, &known, report)?;
     fields.text("description", DESCRIPTION_BYTES_MAX, report);
     let task = fields.required_name("name", Dots::Refused, report).unwrap_or_default();
-    let wait = fields.value("wait");
-    let (skill_name, skill) = match wait {
+    let (wait, run) = (fields.value("wait"), fields.value("run"));
+    let (skill_name, skill) = match wait.as_ref().or(run.as_ref()) {
         Some(_) => ("", None),
         None => read_skill(&fields, report),
     };
@@ -93,6 +117,7 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
         at: at.clone(),
         spec: TaskSpec::new(task, skill_name),
         skill,
+        input_at: at.key("input"),
         is_input_given: fields.value("input").is_some(),
         input: None,
         over: None,
@@ -108,11 +133,23 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
         let (spec, until) = super::wait::read(value, &at, report);
         (draft.spec.shape, draft.until) = (Shape::Wait(spec), until);
         super::wait::check_beside(&fields, &draft, report);
+    } else if let Some((value, at)) = run {
+        super::child_run::check_beside(&fields, report);
+        if let Some(fields) = super::child_run::read(value, &at, &mut draft, report) {
+            read_input(&fields, &mut draft, report);
+        }
     } else {
         read_shape(&fields, &mut draft, report);
         read_input(&fields, &mut draft, report);
     }
     read_failure(&fields, &mut draft, report);
+    draft.spec.expands = fields.flag("expands", report).filter(|expands| *expands);
+    if draft.spec.expands.is_some()
+        && (!matches!(draft.spec.shape, Shape::Single) || draft.reduce.is_some())
+    {
+        let message = "only one task that is worked on can add others";
+        report.add(&at.key("expands"), code::CONFLICTING_FIELDS, message);
+    }
     Some(draft)
 }
 

@@ -47,7 +47,7 @@ impl<'d> Plan<'d> {
             if let Some(input) = &draft.input {
                 if draft.is_input_given {
                     let holder = Holder::Input(draft);
-                    self.check_references(input, &draft.input_at(), holder, report);
+                    self.check_references(input, &draft.input_at, holder, report);
                 }
                 self.check_input(draft, input, report);
             }
@@ -153,7 +153,7 @@ impl<'d> Plan<'d> {
             // Nothing was given: name what is missing rather than complain about `null`.
             let mut names = required(schema).peekable();
             if names.peek().is_none() && !takes_null {
-                let message = format!("`{}` needs an input", draft.spec.skill);
+                let message = format!("`{}` needs an input", draft.taker());
                 report.add(&draft.at, code::MISSING_INPUT, message);
             }
             for name in names.filter(|_| !takes_null) {
@@ -162,14 +162,14 @@ impl<'d> Plan<'d> {
             return;
         }
         let at = match draft.is_input_given {
-            true => draft.input_at(),
+            true => draft.input_at.clone(),
             false => draft.at.clone(),
         };
         self.check_given(&Given::of(input.node()), schema, &at, draft, report);
     }
 
     fn add_missing(&self, draft: &Draft, name: &str, at: &Pointer, report: &mut Report<'_>) {
-        let message = format!("`{}` needs the input `{name}`", draft.spec.skill);
+        let message = format!("`{}` needs the input `{name}`", draft.taker());
         report.add(at, code::MISSING_INPUT, message);
     }
 
@@ -188,14 +188,14 @@ impl<'d> Plan<'d> {
         let (expected, found) =
             (Types::of_schema(schema), self.part_types(given, Holder::Input(draft)));
         if !expected.meets(found) {
-            let message = format!("`{}` wants {expected} here, not {found}", draft.spec.skill);
+            let message = format!("`{}` wants {expected} here, not {found}", draft.taker());
             report.add(at, code::TYPE_MISMATCH, message);
             return;
         }
         if let Given::Value(value) = given
             && rules_out(schema, value)
         {
-            let (skill, value) = (&draft.spec.skill, plain(value));
+            let (skill, value) = (draft.taker(), plain(value));
             let message =
                 format!("`{skill}` wants one of {} here, not `{value}`", allowed_values(schema));
             report.add(at, code::NOT_IN_ENUM, message);
@@ -217,7 +217,7 @@ impl<'d> Plan<'d> {
                     self.check_given(entry, schema, &at.key(key), draft, report);
                 }
                 Part::Refused => {
-                    let message = format!("`{}` has no input `{key}`", draft.spec.skill);
+                    let message = format!("`{}` has no input `{key}`", draft.taker());
                     let known = property_names(schema);
                     report.unknown(&at.key(key), code::UNKNOWN_PROPERTY, message, key, known);
                 }
@@ -284,7 +284,7 @@ impl<'d> Plan<'d> {
                     Shape::Map(map) if map.collect => Promise::List(schemas(draft)),
                     Shape::Map(_) => Promise::UNKNOWN,
                     Shape::Wait(_) if draft.spec.signal().is_none() => Promise::Types(Types::NULL),
-                    Shape::Single | Shape::Reduce(_) | Shape::Wait(_) => {
+                    Shape::Single | Shape::Reduce(_) | Shape::Wait(_) | Shape::Child(_) => {
                         Promise::Value(schemas(draft))
                     }
                 },

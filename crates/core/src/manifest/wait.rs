@@ -14,8 +14,8 @@ use crate::payload::Bytes;
 use crate::plan::{Shape, WaitOn, WaitSpec};
 
 /// What a wait cannot have, because nobody works on it.
-const OF_WORK: [&str; 8] =
-    ["skill", "input", "map", "reduce", "timeout", "deadline", "retry", "budget"];
+const OF_WORK: [&str; 9] =
+    ["skill", "input", "map", "reduce", "run", "timeout", "deadline", "retry", "budget"];
 
 /// Reads `wait`. The answer has a template where one gives the moment.
 pub(super) fn read(

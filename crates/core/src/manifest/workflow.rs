@@ -1,10 +1,11 @@
 //! Reading one workflow: its own fields, its tasks, and the plan they make together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::child_run::{Known, children_first};
 use super::fields::{Dots, Fields};
 use super::findings::{Pointer, Report, code};
 use super::limits::{DESCRIPTION_BYTES_MAX, PLAN_BYTES_MAX, VERSION_BYTES_MAX};
@@ -27,9 +28,11 @@ pub(super) fn read_all(
     report: &mut Report<'_>,
 ) -> Vec<Arc<Workflow>> {
     let mut seen: BTreeSet<(Text, Text)> = BTreeSet::new();
-    let mut workflows = Vec::with_capacity(list.len());
-    for (i, value) in list.iter().enumerate() {
-        let at = at.index(i);
+    let mut workflows: BTreeMap<usize, Arc<Workflow>> = BTreeMap::new();
+    let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
+    report.name_workflows(list.iter().filter_map(name));
+    for i in children_first(list) {
+        let (Some(value), at) = (list.get(i), at.index(i)) else { continue };
         let Some(workflow) = read(value, &at, report) else { continue };
         let key = (workflow.name.clone(), workflow.version.clone());
         if !workflow.name.is_empty() && !seen.insert(key) {
@@ -39,9 +42,13 @@ pub(super) fn read_all(
             );
             report.add(&at.key("name"), code::DUPLICATE_NAME, message);
         }
-        workflows.push(workflow.sealed());
+        let workflow = workflow.sealed();
+        let input = value.get("input").cloned();
+        let known = Known::new(workflow.clone(), input, report);
+        report.know(known);
+        workflows.insert(i, workflow);
     }
-    workflows
+    workflows.into_values().collect()
 }
 
 fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<Workflow> {

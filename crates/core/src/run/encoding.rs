@@ -85,9 +85,7 @@ impl Run {
         if self.tasks.len() != self.workflow.tasks.len() {
             return Err("a run has not the tasks of its plan");
         }
-        if let Some(admission) = &self.admission
-            && (admission.skills.len() != self.tasks.len() || !around.knows(admission))
-        {
+        if !self.knows_skills(around) {
             return Err("a run has not the skills of its plan");
         }
         if self.generation > COUNT_MAX || !self.account.is_sound() {
@@ -102,6 +100,9 @@ impl Run {
             return Err("a run's signals contradict each other");
         }
         for (task, spec) in self.tasks.iter_mut().zip(&self.workflow.tasks) {
+            if task.child.is_some() && spec.child().is_none() {
+                return Err("a task has a child run that is not of its plan");
+            }
             match (&mut task.fan, &spec.shape) {
                 (None, _) => {}
                 (Some(fan), Shape::Map(_)) => fan.restore()?,
@@ -113,6 +114,21 @@ impl Run {
             self.check(task, around, holdings)?;
         }
         Ok(())
+    }
+
+    /// Whether the tasks of its plan and those that were added have their skills.
+    fn knows_skills(&self, around: &Around) -> bool {
+        let Some(admission) = &self.admission else { return self.added_skills.is_empty() };
+        let own = admission.skills.len();
+        let added = self.workflow.tasks.get(own..).unwrap_or_default();
+        let is_known = |(skill, task): (&SkillIx, &TaskSpec)| {
+            (*skill == SkillIx::NONE) != task.is_work()
+                && (*skill == SkillIx::NONE || (skill.0 as usize) < around.skills)
+                && task.added_by.is_some()
+        };
+        around.knows(admission)
+            && own + self.added_skills.len() == self.tasks.len()
+            && self.added_skills.iter().zip(added).all(is_known)
     }
 
     fn count(&mut self) {

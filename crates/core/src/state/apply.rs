@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use super::apply_child::Left;
 use super::{Keys, State};
 use crate::backlog::Under;
 use crate::budget::{Account, Amounts};
+use crate::child_run::Errand;
 use crate::effect::Effect;
 use crate::event::{
     Admission, Change, Event, InstanceStarted, RunAccepted, SignalReceived, Standing,
@@ -16,7 +18,7 @@ use crate::ids::{AgentIx, RunId};
 use crate::layer::Layer;
 use crate::limits::{KEY_KEPT_MS, RUNS_ENDED_KEPT_MAX, WORKFLOWS_MAX};
 use crate::queue::ReadyQueue;
-use crate::run::{Counts, Phase, Run, RunState, RunSummary, Task, TaskState};
+use crate::run::{Counts, Phase, Run, RunState, Task, TaskState};
 use crate::text::Text;
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
@@ -36,6 +38,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) at: Time,
     /// The run's newest proof as the change's end names it; then nobody works it out again.
     pub(crate) head: Option<Hash>,
+    /// Children that their tasks do not wait for any more.
+    pub(crate) left: Vec<Left>,
 }
 
 impl State {
@@ -136,6 +140,7 @@ impl State {
         }
         let (was_over, was_active) = (run.is_over(), run.is_active());
         let priority = run.priority;
+        let before = run.account;
         if !self.accounts.contains_key(&run.namespace) {
             self.accounts.insert(run.namespace.clone(), Account::new(budget));
         }
@@ -153,8 +158,10 @@ impl State {
             lease_ms,
             at: self.now,
             head,
+            left: Vec::new(),
         };
         scope.apply(event);
+        let left = scope.left;
         if let Some(active) = self.active.get_mut(run.priority as usize) {
             *active += usize::from(run.is_active());
         }
@@ -167,11 +174,16 @@ impl State {
             && run.state() == RunState::Parked;
         let summary = (run.is_over() && !was_over || stops).then(|| run.summary());
         self.keep_books(id, event, was_over, waits);
+        self.charge_payers(id, &before);
+        self.keep_family(id, event, left);
         let Some(summary) = summary else { return };
         if summary.ended.is_some() && !was_over {
             self.live = self.live.saturating_sub(1);
             self.schedules.over(id);
-            self.retire(id, &summary);
+            // A child stays until its parent knows.
+            if !self.children.contains_key(&id) {
+                self.retire(id, summary.state);
+            }
         }
         effects.push(Effect::AnnounceRun { summary: Arc::new(summary) });
     }
@@ -193,8 +205,8 @@ impl State {
     }
 
     /// A run that succeeded leaves the state; others stay a while for `retry`.
-    fn retire(&mut self, id: RunId, summary: &RunSummary) {
-        if summary.state == RunState::Succeeded {
+    pub(super) fn retire(&mut self, id: RunId, state: RunState) {
+        if state == RunState::Succeeded {
             return self.forget(id);
         }
         self.ended.push_back(id);
@@ -214,6 +226,12 @@ impl State {
         let reserved = run.reserved_by_steps();
         if let Some(account) = self.accounts.get_mut(&run.namespace) {
             account.settle_below(reserved, reserved);
+        }
+        let payers: Vec<RunId> = self.payers(&run).map(|payer| payer.id).collect();
+        for payer in payers {
+            if let Some(payer) = self.runs.get_mut(&payer) {
+                payer.account.settle_below(reserved, reserved);
+            }
         }
     }
 
@@ -315,6 +333,7 @@ impl State {
         if let Some(key) = &accepted.key {
             self.keys.note(self.now, (namespace.clone(), key.key.clone()), (id, key.request));
         }
+        self.errands.remove(&Errand::Start(id));
         if accepted.waits == Some(true) {
             let pending = || accepted.pending.as_deref().cloned().map(Arc::new).map(Under::Pending);
             let Some(under) = admission.map(Under::Admission).or_else(pending) else { return };
@@ -384,6 +403,8 @@ impl Run {
             failure: None,
             inbox: Vec::new(),
             signals: 0,
+            parent: accepted.parent.clone(),
+            added_skills: Vec::new(),
             workflow,
         }
     }

@@ -53,6 +53,7 @@ impl Run {
             key: None,
             waits: None,
             start_at: None,
+            parent: None,
         };
         let accepted = accepted.unwrap_or(&known);
         let (namespace, workflow) = (under.namespace().clone(), under.workflow().clone());

@@ -32,6 +32,11 @@ impl Scope<'_> {
             }
             Event::TaskWaiting { task, until } => self.begin_wait(*task, *until),
             Event::SignalReceived(signal) => self.keep_signal(signal),
+            Event::TasksAdded(added) => {
+                self.run.extend(added.task.node, &added.nodes, &added.skills);
+            }
+            Event::ChildRequested { task, child } => self.request_child(*task, child),
+            Event::ChildEnded(ended) => self.end_child(ended),
             Event::WaitEnded { task, output, signal } => self.end_wait(*task, output, *signal),
             other => self.apply_to_task(other),
         }

@@ -378,6 +378,7 @@ impl Scope<'_> {
         }
         self.doubt_open_steps(task);
         self.clear_retry(task);
+        self.leave_child(task);
         self.step_out(task);
         if task.child.is_none() {
             self.stop_children(task.node);

@@ -55,6 +55,7 @@ impl State {
             self.revoked,
             self.schedules,
         );
+        let _ = write!(feed, "{:?}{:?}", self.children, self.errands);
         for id in self.run_ids() {
             let _ = write!(feed, "{:?}", self.run(id));
         }

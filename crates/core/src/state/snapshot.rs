@@ -48,13 +48,15 @@ mod entry {
     /// Since format 2.
     pub(super) const WAITING: u32 = 16;
     /// Since format 3.
-    pub(super) const SCHEDULES: u32 = 80;
-    /// Since format 3.
     pub(super) const FLEET: u32 = 60;
     /// Since format 3.
     pub(super) const DEPLOYMENTS: u32 = 61;
+    /// Since format 3.
+    pub(super) const SCHEDULES: u32 = 80;
+    /// Since format 3.
+    pub(super) const ERRANDS: u32 = 90;
     /// How many there are.
-    pub(super) const COUNT: u64 = 20;
+    pub(super) const COUNT: u64 = 21;
 }
 
 /// A snapshot that is not taken for a state, and why.
@@ -167,7 +169,8 @@ impl State {
         e.u32(entry::DEPLOYMENTS)?.encode(&self.deployments)?;
         e.u32(entry::SCHEDULES)?.array(2)?.u64(self.schedules.newest())?;
         e.array(self.schedules.len() as u64)?;
-        self.schedules.iter().try_for_each(|it| e.encode(it)?.ok())
+        self.schedules.iter().try_for_each(|it| e.encode(it)?.ok())?;
+        list(e, entry::ERRANDS, &self.errands)
     }
 
     fn head(&self) -> Head {

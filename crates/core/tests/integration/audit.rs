@@ -29,7 +29,7 @@ impl Auditor {
             audit_counts(run);
             audit_needs(run);
             audit_standing(run, state);
-            audit_account(run);
+            audit_account(run, &runs);
             audit_authority(run);
             for (task, it) in tasks(run) {
                 audit_task(run, task, it);
@@ -200,9 +200,31 @@ fn reserved(run: &Run) -> Amounts {
     sum
 }
 
-fn audit_account(run: &Run) {
+/// Whether one run pays for the work of another too.
+fn pays_for(payer: &Run, run: &Run, runs: &[&Run]) -> bool {
+    let mut at = Some(run);
+    while let Some(parent) = at.and_then(|it| it.parent.as_ref()).filter(|it| !it.is_detached) {
+        if parent.run == payer.id {
+            return true;
+        }
+        at = runs.iter().find(|it| it.id == parent.run).copied();
+    }
+    false
+}
+
+fn audit_account(run: &Run, runs: &[&Run]) {
     assert!(run.account.is_sound(), "I11: {} {:?}", run.id, run.account);
-    assert_eq!(run.account.reserved(), reserved(run), "I11: {} reserves", run.id);
+    let set_aside = tasks(run).into_iter().filter_map(|(_, it)| Some(it.child.as_ref()?.reserved));
+    let below = runs.iter().filter(|it| pays_for(run, it, runs));
+    let below = below.map(|it| reserved(it).plus(aside(it)));
+    let sum = below.chain(set_aside).fold(reserved(run), Amounts::plus);
+    assert_eq!(run.account.reserved(), sum, "I11: {} reserves", run.id);
+}
+
+/// Set aside for detached children.
+fn aside(run: &Run) -> Amounts {
+    let children = tasks(run).into_iter().filter_map(|(_, it)| Some(it.child.as_ref()?.reserved));
+    children.fold(Amounts::ZERO, Amounts::plus)
 }
 
 fn audit_accounts(state: &State, runs: &[&Run]) {

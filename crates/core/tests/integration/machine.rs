@@ -22,7 +22,7 @@ use ark_os_core::{Command, Event};
 use proptest::prelude::*;
 
 use super::world::{
-    World, group, instance, json, list, map, plan, signal_wait, skill, task, wait,
+    World, child, expanding, group, instance, json, list, map, plan, signal_wait, skill, task, wait,
 };
 
 /// The last one is nobody's until it is deployed.
@@ -45,8 +45,8 @@ const ROUNDS_MAX: usize = 200;
 struct Node {
     needs: u8,
     skill: usize,
-    /// 0-3: a map of so many children; 4: a condition; 5: a pause; 6-7: a wait for a signal; else one
-    /// task.
+    /// 0-3: a map of so many children; 4: a condition; 5: a pause; 6-7: a wait for a signal; 8:
+    /// a run of the plan before; 9: a task that adds others; else one task.
     shape: u8,
     parallel_max: u32,
     failures_max: u32,
@@ -82,7 +82,12 @@ fn node() -> impl Strategy<Value = Node> {
 }
 
 /// A valid plan of these nodes, with their fallbacks behind them.
-fn workflow(nodes: &[Node], prefix: &str, world: &mut World) -> Arc<Workflow> {
+fn workflow(
+    nodes: &[Node],
+    prefix: &str,
+    below: Option<&Workflow>,
+    world: &mut World,
+) -> Arc<Workflow> {
     let mut tasks: Vec<TaskSpec> = Vec::new();
     for (i, node) in nodes.iter().enumerate() {
         let name = format!("{prefix}{i}");
@@ -90,12 +95,15 @@ fn workflow(nodes: &[Node], prefix: &str, world: &mut World) -> Arc<Workflow> {
         let mut spec = match node.shape {
             0..=3 => map(&name, &needs, node.parallel_max, node.failures_max),
             5 => wait(&name, &needs, WaitOn::For(node.timeout_ms.unwrap_or(0))),
+            8 if below.is_some() => child(&name, &needs, below.unwrap(), node.parallel_max == 2),
+            9 => expanding(&name, &needs),
             6 | 7 => signal_wait(&name, &needs, SIGNALS[node.skill % 2], node.timeout_ms),
             _ => task(&name, &needs),
         };
         let answer = match node.shape {
             0..=3 => list(u32::from(node.shape)),
             _ if node.is_skipped => Prepared::Skip,
+            8 if below.is_some() => Prepared::Input(json("{}")),
             _ => Prepared::Go,
         };
         world.prepared.insert(name, answer);
@@ -278,6 +286,19 @@ fn fleet(which: u8) -> FleetSpec {
     FleetSpec { groups, skills: vec![skill("extra", EffectClass::Read, None)] }
 }
 
+/// Tasks that a task adds: a chain, or some that stand alone, of any skill.
+fn more(pt: PtId, at: usize) -> Vec<TaskSpec> {
+    let first = pt.task.node;
+    let mut tasks = Vec::new();
+    for i in 0..at % 3 {
+        let mut spec = task(&format!("more{}-{i}", pt.fence.0), &[first]);
+        spec.skill = SKILLS[at % SKILLS.len()].into();
+        spec.on_failure = if at % 5 == 0 { OnFailure::Continue } else { OnFailure::Fail };
+        tasks.push(spec);
+    }
+    tasks
+}
+
 /// The `at`-th of a list, around its end.
 fn pick<T: Copy>(list: &[T], at: usize) -> Option<T> {
     list.get(at.checked_rem(list.len())?).copied()
@@ -338,6 +359,7 @@ impl Play {
 
     fn play(&mut self, op: Op) {
         let now = self.world.now;
+        self.meet_children();
         match op {
             Op::Submit { plan, priority, deadline_ms, calls } => self.submit(plan, |it| {
                 it.priority = PRIORITIES[priority];
@@ -411,6 +433,15 @@ impl Play {
         let set = self.world.act(Command::SetAgent { agent, online, reason });
         assert!(set.is_ok() || is_passing);
         self.world.dispatch();
+}
+
+    /// Children are runs as all others.
+    fn meet_children(&mut self) {
+        for run in self.world.state.run_ids() {
+            if !self.accepted.contains(&run) {
+                self.accepted.push(run);
+            }
+        }
     }
 
     fn restart_then(&mut self, at: usize, what: u8) {
@@ -494,7 +525,10 @@ impl Play {
         let agent = self.world.open[&pt].agent;
         let world = &mut self.world;
         match op {
-            Op::Finish(_) => drop(world.finish(pt, "1")),
+            Op::Finish(_) => match world.run(pt.run).spec(pt.task.node).unwrap().expands {
+                Some(_) => drop(world.expand(pt, more(pt, at))),
+                None => drop(world.finish(pt, "1")),
+            },
             Op::Fail { retryable, .. } => {
                 drop(world.fail(pt, Failure::new("no", "no", retryable)));
             }
@@ -549,6 +583,7 @@ impl Play {
     fn work(&mut self) {
         loop {
             self.world.work();
+            self.meet_children();
             let waits = |run: &RunId| {
                 let run = self.world.state.run(*run)?;
                 run.awaited().first().map(|name| (run.id, name.clone()))
@@ -589,18 +624,21 @@ impl Play {
         for ix in 0..self.world.state.fleet().len() {
             self.set_agent(AgentIx(ix), true);
         }
+        self.meet_children();
         for run in self.accepted.clone() {
             let _ = self.world.act(Command::ResumeRun { run, reason: "r".into() });
         }
         self.work();
         for run in &self.accepted {
-            use RunState::{Cancelled, Failed, Parked, Succeeded};
+            use RunState::{Cancelled, Failed, Parked, Succeeded, Waiting};
             let standing = match self.world.state.run(*run) {
                 // Gone, or behind those that rest.
                 None => continue,
                 Some(run) => run.state(),
             };
-            let rests = matches!(standing, Cancelled | Failed | Parked | Succeeded);
+            // Whoever waits for a child that is parked rests too.
+            let rests = matches!(standing, Cancelled | Failed | Parked | Succeeded)
+                || standing == Waiting && self.world.run(*run).awaited_children().count() > 0;
             assert!(rests, "stuck: {:#?}", self.world.run(*run));
         }
         self.world.replayed();
@@ -635,7 +673,7 @@ proptest! {
     #[test]
     fn nothing_is_stuck_lost_or_counted_wrong_whatever_happens(
         agents in prop_oneof![1u32..8, Just(12), Just(30)],
-        plans in proptest::collection::vec(proptest::collection::vec(node(), 1..7), 1..3),
+        plans in proptest::collection::vec(proptest::collection::vec(node(), 1..7), 1..4),
         ops in proptest::collection::vec(op(), 1..70),
         tokens in proptest::option::weighted(0.3, 100u64..2_000),
         places in proptest::option::weighted(0.5, 1u32..4),
@@ -644,11 +682,12 @@ proptest! {
         settings.runs_resident_max = places;
         settings.namespace_budget.tokens = tokens.unwrap_or(u64::MAX);
         let mut world = World::of(settings);
-        let plans = plans
-            .iter()
-            .zip(["x", "y"])
-            .map(|(nodes, prefix)| workflow(nodes, prefix, &mut world))
-            .collect();
+        let mut made: Vec<Arc<Workflow>> = Vec::new();
+        for (nodes, prefix) in plans.iter().zip(["x", "y", "z"]) {
+            let made_of = workflow(nodes, prefix, made.last().map(|it| &**it), &mut world);
+            made.push(made_of);
+        }
+        let plans = made;
         let mut play = Play { world, plans, accepted: Vec::new() };
         play.submit(0, |_| {});
         for op in ops {

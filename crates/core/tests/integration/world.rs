@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ark_os_core::authority::{Attenuation, Authority, Grant, RevocationId, Scopes};
 use ark_os_core::budget::Amounts;
+use ark_os_core::child_run::Errand;
 use ark_os_core::command::{
     AttemptOutcome, Deploy, FinishAttempt, IntendStep, LoadRun, LoadVerb, Prepared, SendSignal,
     SubmitRun,
@@ -23,7 +24,7 @@ use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
 use ark_os_core::layer::Layer;
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::{
-    EffectClass, MapSpec, OnFailure, Shape, TaskSpec, WaitOn, WaitSpec, Workflow,
+    ChildSpec, EffectClass, MapSpec, OnFailure, Shape, TaskSpec, WaitOn, WaitSpec, Workflow,
 };
 use ark_os_core::priority::Priority;
 use ark_os_core::rules::{BuiltinRules, Mode, Question, Rules, Verdict};
@@ -164,6 +165,17 @@ pub(crate) fn map(name: &str, needs: &[u32], parallel_max: u32, failures_max: u3
     let over = ark_os_core::payload::Bytes(Arc::from(&br#""${input}""#[..]));
     let shape = Shape::Map(MapSpec { over, parallel_max, failures_max, collect: false });
     TaskSpec { shape, ..task(name, needs) }
+}
+
+/// A task that may add others.
+pub(crate) fn expanding(name: &str, needs: &[u32]) -> TaskSpec {
+    TaskSpec { expands: Some(true), ..task(name, needs) }
+}
+
+/// A task that is a run of its own.
+pub(crate) fn child(name: &str, needs: &[u32], workflow: &Workflow, is_detached: bool) -> TaskSpec {
+    let shape = Shape::Child(ChildSpec::new(workflow, is_detached));
+    TaskSpec { shape, skill: "".into(), ..task(name, needs) }
 }
 
 /// A task that nobody works on.
@@ -357,7 +369,12 @@ impl World {
     fn note(&mut self, effect: Effect) {
         match effect {
             Effect::RunAttempt { pt, agent, attempt, .. } => {
-                assert!(!self.cancelled.contains(&pt.run), "I7: {pt} begins after a cancel");
+                let mut above = Some(pt.run);
+                while let Some(run) = above {
+                    assert!(!self.cancelled.contains(&run), "I7: {pt} begins after a cancel");
+                    let parent = self.state.run(run).and_then(|run| run.parent.as_ref());
+                    above = parent.filter(|it| !it.is_detached).map(|it| it.run);
+                }
                 let working = Working { pt, agent, attempt };
                 assert!(self.begun.iter().rev().take(1).all(|it| it.pt.fence < pt.fence));
                 self.begun.push(working);
@@ -396,6 +413,7 @@ impl World {
             budget: None,
             seed: self.runs as u64,
             key: None,
+            parent: None,
         }
     }
 
@@ -449,6 +467,12 @@ impl World {
         self.finished(pt, outcome).unwrap()
     }
 
+    /// An attempt succeeds and adds tasks.
+    pub(crate) fn expand(&mut self, pt: PtId, tasks: Vec<TaskSpec>) -> Result<Change, Rejected> {
+        let outcome = AttemptOutcome::Expanded { output: json("1"), blobs: Vec::new(), tasks };
+        self.finished(pt, outcome)
+    }
+
     pub(crate) fn fail(&mut self, pt: PtId, failure: Failure) -> Change {
         self.finished(pt, AttemptOutcome::Failed(failure)).unwrap()
     }
@@ -488,6 +512,7 @@ impl World {
             let said = self.prepared.get(&*spec.name).cloned();
             let result = said.unwrap_or_else(|| match spec.shape {
                 Shape::Map(_) => list(3),
+                Shape::Child(_) => Prepared::Input(json("{}")),
                 _ => Prepared::Go,
             });
             self.act(Command::FinishPreparation { run, node, generation, result }).unwrap();
@@ -499,6 +524,26 @@ impl World {
         any
     }
 
+    /// Runs and their children tell each other; whether they had to.
+    pub(crate) fn errand(&mut self) -> bool {
+        let Some(errand) = self.state.errand(|_| false) else { return false };
+        let reason = "it is so with its parent".into();
+        let change = self.act(match errand {
+            Errand::Start(child) => Command::StartChild { child },
+            Errand::Settle(child) => Command::SettleChild { child },
+            Errand::Cancel(run) => Command::CancelRun { run, reason },
+            Errand::Pause(run) => Command::PauseRun { run, reason },
+            Errand::Resume(run) => Command::ResumeRun { run, reason },
+        });
+        assert!(!change.unwrap().events.is_empty(), "{errand:?} does nothing");
+        true
+    }
+
+    /// The child that a task asked for.
+    pub(crate) fn child_of(&self, run: RunId, node: u32) -> RunId {
+        self.node(run, node).child.as_ref().unwrap().run
+    }
+
     /// Everything that follows by itself at this moment.
     pub(crate) fn dispatch(&mut self) {
         for _ in 0..FOLLOW_UPS_MAX {
@@ -506,7 +551,7 @@ impl World {
                 self.act(Command::RecoverRun { run }).unwrap();
                 continue;
             }
-            if self.prepare() || self.fetch() {
+            if self.prepare() || self.fetch() || self.errand() {
                 continue;
             }
             let fired = self.act(Command::FireTimer).unwrap();
@@ -533,6 +578,35 @@ impl World {
         }
         assert_eq!(again.digest(), self.state.digest(), "I8: replay gives another state");
         again
+    }
+
+    /// The last records are lost with the process, and another one opens the journal.
+    pub(crate) fn cut(&mut self, records: usize) {
+        self.journal.truncate(records);
+        self.changes.truncate(records);
+        self.twin = None;
+        self.auditor = Auditor::default();
+        self.announced.clear();
+        let mut again = State::default();
+        for change in &self.changes {
+            again.apply(change, &mut Vec::new());
+        }
+        self.state = again;
+        self.reopen();
+    }
+
+    /// A task is finished, and nothing that follows is done yet.
+    pub(crate) fn act_only_finish(&mut self, run: RunId, node: u32) {
+        let pt = self.pt_at(run, node);
+        let finish = FinishAttempt {
+            pt,
+            agent: self.open[&pt].agent,
+            outcome: AttemptOutcome::Succeeded { output: json("1"), blobs: Vec::new() },
+            input: Hash::ZERO,
+            spent: Amounts { calls: 1, ..Amounts::ZERO },
+            micros: 1,
+        };
+        self.act(Command::FinishAttempt(Box::new(finish))).unwrap();
     }
 
     /// The process dies and another one opens the journal.

@@ -73,6 +73,8 @@ pub struct Payloads {
     lists: Mutex<Cache<Place, Made<List>>>,
     templates: Mutex<Cache<Place, Made<Template>>>,
     conditions: Mutex<Cache<Text, Arc<Condition>>>,
+    /// Of the inputs of child runs.
+    pub(super) schemas: Schemas,
 }
 
 impl Payloads {
@@ -85,6 +87,7 @@ impl Payloads {
             lists: Mutex::new(Cache::new(LIST_CACHE_BYTES_MAX)),
             templates: Mutex::new(Cache::new(TEMPLATE_CACHE_BYTES_MAX)),
             conditions: Mutex::new(Cache::new(CONDITIONS_KEPT_MAX)),
+            schemas: Schemas::default(),
         }
     }
 

@@ -1,14 +1,17 @@
 //! Preparation: whether a task's condition holds, and what list a map goes over.
 
+use std::sync::Arc;
+
 use ark_os_core::command::Prepared;
 use ark_os_core::error::Failure;
 use ark_os_core::ids::TaskRef;
-use ark_os_core::manifest::parse_moment_ms;
+use ark_os_core::manifest::{parse_moment_ms, with_defaults};
 use ark_os_core::payload::Bytes;
-use ark_os_core::plan::{MapSpec, Shape, WaitOn};
+use ark_os_core::plan::{ChildSpec, MapSpec, Shape, WaitOn};
 use ark_os_core::run::Run;
 use ark_os_core::time::Time;
 
+use super::input::input_of;
 use super::view::View;
 use super::{DataError, Payloads};
 
@@ -35,12 +38,45 @@ fn prepared(run: &Run, node: u32, payloads: &Payloads) -> Result<Prepared, Failu
     }
     match &spec.shape {
         Shape::Map(map) => list(&view, map, &spec.name),
+        Shape::Child(child) => child_input(run, node, child, payloads),
         Shape::Wait(wait) => match &wait.on {
             WaitOn::Until(until) => moment(&view, until, &spec.name),
             WaitOn::For(_) | WaitOn::Signal(_) => Ok(Prepared::Go),
         },
         Shape::Single | Shape::Reduce(_) => Ok(Prepared::Go),
     }
+}
+
+/// The input of a child run: with the defaults of its workflow's schema, which it has to fit.
+fn child_input(
+    run: &Run,
+    node: u32,
+    child: &ChildSpec,
+    payloads: &Payloads,
+) -> Result<Prepared, Failure> {
+    let given = input_of(run, TaskRef::node(node), payloads)?;
+    let what = format!("input of the child run `{}`", child.name);
+    let invalid = |why: String| Failure::fatal("input_invalid", format!("{what}: {why}"));
+    let workflow = child.workflow().ok_or_else(|| invalid("its plan cannot be read".to_owned()))?;
+    let json = match &workflow.input_schema {
+        None => given.json,
+        Some(schema) => {
+            let value = serde_json::from_slice(&given.json)
+                .map_err(|error| invalid(format!("not JSON: {error}")))?;
+            let filled = match serde_json::from_str(schema) {
+                Ok(schema) => with_defaults(&schema, value).to_string().into_bytes(),
+                Err(_) => given.json.to_vec(),
+            };
+            payloads.schemas.validate(schema, &filled).map_err(|violations| {
+                let first = violations.into_iter().next();
+                let place = first.map(|it| format!("at `{}`: {}", it.pointer, it.message));
+                invalid(place.unwrap_or_default())
+            })?;
+            Arc::from(filled)
+        }
+    };
+    let saved = payloads.save(json).map_err(|error| error.into_failure("input_invalid", &what))?;
+    Ok(Prepared::Input(saved))
 }
 
 /// When a wait ends.

@@ -184,6 +184,7 @@ impl Attempts {
             input_hash: input.hash,
             items,
             output_schema: spec.and_then(|spec| spec.output_schema.clone()),
+            expands: spec.and_then(|spec| spec.expands).map(|_| run.workflow.clone()),
             stop: Arc::new(Stop::default()),
             cause: begun.seq,
             admission: run.admission.clone(),
@@ -344,7 +345,9 @@ impl Attempts {
 /// Whether a tiny skill's work is tiny here: its output may be as large as its input, and a large one
 /// has to be stored, and a schema of the task's own to be checked.
 fn is_tiny(assignment: &Assignment) -> bool {
-    assignment.input.len() <= INLINE_BYTES_MAX && assignment.output_schema.is_none()
+    assignment.input.len() <= INLINE_BYTES_MAX
+        && assignment.output_schema.is_none()
+        && assignment.expands.is_none()
 }
 
 /// An attempt that the core has started.

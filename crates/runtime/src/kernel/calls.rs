@@ -86,6 +86,11 @@ impl<R> Calls<R> {
         self.called.contains(&run) || self.unread.contains(&run)
     }
 
+    /// Whether somebody wants something of a run that is not read yet.
+    pub(super) fn is_wanted(&self, run: RunId) -> bool {
+        self.verbs.contains_key(&run)
+    }
+
     /// A run cannot be read now: while it is tried again it takes no place from others.
     fn set_aside(&mut self, run: RunId) {
         if self.unread.len() < UNREAD_MAX && self.called.remove(&run) {
@@ -145,13 +150,13 @@ impl<R: Recipient> Loop<R> {
         wish_of(command).filter(|(run, _)| backlog.contains(*run))
     }
 
-    /// Holds a command until its run is read.
+    /// Holds a command until its run is read; whether there is room for it.
     pub(super) fn put_off(
         &mut self,
         (run, wish): (RunId, Wish),
         reply: Option<R>,
         out: &mut Output<R>,
-    ) {
+    ) -> bool {
         if self.calls.verb_count >= VERBS_MAX {
             self.kernel.refused.commands += 1;
             let message = "too many commands wait for runs to be read";
@@ -160,13 +165,14 @@ impl<R: Recipient> Loop<R> {
             if let Some(reply) = reply {
                 self.hold(Released::Answer(reply, Answer::Rejected(rejected)), out);
             }
-            return;
+            return false;
         }
         self.calls.verb_count += 1;
         self.calls.verbs.entry(run).or_default().push_back(Verb { wish, reply });
         if !self.calls.is_called(run) {
             self.calls.wanted.push(run);
         }
+        true
     }
 
     /// Asks for the records of runs that are wanted, due, or that there is room for.

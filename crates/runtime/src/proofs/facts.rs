@@ -148,6 +148,21 @@ pub(super) enum Fact<'a> {
         output: Payload,
         signal: Option<u64>,
     },
+    /// A task asks for a run of its own, with this input.
+    ChildRequested {
+        input: Option<Payload>,
+    },
+    /// The child of a task is over; with success the task is.
+    ChildEnded {
+        task: Task,
+        end: &'static str,
+        output: Option<Payload>,
+    },
+    /// The output of a task brings so many more.
+    TasksAdded {
+        task: Task,
+        count: u32,
+    },
     /// Of a run, and nothing rests on it.
     OfRun,
     /// Anything else, also what later versions bring.
@@ -302,7 +317,7 @@ fn of_event<'a>(event: &Item<'a>) -> Option<Fact<'a>> {
         40 => Fact::StepIntended(intent(&it.field(0)?)?),
         41..=44 => of_step(number, &it)?,
         50 => loaded(&it)?,
-        90..=92 => of_wait(number, &it)?,
+        90..=95 => of_wait(number, &it)?,
         SCHEDULE_FIRED => Fact::OfRun,
         number if OF_RUN.contains(&number) || OF_RUN_TOO.contains(&number) => Fact::OfRun,
         _ => Fact::Other,
@@ -450,7 +465,28 @@ fn of_wait<'a>(number: u64, it: &Item<'a>) -> Option<Fact<'a>> {
             let (task, output) = (task(&it.field(0)?)?, payload(&it.field(1)?)?);
             Some(Fact::WaitEnded { task, output, signal })
         }
+        93 => Some(Fact::ChildRequested { input: maybe_payload(&it.field(1)?, 1)? }),
+        94 => {
+            let it = it.field(0)?;
+            let end = ENDS.get(usize::try_from(it.field(2)?.uint()?).ok()?)?;
+            let (task, output) = (task(&it.field(0)?)?, maybe_payload(&it, 3)?);
+            Some(Fact::ChildEnded { task, end, output })
+        }
+        95 => {
+            let it = it.field(0)?;
+            let count = u32::try_from(it.field(1)?.array()?.left()).ok()?;
+            let count = Some(count).filter(|count| *count <= NODES_MAX)?;
+            Some(Fact::TasksAdded { task: task(&it.field(0)?)?, count })
+        }
         _ => Some(Fact::OfRun),
+    }
+}
+
+/// A field that may be absent.
+fn maybe_payload(it: &Item<'_>, number: u64) -> Option<Option<Payload>> {
+    match it.field(number) {
+        Some(field) => payload(&field).map(Some),
+        None => Some(None),
     }
 }
 

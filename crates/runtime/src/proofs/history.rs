@@ -252,6 +252,14 @@ impl History {
             Fact::TaskParked { task } => self.tasks.park(task)?,
             Fact::SignalReceived { number, payload } => self.receive(number, &payload)?,
             Fact::WaitEnded { task, output, signal } => self.end_wait(task, &output, signal)?,
+            Fact::TasksAdded { task, count } => self.tasks.grow(task, count)?,
+            Fact::ChildRequested { input } => input.iter().for_each(|it| self.refer(it)),
+            Fact::ChildEnded { task, end, output } => {
+                output.iter().for_each(|output| self.refer(output));
+                if end == "succeeded" {
+                    self.tasks.finish(task)?;
+                }
+            }
             Fact::StepIntended(intent) => self.intend(&intent)?,
             Fact::StepSettled { task, key, result } => self.settle(task, key, Some(result))?,
             Fact::StepInDoubt { task, key } | Fact::StepProbed { task, key, result: None } => {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 
-use ark_os_core::limits::MAP_CHILDREN_MAX;
+use ark_os_core::limits::{MAP_CHILDREN_MAX, PLAN_TASKS_MAX};
 use ark_os_store::Hash;
 
 use super::facts::Task;
@@ -17,6 +17,8 @@ use super::{Fault, ZERO};
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     plan_nodes: u32,
+    /// Those that tasks have added, behind the plan's own.
+    added: u32,
     nodes: BTreeMap<u32, Node>,
     /// Those that began and are not over.
     begun: BTreeMap<Task, Begun>,
@@ -88,6 +90,21 @@ impl Tasks {
         self.plan_nodes = nodes;
     }
 
+    /// A task that is worked on adds others.
+    pub(super) fn grow(&mut self, task: Task, count: u32) -> Check {
+        self.in_plan(task)?;
+        let held = self.begun.get(&task).is_some_and(|it| it.fence.is_some());
+        ensure(held, || format!("task {} adds others and nobody works on it", name(task)))?;
+        self.added += count;
+        ensure(self.all_nodes() <= PLAN_TASKS_MAX as u32, || {
+            "more tasks were added than a plan may have".into()
+        })
+    }
+
+    fn all_nodes(&self) -> u32 {
+        self.plan_nodes.saturating_add(self.added)
+    }
+
     /// The list of a map is known.
     pub(super) fn expand(&mut self, task: Task, count: u32) -> Check {
         self.in_plan(task)?;
@@ -101,7 +118,7 @@ impl Tasks {
     /// There is no task but those of the plan and of its maps' lists.
     fn in_plan(&self, (node, child): Task) -> Check {
         let children = self.nodes.get(&node).map_or(0, |it| it.children);
-        let is_in = node < self.plan_nodes && child.is_none_or(|child| child < children);
+        let is_in = node < self.all_nodes() && child.is_none_or(|child| child < children);
         ensure(is_in, || format!("task {} is not of the plan", name((node, child))))
     }
 
@@ -219,7 +236,7 @@ impl Tasks {
 
     /// Whether the run may end.
     pub(super) fn all_over(&self) -> Check {
-        ensure(self.nodes_over == self.plan_nodes, || {
+        ensure(self.nodes_over == self.all_nodes(), || {
             "the run ended before one of its tasks".into()
         })?;
         ensure(self.attempts_open == 0, || "the run ended with an attempt under way".into())

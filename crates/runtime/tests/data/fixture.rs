@@ -107,6 +107,8 @@ impl Fixture {
             failure: None,
             inbox: Vec::new(),
             signals: 0,
+            parent: None,
+            added_skills: Vec::new(),
         };
         Fixture { run, payloads, blobs }
     }

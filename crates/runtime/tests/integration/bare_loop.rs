@@ -53,5 +53,6 @@ pub(crate) fn submission(run: RunId) -> Box<SubmitRun> {
         budget: None,
         seed: 1,
         key: None,
+        parent: None,
     })
 }

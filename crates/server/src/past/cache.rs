@@ -56,7 +56,9 @@ impl Pasts {
         }
         if let Some(number) = past.missing_admission() {
             let found = handle.admission(number)?;
-            Arc::make_mut(&mut past).workflow = found.map(|it| it.admission.workflow);
+            if let Some(found) = found {
+                Arc::make_mut(&mut past).know(found.admission.workflow);
+            }
         }
         if past.workflow().is_some_and(|plan| plan.tasks.len() > past.tasks.len()) {
             Arc::make_mut(&mut past).complete();

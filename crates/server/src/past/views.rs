@@ -109,6 +109,7 @@ fn view(past: &Past, task: TaskRef, row: &PastTask, names: &AgentNames) -> TaskV
         started: row.started.map(words::stamp),
         retry_at: row.retry_at.and_then(words::moment),
         children: row.children,
+        child: row.child.map(|run| run.to_string()),
         steps: row.steps.iter().map(step).collect(),
         steps_left_out: row.steps_left_out,
         ..TaskView::default()
@@ -136,6 +137,9 @@ impl Found {
                 if *ended == task =>
             {
                 self.tell_output(output);
+            }
+            (TaskState::Succeeded, Event::ChildEnded(ended)) if ended.task == task => {
+                ended.output.iter().for_each(|output| self.tell_output(output));
             }
             (TaskState::Failed, Event::TaskFailed { task: failed, failure }) if *failed == task => {
                 self.view.failure = Some(words::failure(failure));

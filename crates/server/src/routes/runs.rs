@@ -322,7 +322,7 @@ pub(super) async fn view(context: &Context, run: RunId) -> Result<RunView, Refus
     look_up(context, run).await?.ok_or_else(|| not_found(&run.to_string()))
 }
 
-async fn look_up(context: &Context, run: RunId) -> Result<Option<RunView>, Refusal> {
+pub(super) async fn look_up(context: &Context, run: RunId) -> Result<Option<RunView>, Refusal> {
     let handle = context.handle();
     Ok(match find(context, run).await? {
         None => None,
@@ -332,9 +332,17 @@ async fn look_up(context: &Context, run: RunId) -> Result<Option<RunView>, Refus
         }
         Some(Found::Shown(row)) => {
             let output = Output::load(handle, row.output.as_ref()).await?;
-            Some(row_view(&row, output))
+            let handle = handle.clone();
+            // The views do not keep it, and a history may be away.
+            let parent = tasks::blocking(move || parent_of(&handle, run)).await.unwrap_or_default();
+            Some(RunView { parent, ..row_view(&row, output) })
         }
     })
+}
+
+fn parent_of(handle: &Handle, run: RunId) -> Result<Option<String>, RuntimeError> {
+    let begun = crate::trace::beginning(handle, run)?;
+    Ok(begun.and_then(|it| it.parent).map(|parent| parent.to_string()))
 }
 
 /// Where a run was found.
@@ -388,6 +396,7 @@ fn row_view(row: &RunRow, output: Output) -> RunView {
         workflow_hash: row.workflow_hash.to_string(),
         state: words::run_state(row.state).to_owned(),
         waits_for: None,
+        parent: None,
         signals: Vec::new(),
         priority: row.priority.as_str().to_owned(),
         accepted: words::stamp(row.accepted),

@@ -50,9 +50,12 @@ impl Making<'_> {
                 let row = self.closed(*task, "succeeded", None);
                 self.put(About::Task(*task), row);
             }
-            Event::TaskWaiting { .. } | Event::SignalReceived(_) | Event::WaitEnded { .. } => {
-                self.of_wait(event);
-            }
+            Event::TaskWaiting { .. }
+            | Event::SignalReceived(_)
+            | Event::WaitEnded { .. }
+            | Event::ChildRequested { .. }
+            | Event::ChildEnded(_)
+            | Event::TasksAdded(_) => self.of_wait(event),
             Event::TaskParked { task, reason, message } => {
                 self.attempt_over(*task, "parked", Amounts::ZERO, None);
                 let mut row = self.point("task_parked", 3);

@@ -100,7 +100,8 @@ impl Making<'_> {
     pub(super) fn take(&mut self, event: &Event, handle: &Handle) -> Result<(), RuntimeError> {
         match event {
             Event::WorkflowAdmitted(admission) => {
-                self.tracer.plan = Some(admission.workflow.clone());
+                // A second one is of the same version, without what was added since.
+                self.tracer.plan.get_or_insert_with(|| admission.workflow.clone());
                 self.tracer.admitted = Some(admitted_here(self.recorded, admission));
             }
             Event::RunAccepted(accepted) => self.accepted(accepted, handle)?,
@@ -178,6 +179,7 @@ impl Making<'_> {
             accepted.admission.map(|it| field("admission", it)),
             caller.map(|it| field("caller", it.subject())),
             caller.map(|it| field("authority", it)),
+            accepted.parent.as_ref().map(|it| field("parent", it.run)),
         ];
         row.details.extend(optional.into_iter().flatten());
         self.put(About::Run, row);

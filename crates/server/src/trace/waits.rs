@@ -1,7 +1,9 @@
 //! Rows of tasks that wait, and of signals.
 
+use std::sync::Arc;
+
 use ark_os_core::Event;
-use ark_os_core::event::SignalReceived;
+use ark_os_core::event::{ChildEnded, SignalReceived};
 use ark_os_core::payload::Payload;
 
 use super::rows::{About, Making, details, field};
@@ -27,8 +29,39 @@ impl Making<'_> {
                 row.details.extend(signal.map(|number| field("signal", number)));
                 self.put(About::Task(*task), row);
             }
+            Event::ChildRequested { task, child } => {
+                self.prepared(*task);
+                self.open(*task);
+                let mut row = self.point("waiting", 3);
+                row.text = Some(child.run.to_string());
+                row.details = details([field("child", child.run)]);
+                row.details.extend(
+                    child.input.iter().map(|input| field("input", input.hash().to_string())),
+                );
+                self.put(About::Task(*task), row);
+            }
+            Event::ChildEnded(ended) => self.child_ended(ended),
+            Event::TasksAdded(added) => {
+                let plan = self.tracer.plan.take();
+                self.tracer.plan =
+                    plan.map(|it| Arc::new(it.extended(added.task.node, &added.nodes)));
+                let names: Vec<&str> = added.nodes.iter().map(|it| &*it.name).collect();
+                let mut row = self.point("tasks_added", 3);
+                row.text = Some(names.join(", "));
+                row.details = details([field("tasks", names.len())]);
+                self.put(About::Task(added.task), row);
+            }
             _ => {}
         }
+    }
+
+    /// Of a child that did not succeed, the task's failure tells.
+    fn child_ended(&mut self, ended: &ChildEnded) {
+        let Some(output) = &ended.output else { return };
+        let mut row = self.closed(ended.task, "succeeded", None);
+        row.text = Some(ended.run.to_string());
+        row.details.extend([field("child", ended.run), field("output", output.hash().to_string())]);
+        self.put(About::Task(ended.task), row);
     }
 
     fn signal(&mut self, signal: &SignalReceived) {

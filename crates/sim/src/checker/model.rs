@@ -40,6 +40,8 @@ pub(super) struct TaskModel {
     pub(super) parked: bool,
     /// Whether it began to wait.
     pub(super) waits: bool,
+    /// Whether it has added tasks to its run.
+    pub(super) has_added: bool,
     /// Children of an expanded map.
     pub(super) children: Option<u32>,
 }
@@ -92,6 +94,8 @@ pub(super) struct Model {
     pub(super) fence: Fence,
     pub(super) epoch: u64,
     pub(super) at: Time,
+    /// Every child that a task ever asked for.
+    pub(super) asked: BTreeMap<RunId, (RunId, TaskRef)>,
 }
 
 impl Model {
@@ -106,6 +110,15 @@ impl Model {
 
     pub(super) fn intent(&self, key: StepKey) -> Option<Intent> {
         self.intents.get(&key).copied()
+    }
+
+    /// A run and those above it, which it goes with.
+    pub(super) fn line_of(&self, run: RunId) -> impl Iterator<Item = RunId> {
+        let above = |run: &RunId| {
+            let parent = self.runs.get(run)?.accepted.parent.as_ref()?;
+            (!parent.is_detached).then_some(parent.run)
+        };
+        std::iter::successors(Some(run), above)
     }
 
     /// Takes a task's token away.

@@ -1,9 +1,12 @@
 //! What may follow what in the journal.
 
+use std::sync::Arc;
+
 use ark_os_core::event::{
-    Admission, AttemptEnd, AttemptEnded, AttemptStarted, Event, RunAccepted, RunEnded,
-    SignalReceived, SkipCause, StepIntended,
+    Admission, AttemptEnd, AttemptEnded, AttemptStarted, ChildEnded, Event, RunAccepted, RunEnd,
+    RunEnded, SignalReceived, SkipCause, StepIntended, TasksAdded,
 };
+
 use ark_os_core::ids::{Fence, RunId, TaskRef};
 use ark_os_core::limits::LOST_ATTEMPTS_MAX;
 use ark_os_core::payload::Payload;
@@ -63,6 +66,7 @@ impl Model {
                     tasks: Default::default(),
                     signals: Default::default(),
                 };
+                self.check_parent(id, accepted)?;
                 let fresh = self.runs.insert(id, run).is_none();
                 return ensure(fresh, "I2", || format!("`{id}` was accepted twice"));
             }
@@ -116,6 +120,51 @@ impl Model {
         ensure(workflow == Some(run.workflow.hash), "I1", || {
             format!("`{id}` is loaded with another plan")
         })
+    }
+
+    /// INVARIANT I2: a child is begun by the task that asked for it, and asked for once.
+    fn check_parent(&self, id: RunId, accepted: &RunAccepted) -> Check {
+        let asked = self.asked.get(&id).map(|(parent, task)| (*parent, task.node));
+        let said = accepted.parent.as_ref().map(|parent| (parent.run, parent.node));
+        ensure(asked == said, "I2", || {
+            format!("`{id}` is said to be the child of {said:?}, asked for by {asked:?}")
+        })
+    }
+
+    /// INVARIANT I2: a task adds others once, when it is done.
+    fn grow(&mut self, id: RunId, added: &TasksAdded) -> Check {
+        let task = added.task;
+        let held = self.task(id, task).is_some_and(|it| it.token.is_some());
+        ensure(held, "I4", || format!("task {task} of `{id}` adds others without a token"))?;
+        let it = self.task_mut(id, task)?;
+        let again = std::mem::replace(&mut it.has_added, true);
+        ensure(!again, "I2", || format!("task {task} of `{id}` adds others twice"))?;
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.workflow = Arc::new(run.workflow.extended(task.node, &added.nodes));
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, id: RunId, task: TaskRef, child: RunId) -> Check {
+        self.open(id, task)?;
+        let again = self.asked.insert(child, (id, task));
+        ensure(again.is_none(), "I2", || format!("child `{child}` was asked for twice"))
+    }
+
+    /// INVARIANT I6: a task hears of its child's end when that is over, and how it was.
+    fn settle_child(&mut self, id: RunId, ended: &ChildEnded) -> Check {
+        let asked = self.asked.get(&ended.run);
+        ensure(asked == Some(&(id, ended.task)), "I2", || {
+            format!("task {} of `{id}` did not ask for `{}`", ended.task, ended.run)
+        })?;
+        let last = self.run(ended.run).filter(|it| it.ended).and_then(|it| it.ends.last());
+        ensure(last.is_some_and(|(end, _)| *end == ended.end), "I6", || {
+            format!("`{}` is said to be {:?}; its last end is {last:?}", ended.run, ended.end)
+        })?;
+        match ended.end {
+            RunEnd::Succeeded => self.finish(id, ended.task, End::Succeeded),
+            RunEnd::Failed | RunEnd::Cancelled => Ok(()),
+        }
     }
 
     /// INVARIANT I12: every layer's authority lies within the one above.
@@ -242,6 +291,9 @@ impl Model {
                 }
                 self.finish(id, *task, End::Succeeded)
             }
+            Event::TasksAdded(added) => self.grow(id, added),
+            Event::ChildRequested { task, child } => self.ask(id, *task, child.run),
+            Event::ChildEnded(ended) => self.settle_child(id, ended),
             Event::TaskFailed { task, .. } => self.finish(id, *task, End::Failed),
             Event::TasksSkipped { tasks, cause } => tasks
                 .iter()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ark_os_core::State;
+use ark_os_core::event::Intake;
 use ark_os_core::ids::{RunId, StackIx, TaskRef};
 use ark_os_core::limits::RUNS_RESTING_TIMES;
 use ark_os_core::run::{Run, TaskState};
@@ -23,7 +24,7 @@ impl Checker {
         for id in std::mem::take(&mut self.touched) {
             let Some(known) = self.model.run(id) else { continue };
             match state.run(id) {
-                Some(run) => self.check_run(run, known)?,
+                Some(run) => self.check_run(state, run, known)?,
                 None if known.waits => self.check_waiting(state, id, known)?,
                 None => {
                     ensure(known.ended, "I1", || format!("`{id}` left the state and is not over"))?;
@@ -73,13 +74,20 @@ impl Checker {
         })
     }
 
-    fn check_run(&self, run: &Run, known: &RunModel) -> Check {
+    fn check_run(&self, state: &State, run: &Run, known: &RunModel) -> Check {
         let account = &run.account;
         ensure(account.is_sound(), "I11", || format!("account of `{}`: {account:?}", run.id))?;
         let may_be_over = self.told.liars.contains(&run.id);
         ensure(account.over().is_zero() || may_be_over, "I11", || {
             format!("`{}` is over its reservations and nobody lied: {account:?}", run.id)
         })?;
+        // What a run uses is used of those above it, as long as they are there.
+        let parent = run.parent.as_ref().filter(|parent| !parent.is_detached);
+        if let Some(parent) = parent.and_then(|parent| state.run(parent.run)) {
+            ensure(account.used().fits_in(parent.account.used()).is_ok(), "I11", || {
+                format!("`{}` uses {account:?}, its parent {:?}", run.id, parent.account)
+            })?;
+        }
         ensure(run.is_over() == known.ended, "I2", || format!("`{}` is {:?}", run.id, run.phase))?;
         for (node, task) in (0u32..).zip(&run.tasks) {
             let model = known.task(TaskRef::node(node));
@@ -147,6 +155,16 @@ impl Checker {
         let is_kept = |name: &Text| run.inbox.iter().any(|it| it.name == *name);
         if !awaited.is_empty() && !awaited.iter().any(is_kept) {
             return Some("needs a signal");
+        }
+        // Whatever excuses a child excuses whoever waits for it.
+        let children: Vec<RunId> = run.awaited_children().map(|(_, child)| child.run).collect();
+        let is_there =
+            |child: &RunId| state.run(*child).is_some() || state.backlog().contains(*child);
+        if state.intake() == Intake::Draining && !children.iter().all(is_there) {
+            return Some("waits for the intake");
+        }
+        if let Some(excuse) = children.iter().find_map(|child| self.excuse(state, *child)) {
+            return Some(excuse);
         }
         let ready = run.live_tasks(|it| it.turn.is_some());
         (!ready.is_empty()).then_some("waits for an agent")

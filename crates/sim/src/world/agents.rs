@@ -8,6 +8,7 @@ use ark_os_core::command::{AttemptOutcome, FinishAttempt};
 use ark_os_core::error::Failure;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, SkillIx};
+use ark_os_core::manifest::parse_added;
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::{EffectClass, Shape};
 use ark_os_core::step::{StepKey, StepOutcome};
@@ -398,10 +399,29 @@ impl World {
         match node.payloads.save(bytes) {
             Ok(payload) => {
                 self.checker.presents(pt, payload.hash());
-                AttemptOutcome::Succeeded { output: payload, blobs: Vec::new() }
+                self.with_more(pt, payload)
             }
             Err(error) => {
                 AttemptOutcome::Failed(Failure::retryable("blob_not_stored", error.to_string()))
+            }
+        }
+    }
+
+    /// An output, with tasks that it adds where the task may.
+    fn with_more(&mut self, pt: PtId, output: Payload) -> AttemptOutcome {
+        let blobs = Vec::new();
+        let run = self.node.as_ref().and_then(|node| node.lp.state().run(pt.run));
+        let plan = run.filter(|run| run.spec(pt.task.node).is_some_and(|it| it.expands.is_some()));
+        let Some(plan) = plan.map(|run| run.workflow.clone()) else {
+            return AttemptOutcome::Succeeded { output, blobs };
+        };
+        let more = plans::added(&mut self.flow, &format!("more-{}", pt.fence.0));
+        match parse_added(&more, &plan, pt.task.node, &plans::catalogue()) {
+            Ok(tasks) => AttemptOutcome::Expanded { output, blobs, tasks },
+            Err(findings) => {
+                let first = findings.as_slice().first().map(|it| it.message.clone());
+                let message = first.unwrap_or_default();
+                AttemptOutcome::Refused(Failure::retryable("tasks_refused", message))
             }
         }
     }

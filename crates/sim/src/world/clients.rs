@@ -73,7 +73,10 @@ pub(crate) struct Clients {
 impl Clients {
     pub(super) fn new(mut rng: Rng, mut waits: Option<&mut Rng>) -> Result<Clients, Violation> {
         let catalogue = plans::catalogue();
-        let mut make = |number| plans::workflow(&mut rng, number, &catalogue, waits.as_deref_mut());
+        let mut before = Vec::new();
+        let mut make = |number| {
+            plans::workflow(&mut rng, number, &catalogue, waits.as_deref_mut(), &mut before)
+        };
         let made: Result<Vec<_>, String> = (0..WORKFLOWS).map(&mut make).collect();
         let workflows = made.map_err(|error| Violation::new("simulator", error))?;
         let grant = |name: &str, scopes: &[&str]| {
@@ -210,6 +213,7 @@ impl World {
             budget: self.rng.per_mille(200).then_some(budget),
             seed: self.rng.draw(),
             key,
+            parent: None,
         }))
     }
 

@@ -78,7 +78,7 @@ impl World {
         })?;
         let state = node.lp.state();
         let may_wait = state.intake() == Intake::Draining || offline(state) > 0;
-        for run in self.checker.acknowledged() {
+        for run in self.checker.acknowledged().chain(state.run_ids()) {
             if self.checker.is_over(run) {
                 continue;
             }

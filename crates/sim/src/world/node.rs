@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use ark_os_core::effect::Effect;
+use ark_os_core::event::{ChildEnded, RunEnd};
 use ark_os_core::ids::RunId;
 use ark_os_core::plan::EffectClass;
 use ark_os_core::time::Time;
@@ -162,8 +163,12 @@ impl World {
             if self.has(Bug::DoubleJoin) {
                 double_join(record);
             }
-            if self.has(Bug::SignalUsedTwice) {
-                use_twice(record);
+            match self.bug {
+                Some(Bug::SignalUsedTwice) => use_twice(record),
+                Some(Bug::ChildStartedTwice) => start_twice(record),
+                Some(Bug::ChildEndedEarly) => end_early(record),
+                Some(Bug::TasksAddedTwice) => add_twice(record),
+                _ => {}
             }
             let loaded = |it: &&Event| matches!(it, Event::RunLoaded { .. });
             if let Some(loaded) = record.change.events.iter().find(loaded).cloned() {
@@ -416,6 +421,43 @@ fn use_twice(record: &mut Appended) {
     {
         events.insert(at, used);
     }
+}
+
+/// The planted bug: a child that is accepted is accepted once more.
+fn start_twice(record: &mut Appended) {
+    let events = &mut record.change.events;
+    let is_child = |event: &&Event| matches!(event, Event::RunAccepted(it) if it.parent.is_some());
+    let again = events.iter().find(is_child).cloned();
+    events.extend(again);
+}
+
+/// The planted bug: what a task adds is added once more.
+fn add_twice(record: &mut Appended) {
+    let events = &mut record.change.events;
+    let at = events.iter().position(|event| matches!(event, Event::TasksAdded(_)));
+    if let Some(at) = at
+        && let Some(again) = events.get(at).cloned()
+    {
+        events.insert(at, again);
+    }
+}
+
+/// The planted bug: a task that asks for its child hears at once that it is over.
+fn end_early(record: &mut Appended) {
+    let events = &mut record.change.events;
+    let asked = events.iter().find_map(|event| match event {
+        Event::ChildRequested { task, child } => Some((*task, child.run)),
+        _ => None,
+    });
+    events.extend(asked.map(|(task, run)| {
+        Event::ChildEnded(Box::new(ChildEnded {
+            task,
+            run,
+            end: RunEnd::Failed,
+            output: None,
+            spent: Default::default(),
+        }))
+    }));
 }
 
 /// The planted bug: what begins because a need is over begins once more.

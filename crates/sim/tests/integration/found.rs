@@ -88,6 +88,7 @@ impl Instant {
             budget: None,
             seed: 1,
             key: None,
+            parent: None,
         };
         let submission = Box::new(submission);
         self.input(Input::Submit { submission, accepted: None, over: None });

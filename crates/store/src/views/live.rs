@@ -181,6 +181,9 @@ impl Live {
             Event::WaitEnded { task, output, .. } if self.is_sink(*task) => {
                 self.output = Some(output.clone());
             }
+            Event::ChildEnded(ended) if self.is_sink(ended.task) => {
+                self.output.clone_from(&ended.output);
+            }
             Event::RunEnded(ended) => self.end(ended, at),
             Event::RunRetried { nodes, .. } => self.retry(nodes),
             _ => {}

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ark_os_core::event::Event;
+use ark_os_core::event::{Event, RunEnd};
 use ark_os_core::ids::TaskRef;
 use ark_os_core::run::{RunState, TaskState};
 use smallvec::SmallVec;
@@ -96,8 +96,13 @@ impl Progress {
             }
             Event::TaskSucceeded(done) => self.succeed(done.task),
             Event::MapDone { task } => self.set(*task, Succeeded),
-            Event::TaskWaiting { task, .. } => self.set(*task, Waiting),
+            Event::TaskWaiting { task, .. } | Event::ChildRequested { task, .. } => {
+                self.set(*task, Waiting);
+            }
             Event::WaitEnded { task, .. } => self.set(*task, Succeeded),
+            Event::ChildEnded(ended) if ended.end == RunEnd::Succeeded => {
+                self.set(ended.task, Succeeded);
+            }
             Event::TaskFailed { task, .. } => self.fail(*task, Failed),
             Event::TaskParked { task, .. } => self.stop(*task, Parked),
             Event::TasksSkipped { tasks, .. } => {
@@ -106,9 +111,17 @@ impl Progress {
             Event::TasksCancelled { tasks } => {
                 tasks.iter().for_each(|task| self.stop(*task, TaskState::Cancelled));
             }
+            Event::TasksAdded(added) => self.grow(added.nodes.len()),
             Event::RunRetried { nodes, .. } => nodes.iter().for_each(|node| self.again(*node)),
             _ => {}
         }
+    }
+
+    /// Tasks are added behind the plan's own.
+    fn grow(&mut self, count: usize) {
+        let pending = Node { state: TaskState::Pending, fan: None };
+        self.nodes.extend(std::iter::repeat_n(pending, count));
+        self.add(TaskState::Pending, count as u32);
     }
 
     fn count(&self, state: TaskState) -> u32 {

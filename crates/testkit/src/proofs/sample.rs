@@ -281,6 +281,11 @@ fn requests() -> Vec<(&'static str, RunRequest)> {
     let probed = json!({"name": "probed", "version": "1", "tasks": [
         {"name": "probed", "skill": "probes", "input": {},
          "retry": {"attempts": 4, "backoff": "1ms"}}]});
+    let grows = json!({"name": "grows", "version": "1", "tasks": [
+        {"name": "plan", "skill": "echo", "expands": true, "input": {"output": [1], "tasks": [
+            {"name": "one", "skill": "echo", "input": "$${tasks.plan.output}"},
+            {"name": "two", "skill": "echo", "after": ["one"]}]}},
+        {"name": "end", "skill": "echo", "after": ["plan"]}]});
     let workflow = |plan| RunRequest::new(PlanRequest::Workflow(plan), b"{}".to_vec());
     vec![
         ("task", RunRequest::task("echo", b"{\"a\":1}".to_vec())),
@@ -291,7 +296,27 @@ fn requests() -> Vec<(&'static str, RunRequest)> {
         ("flaky", workflow(flaky)),
         ("steps", workflow(steps)),
         ("probed", workflow(probed)),
+        ("grown", workflow(grows)),
+        ("parent", family(false)),
+        ("parent of one that failed", family(true)),
     ]
+}
+
+/// A run whose task is a run of its own, with an input and an output that are blobs.
+fn family(fails: bool) -> RunRequest {
+    let end = match fails {
+        true => {
+            json!({"name": "end", "skill": "fail", "input": {"error": {"code": "no", "message": "no"}}})
+        }
+        false => json!({"name": "end", "skill": "echo", "input": "${input}"}),
+    };
+    let plans = json!({"workflows": [
+        {"name": "above", "version": "1", "tasks": [
+            {"name": "below", "run": {"workflow": "below", "input": {"text": "x".repeat(17_000)}},
+             "on_failure": "continue"},
+            {"name": "after", "skill": "echo", "input": 1, "after": ["below"]}]},
+        {"name": "below", "version": "1", "tasks": [end]}]});
+    RunRequest::new(PlanRequest::Workflow(plans), b"{}".to_vec())
 }
 
 fn plan(name: &str, children: usize) -> RunRequest {

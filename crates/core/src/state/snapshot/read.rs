@@ -10,6 +10,7 @@ use super::tables::Tables;
 use super::{FORMAT, Head, SnapshotError, Validity, entry};
 use crate::backlog::{Backlog, Row, Under};
 use crate::budget::Account;
+use crate::child_run::Errand;
 use crate::error::Kind;
 use crate::event::Admission;
 use crate::fleet::{Fleet, FleetRows};
@@ -108,6 +109,7 @@ impl Reading {
             entry::SCHEDULES => self.schedules = d.decode()?,
             entry::FLEET => self.rows.shape = d.decode()?,
             entry::DEPLOYMENTS => state.deployments = d.decode()?,
+            entry::ERRANDS => state.errands = d.decode()?,
             _ => return Err(DecodeError::message("an entry is of no known kind")),
         }
         Ok(())
@@ -203,6 +205,7 @@ impl Reading {
             .ok_or("its agents contradict each other")?;
         state.queue = ReadyQueue::restored(turn_order, lines, holdings.waiters)
             .ok_or("its lines contradict each other")?;
+        state.restore_family()?;
         state.restore_books()?;
         let lives = |id: &RunId| {
             state.runs.get(id).map_or(state.backlog.contains(*id), |run| !run.is_over())
@@ -214,6 +217,40 @@ impl Reading {
 }
 
 impl State {
+    /// Who waits for whom; what is still to be told is about those.
+    fn restore_family(&mut self) -> Result<(), &'static str> {
+        for run in self.runs.values().filter(|run| !run.is_over()) {
+            for (node, child) in run.awaited_children() {
+                if self.children.insert(child.run, (run.id, node)).is_some() {
+                    return Err("two tasks wait for one child");
+                }
+            }
+        }
+        let is_over = |id: &RunId| self.runs.get(id).is_some_and(Run::is_over);
+        let fits = |errand: &Errand| match *errand {
+            Errand::Start(child) => self.children.contains_key(&child) && !self.knows(child),
+            Errand::Settle(child) => self.children.contains_key(&child) && is_over(&child),
+            Errand::Cancel(child) | Errand::Pause(child) | Errand::Resume(child) => {
+                self.lives(child)
+            }
+        };
+        // Whoever is not there, or over, is waited for by nobody unless somebody is told.
+        let is_awaited = |child: &RunId| {
+            self.lives(*child)
+                || self.errands.contains(&Errand::Start(*child))
+                || self.errands.contains(&Errand::Settle(*child))
+        };
+        match self.errands.iter().all(fits) && self.children.keys().all(is_awaited) {
+            true => Ok(()),
+            false => Err("what runs have to tell each other contradicts them"),
+        }
+    }
+
+    /// Whether a run is in memory or waits on disk.
+    fn knows(&self, run: RunId) -> bool {
+        self.runs.contains_key(&run) || self.backlog.contains(run)
+    }
+
     /// The sets that say which runs are live, blocked, interrupted and kept.
     fn restore_books(&mut self) -> Result<(), &'static str> {
         let is_over = |id: &RunId| self.runs.get(id).map(Run::is_over);
@@ -227,7 +264,9 @@ impl State {
             return Err("a run is kept that is not over");
         }
         self.live = self.runs.values().filter(|run| !run.is_over()).count();
-        if self.live + ended.len() != self.runs.len() {
+        let is_told = |run: &&Run| run.is_over() && self.children.contains_key(&run.id);
+        let untold = self.runs.values().filter(is_told).count();
+        if self.live + ended.len() + untold != self.runs.len() {
             return Err("a run is over and not kept");
         }
         if self.backlog.iter().any(|it| self.runs.contains_key(&it.run)) {

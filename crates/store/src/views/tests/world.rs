@@ -166,6 +166,7 @@ impl World {
             budget: None,
             seed: self.runs,
             key: None,
+            parent: None,
         })));
         run
     }

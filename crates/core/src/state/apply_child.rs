@@ -1,0 +1,131 @@
+//! `apply` for child runs: what a task's event means for its child, and a run's for its parent.
+
+use super::State;
+use super::apply::Scope;
+use crate::child_run::{ChildRun, Errand};
+use crate::event::{ChildEnded, Event, RunEnd};
+use crate::ids::{RunId, TaskRef};
+use crate::run::TaskState;
+
+/// A child that its task does not wait for any more.
+pub(crate) struct Left {
+    pub(crate) run: RunId,
+    pub(crate) is_detached: bool,
+}
+
+impl Scope<'_> {
+    pub(super) fn request_child(&mut self, task: TaskRef, child: &ChildRun) {
+        self.begin_wait(task, None);
+        self.run.account.reserve(child.reserved);
+        self.with(task, |it| it.child = Some(Box::new(child.clone())));
+    }
+
+    pub(super) fn end_child(&mut self, ended: &ChildEnded) {
+        let child = self.with(ended.task, |it| it.child.clone()).flatten();
+        if let Some(child) = child {
+            self.run.account.settle(child.reserved, ended.spent);
+        }
+        self.with(ended.task, |it| {
+            if let Some(child) = &mut it.child {
+                child.reserved = crate::budget::Amounts::ZERO;
+                child.ended = Some(ended.end);
+                child.input = None;
+            }
+        });
+        if ended.end != RunEnd::Succeeded {
+            return;
+        }
+        self.set_state(ended.task, TaskState::Succeeded);
+        self.with(ended.task, |it| it.output.clone_from(&ended.output));
+        self.settle_needs(ended.task.node);
+    }
+
+    /// The task is over before its child: what was set aside for that is charged in full, since it
+    /// goes on.
+    pub(super) fn leave_child(&mut self, task: TaskRef) {
+        let detached =
+            self.run.spec(task.node).and_then(|spec| spec.child()).is_some_and(|it| it.is_detached);
+        let left = self.with(task, |it| {
+            it.awaited_child()?;
+            let child = it.child.as_mut()?;
+            let reserved = std::mem::take(&mut child.reserved);
+            Some((child.run, reserved))
+        });
+        let Some((run, reserved)) = left.flatten() else { return };
+        self.run.account.settle(reserved, reserved);
+        self.left.push(Left { run, is_detached: detached });
+    }
+}
+
+impl State {
+    /// What an event of a run means for its children, and for its parent.
+    pub(super) fn keep_family(&mut self, id: RunId, event: &Event, left: Vec<Left>) {
+        match event {
+            Event::ChildRequested { task, child } => {
+                self.children.insert(child.run, (id, task.node));
+                self.errands.insert(Errand::Start(child.run));
+            }
+            Event::ChildEnded(ended) => self.release_child(ended.run),
+            Event::RunPaused { .. } => {
+                self.errands.remove(&Errand::Pause(id));
+                self.pass_on(id, true);
+            }
+            Event::RunResumed { .. } => {
+                self.errands.remove(&Errand::Resume(id));
+                self.pass_on(id, false);
+            }
+            Event::RunEnded(_) => {
+                for done in
+                    [Errand::Start(id), Errand::Cancel(id), Errand::Pause(id), Errand::Resume(id)]
+                {
+                    self.errands.remove(&done);
+                }
+                if self.children.contains_key(&id) {
+                    self.errands.insert(Errand::Settle(id));
+                }
+            }
+            _ => {}
+        }
+        for Left { run, is_detached } in left {
+            self.release_child(run);
+            if !is_detached && self.lives(run) {
+                self.errands.retain(|errand| errand.child() != run);
+                self.errands.insert(Errand::Cancel(run));
+            }
+        }
+    }
+
+    /// Children that go with their parent are paused and resumed with it.
+    fn pass_on(&mut self, id: RunId, pause: bool) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let is_bound = |node: u32| {
+            run.spec(node).and_then(|spec| spec.child()).is_some_and(|it| !it.is_detached)
+        };
+        let children: Vec<RunId> = run
+            .awaited_children()
+            .filter(|(node, _)| is_bound(*node))
+            .map(|(_, child)| child.run)
+            .collect();
+        for child in children {
+            let is_paused = self.runs.get(&child).is_some_and(|child| child.paused);
+            self.errands.remove(&Errand::Pause(child));
+            self.errands.remove(&Errand::Resume(child));
+            if is_paused != pause && self.lives(child) {
+                let errand = if pause { Errand::Pause(child) } else { Errand::Resume(child) };
+                self.errands.insert(errand);
+            }
+        }
+    }
+
+    /// Nobody waits for the child any more: one that is over leaves as others do.
+    fn release_child(&mut self, child: RunId) {
+        if self.children.remove(&child).is_none() {
+            return;
+        }
+        self.errands.remove(&Errand::Start(child));
+        self.errands.remove(&Errand::Settle(child));
+        let Some(run) = self.runs.get(&child).filter(|run| run.is_over()) else { return };
+        let state = run.state();
+        self.retire(child, state);
+    }
+}

@@ -1,0 +1,45 @@
+//! What runs and their children tell each other: commands that follow from the state alone.
+
+use ark_os_core::Command;
+use ark_os_core::child_run::Errand;
+use ark_os_core::time::Time;
+
+use super::wait::Recipient;
+use super::{FOLLOW_UPS_MAX, Loop, Output};
+
+impl<R: Recipient> Loop<R> {
+    /// Does what can be done of it now; whether anything was. Before the instance has started nothing
+    /// is: what a crash left comes first.
+    pub(super) fn do_errands(&mut self, now: Time, out: &mut Output<R>) -> bool {
+        let mut any = false;
+        if self.kernel.newest < self.kernel.started {
+            return false;
+        }
+        for _ in 0..FOLLOW_UPS_MAX {
+            if !self.kernel.state.has_errands() {
+                break;
+            }
+            let away = |run| self.calls.is_wanted(run);
+            let Some(errand) = self.kernel.state.errand(away) else { break };
+            if !self.do_errand(errand, now, out) {
+                break;
+            }
+            any = true;
+        }
+        any
+    }
+
+    fn do_errand(&mut self, errand: Errand, now: Time, out: &mut Output<R>) -> bool {
+        let command = match errand {
+            Errand::Start(child) => Command::StartChild { child },
+            Errand::Settle(child) => Command::SettleChild { child },
+            Errand::Cancel(run) => Command::CancelRun { run, reason: "its parent is over".into() },
+            Errand::Pause(run) => Command::PauseRun { run, reason: "its parent was paused".into() },
+            Errand::Resume(run) => Command::ResumeRun { run, reason: "its parent goes on".into() },
+        };
+        match self.unread(&command) {
+            Some(unread) => self.put_off(unread, None, out),
+            None => self.execute(command, 0, now, out).unwrap_or(false),
+        }
+    }
+}
