@@ -85,7 +85,7 @@ pub fn decide(
         Command::FinishGathering { run, generation, result } => {
             preparation::gathered(state, run, generation, result, now)
         }
-        Command::FinishAttempt(finish) => finish_attempt::decide(state, rules, *finish, now),
+        Command::FinishAttempt(finish) => finish_attempt::decide(state, rules, &finish, now),
         Command::LoseAttempt { pt, reason } => attempt::lose(state, pt, reason, now),
         Command::RenewLease { pt, agent } => attempt::renew(state, pt, agent, now),
         Command::ReportProgress { pt, agent, checkpoint } => {

@@ -105,6 +105,7 @@ fn records(run: u64) -> [Vec<Event>; 2] {
                 key: None,
                 waits: None,
                 start_at: None,
+                parent: None,
             })),
             Event::AttemptStarted(AttemptStarted {
                 task,

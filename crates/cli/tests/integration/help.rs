@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 41] = [
+const COMMANDS: [&str; 42] = [
     "",
     "start",
     "run",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 41] = [
     "unpark",
     "resolve",
     "scale",
+    "signal",
     "logs",
     "message",
     "message send",

@@ -16,7 +16,7 @@ use crate::time::Time;
 pub(super) fn decide(
     state: &State,
     rules: &dyn Rules,
-    finish: FinishAttempt,
+    finish: &FinishAttempt,
     now: Time,
 ) -> Result<Change, Rejected> {
     let run = match claim(state, finish.pt, finish.agent, now)? {
@@ -27,7 +27,7 @@ pub(super) fn decide(
     let mut draft = Draft::new(state, run, now);
     match finish.outcome.clone() {
         AttemptOutcome::Succeeded { output, blobs } => {
-            return Ok(succeed(draft, &finish, output, blobs));
+            return Ok(succeed(draft, finish, output, blobs));
         }
         AttemptOutcome::Expanded { output, blobs, tasks } => {
             match expansion::added(state, rules, run, task, tasks) {
@@ -38,7 +38,7 @@ pub(super) fn decide(
                     if !later.is_doubtful(task) {
                         draft.push(Event::TasksAdded(Box::new(added)));
                     }
-                    return Ok(succeed(draft, &finish, output, blobs));
+                    return Ok(succeed(draft, finish, output, blobs));
                 }
                 Err(failure) => {
                     draft.strike(finish.agent, &failure.code);

@@ -293,7 +293,7 @@ fn more(pt: PtId, at: usize) -> Vec<TaskSpec> {
     for i in 0..at % 3 {
         let mut spec = task(&format!("more{}-{i}", pt.fence.0), &[first]);
         spec.skill = SKILLS[at % SKILLS.len()].into();
-        spec.on_failure = if at % 5 == 0 { OnFailure::Continue } else { OnFailure::Fail };
+        spec.on_failure = if at.is_multiple_of(5) { OnFailure::Continue } else { OnFailure::Fail };
         tasks.push(spec);
     }
     tasks

@@ -23,7 +23,9 @@ use ark_os_core::{Command, Kind, State};
 use minicbor::{Decoder, Encoder};
 
 use super::schedules;
-use super::world::{World, group, list, map, plan, signal_wait, skill, task, wait};
+use super::world::{
+    World, child, expanding, group, list, map, plan, signal_wait, skill, task, wait,
+};
 
 /// Keys of a snapshot's entries.
 const HEAD: u32 = 1;
@@ -430,7 +432,7 @@ fn format_3_is_what_is_written() {
 
 /// A world with what format 3 has besides: a run that waits, and one that keeps signals.
 fn flowing() -> World {
-    let mut world = World::new(6);
+    let mut world = World::new(30);
     let waits = plan(vec![
         signal_wait("w", &[], "go", Some(60_000)),
         wait("f", &[], WaitOn::For(9_000)),
@@ -445,6 +447,12 @@ fn flowing() -> World {
     world.tick(9_000);
     let run = world.submit(waits);
     world.signal(run, "on").unwrap();
+    let inner = plan(vec![task("t", &[])]);
+    world.submit(plan(vec![child("c", &[], &inner, false), child("d", &[], &inner, true)]));
+    let grown = world.submit(plan(vec![expanding("e", &[]), task("after", &[0])]));
+    world.expand(world.pt_at(grown, 0), vec![task("more", &[0])]).unwrap();
+    let untold = world.submit(plan(vec![child("c", &[], &inner, false)]));
+    world.act_only_finish(world.child_of(untold, 0), 0);
     world
 }
 
@@ -453,9 +461,13 @@ fn format_3_stays_readable() {
     let bytes = std::fs::read(Path::new(FIXTURES).join("snapshot-3.cbor")).unwrap();
     let state = State::decode(&bytes).unwrap();
     let runs = state.run_ids().into_iter().filter_map(|id| state.run(id));
-    let kept: Vec<_> = runs.map(|run| (run.state(), run.inbox.len(), run.signals)).collect();
-    let waiting = RunState::Waiting;
-    assert_eq!(kept, [(waiting, 0, 2), (waiting, 0, 2), (waiting, 1, 1)]);
+    let kept: Vec<_> = runs.map(|run| (run.inbox.len(), run.signals)).collect();
+    assert_eq!(kept[..3], [(0, 2), (0, 2), (1, 1)]);
+    let grown = state.run(RunId(5)).unwrap();
+    assert_eq!((grown.tasks.len(), grown.added_skills.len()), (3, 1));
+    let family = state.run(RunId(4)).unwrap();
+    assert_eq!(family.awaited_children().count(), 2);
+    assert!(state.has_errands(), "a task has not heard of the end of its child");
     assert_eq!(written(&state), bytes);
 }
 

@@ -587,6 +587,7 @@ impl World {
         self.twin = None;
         self.auditor = Auditor::default();
         self.announced.clear();
+        self.begun.clear();
         let mut again = State::default();
         for change in &self.changes {
             again.apply(change, &mut Vec::new());

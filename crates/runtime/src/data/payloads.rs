@@ -15,8 +15,8 @@ use super::cache::Cache;
 use super::list::List;
 use super::{
     BlobSource, CONDITIONS_KEPT_MAX, Condition, DataError, LIST_CACHE_BYTES_MAX, PARSED_BYTES_MAX,
-    PAYLOAD_BYTES_MAX, TEMPLATE_CACHE_BYTES_MAX, TEXT_CACHE_BYTES_MAX, VALUE_CACHE_BYTES_MAX, json,
-    payload_of,
+    PAYLOAD_BYTES_MAX, Schemas, TEMPLATE_CACHE_BYTES_MAX, TEXT_CACHE_BYTES_MAX,
+    VALUE_CACHE_BYTES_MAX, json, payload_of,
 };
 
 /// Inline texts below this are parsed again: that is cheaper than to keep them.

@@ -166,6 +166,7 @@ fn many(runs: u64, open_every: u64) -> Vec<Change> {
             key: None,
             waits: None,
             start_at: None,
+            parent: None,
         };
         let mut events = vec![Event::RunAccepted(Box::new(accepted))];
         if run % open_every != 0 {
