@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 42] = [
+const COMMANDS: [&str; 43] = [
     "",
     "start",
     "run",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 42] = [
     "list",
     "list runs",
     "list tasks",
+    "list children",
     "list agents",
     "list workflows",
     "cancel",
