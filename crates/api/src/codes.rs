@@ -110,6 +110,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "body_too_large", status: 413, title: "Body too large", ..INVALID },
     Row { code: "budget_exhausted", title: "Budget used up", ..EXHAUSTED },
     Row { code: "cancelled", title: "Cancelled", ..FAILED },
+    Row { code: "capacity_exceeded", title: "More agents than there is room for", ..INVALID },
     Row { code: "checkpoint_not_found", title: "No checkpoint yet", ..NOT_FOUND },
     Row { code: "child_cancelled", title: "A child run was cancelled", ..FAILED },
     Row { code: "child_failed", title: "A child run failed", ..FAILED },
@@ -132,13 +133,11 @@ pub const TABLE: &[Row] = &[
     Row { code: "deployment_under_way", title: "A deployment is under way", ..CONFLICT },
     Row { code: "draining", title: "The instance is shutting down", ..CLOSED },
     Row { code: "duplicate_name", title: "A name stands twice", ..INVALID },
+    Row { code: "effect_above_contract", title: "More effect than the contract allows", ..INVALID },
     Row { code: "effect_happened", title: "An effect that happened, or may have, would be repeated", ..CONFLICT },
     Row { code: "engine_restarted", title: "The engine restarted", ..FAILED },
-<<<<<<< HEAD
     Row { code: "format_newer", title: "Of a newer version", ..CONFLICT },
-=======
     Row { code: "fleet_invalid", title: "The fleet cannot be", ..INVALID },
->>>>>>> 09aed34 (How agents stand has a file of its own; the API's description and codes know the fleet)
     Row { code: "given_up", title: "Given up", ..FAILED },
     Row { code: "history_archived", status: 410, title: "The history was archived and taken away", ..NOT_FOUND },
     Row { code: "host_refused", status: 421, title: "Host not served here", ..INVALID },
@@ -162,7 +161,9 @@ pub const TABLE: &[Row] = &[
     Row { code: "key_invalid", title: "Not an idempotency key", ..INVALID },
     Row { code: "key_reused", title: "Idempotency key used for another request", ..CONFLICT },
     Row { code: "key_used", title: "Idempotency key in use", ..CONFLICT },
+    Row { code: "layer_does_not_work", title: "Skills of a layer that does not work", ..INVALID },
     Row { code: "layer_exceeded", title: "Beyond the layer's ceiling", ..DENIED },
+    Row { code: "layer_not_above", title: "A supervisor that is not above", ..INVALID },
     Row { code: "lease_expired", title: "The lease ran out", ..FAILED },
     Row { code: "line_too_long", status: 413, title: "A line of the batch is too long", ..INVALID },
     Row { code: "list_unresolved", title: "A map's list could not be put together", ..FAILED },
@@ -219,14 +220,11 @@ pub const TABLE: &[Row] = &[
     Row { code: "scope_missing", title: "A scope is missing", ..DENIED },
     Row { code: "seats_exhausted", title: "The fleet has had too many seats", ..EXHAUSTED },
     Row { code: "self_dependency", title: "A task depends on itself", ..INVALID },
-<<<<<<< HEAD
     Row { code: "signal_invalid", title: "The payload is not what the run waits for", ..INVALID },
     Row { code: "signal_not_awaited", title: "No wait for the signal is left", ..CONFLICT },
     Row { code: "signal_timeout", title: "The signal did not come in time", ..FAILED },
     Row { code: "signal_unknown", title: "No task waits for this signal", ..NOT_FOUND },
-=======
     Row { code: "skill_orphaned", title: "Nobody would offer a skill that is needed", ..CONFLICT },
->>>>>>> 09aed34 (How agents stand has a file of its own; the API's description and codes know the fleet)
     Row { code: "stale_fence", title: "The token is not in use any more", ..CONFLICT },
     Row { code: "step_in_doubt", title: "A step is in doubt", ..CONFLICT },
     Row { code: "step_not_found", title: "No such step", ..NOT_FOUND },
@@ -252,6 +250,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "too_many_subscriptions", title: "Too many subscriptions", ..EXHAUSTED },
     Row { code: "type_mismatch", title: "Types do not match", ..INVALID },
     Row { code: "unauthenticated", title: "No valid token", ..UNAUTHENTICATED },
+    Row { code: "unknown_agent", title: "No such agent or group", ..INVALID },
     Row { code: "unknown_field", title: "No such field", ..INVALID },
     Row { code: "unknown_property", title: "No such property", ..INVALID },
     Row { code: "unknown_skill", title: "No agent has the skill", ..INVALID },

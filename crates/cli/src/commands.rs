@@ -13,6 +13,7 @@ mod list;
 mod logs;
 mod man;
 mod message;
+mod noa;
 mod openapi;
 mod pause;
 mod prioritize;
@@ -117,6 +118,7 @@ enum Command {
     Views(views::Views),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Noa(noa::Noa),
     Sandbox(sandbox::Sandbox),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -153,6 +155,7 @@ impl Command {
             Command::Views(command) => command.carry_out(session),
             Command::Backup(command) => command.carry_out(session),
             Command::Restore(command) => command.carry_out(session),
+            Command::Noa(command) => command.carry_out(session),
             Command::Sandbox(command) => command.carry_out(session),
             Command::Bench(command) => command.carry_out(session),
             Command::Completions(command) => command.carry_out(session),

@@ -5,8 +5,6 @@ mod file;
 mod keys;
 mod values;
 
-pub(crate) use file::line_column;
-
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -141,18 +141,17 @@ impl Submission {
         catalogue: &Catalogue,
         is_ours: bool,
     ) -> Result<Source, Failure> {
-        let agents = match manifest::parse(&file.value, catalogue) {
-            Ok(manifest) => manifest.agents,
+        let agents: Vec<_> = match manifest::parse(file.value(), catalogue) {
+            Ok(manifest) => manifest.members().map(|(at, it)| (at, it.clone())).collect(),
             Err(findings) if is_ours || !are_only_unknown_skills(&findings) => {
                 return Err(file.findings(&findings));
             }
             Err(_) => Vec::new(),
         };
         let base = self.file.as_deref().map(base_of).unwrap_or_default();
-        let agents = agents.into_iter().enumerate();
-        let declared =
-            agents.map(|(index, agent)| DeclaredAgent { agent, index, base: base.clone() });
-        let agents = declared.collect();
+        let agents = agents.into_iter();
+        let agents = agents.map(|(at, agent)| DeclaredAgent { agent, at, base: base.clone() });
+        let agents = agents.collect();
         let index = chosen(&file, self.workflow.as_deref())?;
         Ok(Source { file, agents, index })
     }
@@ -160,7 +159,7 @@ impl Submission {
 
 /// Which workflow of a file is meant.
 fn chosen(file: &ManifestFile, name: Option<&str>) -> Result<usize, Failure> {
-    let workflows = field(&file.value, "workflows").as_array();
+    let workflows = field(file.value(), "workflows").as_array();
     let names = workflows.into_iter().flatten().map(|it| field_text(it, "name"));
     let names: Vec<String> = names.collect();
     let all = workflows.map_or(&[][..], Vec::as_slice);
@@ -194,7 +193,7 @@ pub(crate) fn plan_of_file(
 ) -> Result<Arc<Workflow>, Failure> {
     let file = ManifestFile::read(path)?;
     let catalogue = AnySkill(Catalogue::new(skills));
-    let parsed = manifest::parse(&file.value, &catalogue);
+    let parsed = manifest::parse(file.value(), &catalogue);
     let parsed = parsed.map_err(|findings| file.findings(&findings))?;
     let index = chosen(&file, workflow)?;
     parsed.workflows.get(index).cloned().ok_or_else(|| Failure::usage("the file has no workflow"))
@@ -255,7 +254,7 @@ impl Source {
     }
 
     fn workflow(&self) -> &Value {
-        let workflows = field(&self.file.value, "workflows");
+        let workflows = field(self.file.value(), "workflows");
         workflows.get(self.index).unwrap_or(workflows)
     }
 

@@ -26,6 +26,8 @@ mod instance;
 mod ledger;
 #[path = "integration/messages.rs"]
 mod messages;
+#[path = "integration/noa.rs"]
+mod noa;
 #[path = "integration/runs.rs"]
 mod runs;
 #[path = "integration/sandbox.rs"]

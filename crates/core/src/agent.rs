@@ -5,22 +5,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::hash::Hash;
+use crate::layer::Layer;
 use crate::plan::EffectClass;
 use crate::text::Text;
 
-/// An agent of a manifest.
+/// An agent of a manifest, or a group of agents that are alike.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AgentSpec {
     /// Its name.
     pub name: Text,
     /// One line for people.
     pub description: Option<Text>,
+    /// How many of them there are: one, unless it is a group.
+    pub count: u32,
+    /// Its layer.
+    pub layer: Layer,
+    /// Who supervises it; none: whoever the built-in profile has there.
+    pub supervisor: Option<Text>,
     /// What it offers.
     pub skills: Vec<SkillOffer>,
-    /// Tasks of each of its skills at one time; none: no limit of its own.
+    /// Tasks of one agent at one time; none: as the instance says.
     pub concurrency: Option<u32>,
     /// How it works.
     pub behaviour: Behaviour,
+    /// Digest of behaviour and skills as they are declared.
+    pub digest: Hash,
 }
 
 /// A skill on offer.
@@ -32,11 +42,32 @@ pub struct SkillOffer {
     pub input: Option<Value>,
     /// JSON Schema of its output; none promises nothing.
     pub output: Option<Value>,
+    /// What its work may do to the world.
+    pub class: EffectClass,
+}
+
+/// What a skill promises, whoever offers it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SkillContract {
+    /// Its dotted name.
+    pub name: Text,
+    /// What it is for.
+    pub description: Option<Text>,
+    /// JSON Schema of its input.
+    pub input: Option<Value>,
+    /// JSON Schema of its output.
+    pub output: Option<Value>,
+    /// The most that whoever offers it may do to the world.
+    pub effect: Option<EffectClass>,
 }
 
 /// How an agent works.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Behaviour {
+    /// By skills that are built in.
+    Native,
+    /// Somewhere else: it pulls its work.
+    Worker(WorkerSpec),
     /// A program in the jail.
     Command(Box<CommandSpec>),
     /// A service that is posted to.
@@ -47,6 +78,9 @@ impl Behaviour {
     /// What its work may do to the world.
     pub fn effect(&self) -> EffectClass {
         match self {
+            // Each native skill has a class of its own.
+            Behaviour::Native => EffectClass::Pure,
+            Behaviour::Worker(worker) => worker.effect.unwrap_or_default(),
             Behaviour::Command(command) => command.effect,
             Behaviour::Http(http) => http.effect,
         }
@@ -55,10 +89,19 @@ impl Behaviour {
     /// The word of the vocabulary.
     pub fn as_str(&self) -> &'static str {
         match self {
+            Behaviour::Native => "native",
+            Behaviour::Worker(_) => "worker",
             Behaviour::Command(_) => "command",
             Behaviour::Http(_) => "http",
         }
     }
+}
+
+/// A remote worker: how it works is its own matter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WorkerSpec {
+    /// What its work may do to the world; none: what the contracts of its skills say, else anything.
+    pub effect: Option<EffectClass>,
 }
 
 /// A program in the jail: JSON on its standard input, JSON on its standard output.

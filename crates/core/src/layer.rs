@@ -58,6 +58,11 @@ impl Layer {
         self as usize
     }
 
+    /// The layer of a word of the vocabulary.
+    pub fn parse(text: &str) -> Option<Self> {
+        Layer::ALL.into_iter().find(|layer| layer.as_str() == text)
+    }
+
     /// Whether agents of this layer draw progress tokens.
     pub fn works(self) -> bool {
         matches!(self, Layer::Specialist | Layer::Micro)

@@ -1,6 +1,6 @@
 //! Manifests: foreign JSON in, validated plans out, or every finding with its place at once.
 //!
-//! [`parse`] reads a manifest (agents and workflows), [`single_task`] makes the plan of one task. Nothing that passed
+//! [`parse`] reads a manifest, [`single_task`] makes the plan of one task. Nothing that passed
 //! here can name a task that is not there, wait for itself, or wait for something that never
 //! comes. What depends on data (conditions, templates, schemas of results) is checked again at
 //! run time.
@@ -17,24 +17,33 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::agent::AgentSpec;
+use crate::agent::{AgentSpec, SkillContract};
+use crate::limits::AGENTS_MAX;
 use crate::plan::{EffectClass, Workflow};
+use crate::text::Text;
 
 mod added;
 mod agent;
 mod amounts;
 mod child_run;
+mod concurrency;
 mod conditions;
 mod defaults;
+mod deployed;
+mod difference;
 mod duration;
 mod expression;
 mod fields;
 mod findings;
+mod hierarchy;
 mod limits;
 mod links;
 mod moment;
 mod resolve;
+mod schedules;
 mod schema;
+pub mod shape;
+mod skills;
 mod task;
 mod template;
 mod types;
@@ -44,25 +53,46 @@ mod workflow;
 pub use added::parse_added;
 pub use amounts::parse_cost_micros;
 pub use child_run::{children_of, not_run_by_others};
+pub use concurrency::ConcurrencyLimits;
 pub use defaults::with_defaults;
+pub use difference::{
+    Becomes, Change, Declared, FieldChange, Subject, WorkflowVersion, difference,
+};
 pub use duration::parse_duration_ms;
 pub use expression::{Expression, PathStep, Root};
-pub use findings::{CODES, Finding, Findings};
+pub use findings::{CODES, Finding, Findings, Stage};
+pub use hierarchy::over_capacity;
 pub use limits::*;
 pub use moment::parse_moment_ms;
 pub use resolve::{ResolveError, Scope};
+pub use schedules::{CatchUpRule, OverlapRule, ScheduleEntry};
 pub use template::{Reference, Template};
 
-use fields::Fields;
+use fields::{Dots, Fields};
 use findings::{Pointer, Report, code};
+use skills::Offers;
 
 /// A manifest that passed every check.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Manifest {
+    /// What the deployment is called.
+    pub name: Option<Text>,
+    /// What it is for.
+    pub description: Option<Text>,
+    /// Agents of the built-in profile; none: as the instance was started.
+    pub profile: Option<u32>,
     /// Its agents.
     pub agents: Vec<AgentSpec>,
+    /// Its groups of agents that are alike.
+    pub groups: Vec<AgentSpec>,
+    /// What its skills promise.
+    pub skills: Vec<SkillContract>,
     /// Its workflows, in the order of the manifest.
     pub workflows: Vec<Arc<Workflow>>,
+    /// How much may happen at one time.
+    pub limits: ConcurrencyLimits,
+    /// Runs that begin by the calendar.
+    pub schedules: Vec<ScheduleEntry>,
 }
 
 /// What a manifest has to know about a skill.
@@ -88,9 +118,6 @@ pub trait SkillCatalogue {
     /// Whether `schema` is a JSON Schema, or why not.
     fn check_schema(&self, schema: &Value) -> Result<(), String>;
 }
-
-/// Sections that the one manifest format has and that this version does not read yet.
-const LATER_SECTIONS: [&str; 5] = ["groups", "tools", "models", "policies", "schedules"];
 
 /// Reads a manifest. All errors come in one answer, in the order of the document.
 pub fn parse(value: &Value, skills: &dyn SkillCatalogue) -> Result<Manifest, Findings> {
@@ -128,33 +155,55 @@ fn is_shallow(value: &Value, report: &mut Report<'_>) -> bool {
 }
 
 fn read_sections(value: &Value, report: &mut Report<'_>) -> Manifest {
-    let root = Pointer::root();
-    let Some(map) = value.as_object() else {
-        report.wrong_type(&root, "a manifest is an object with `workflows` or `agents`", value);
-        return Manifest::default();
+    let fields = Fields::open(value, &Pointer::root(), &shape::MANIFEST, report);
+    fields.map(|fields| read_fields(&fields, report)).unwrap_or_default()
+}
+
+/// What is referred to is read before what refers to it: skills, agents, workflows, schedules.
+fn read_fields(fields: &Fields<'_>, report: &mut Report<'_>) -> Manifest {
+    fields.text("$schema", URL_BYTES_MAX, report);
+    let name = fields.value("name");
+    let name = name.and_then(|(value, at)| fields::name(value, &at, Dots::Refused, report));
+    let profile = fields.value("fleet").and_then(|(value, at)| {
+        let fields = Fields::open(value, &at, &shape::FLEET, report)?;
+        let agents = fields.count("agents", 1..=u64::from(AGENTS_MAX), report)?;
+        u32::try_from(agents).ok()
+    });
+    let skills = fields.list("skills", report);
+    let skills = skills.map(|(list, at)| skills::read_contracts(list, &at, report));
+    let skills = skills.unwrap_or_default();
+    let mut offers = Offers::under(&skills);
+    let mut read = |section, shape, report: &mut Report<'_>| match fields.list(section, report) {
+        Some((list, at)) => agent::read_all(list, &at, shape, &mut offers, report),
+        None => Vec::new(),
     };
-    for name in LATER_SECTIONS.iter().filter(|name| map.contains_key(**name)) {
-        report.add(
-            &root.key(name),
-            code::UNSUPPORTED_SECTION,
-            format!("section `{name}` is not supported by this version"),
-        );
-    }
-    let mut known = vec!["workflows", "agents"];
-    known.extend(LATER_SECTIONS);
-    let Some(fields) = Fields::open(value, &root, &known, report) else {
-        return Manifest::default();
-    };
-    // First: the workflows may use their skills.
-    let agents = fields.list("agents", report);
-    let agents = agents.map(|(list, at)| agent::read_all(list, &at, report));
-    let has_agents = fields.value("agents").is_some();
-    let list = match has_agents {
+    let mut members = read("agents", &shape::AGENT, report);
+    let agents_count = members.len();
+    members.extend(read("groups", &shape::GROUP, report));
+    hierarchy::check(&members, profile, report);
+    let limits = fields.value("limits");
+    let limits = limits.map(|(value, at)| concurrency::read(value, &at, &members, report));
+    let is_fleet = ["agents", "groups", "fleet"].iter().any(|it| fields.value(it).is_some());
+    let list = match is_fleet {
         true => fields.list("workflows", report),
         false => fields.required_list("workflows", report),
     };
-    let workflows = list.map(|(list, at)| read_workflows(list, &at, report));
-    Manifest { agents: agents.unwrap_or_default(), workflows: workflows.unwrap_or_default() }
+    let workflows = list.map(|(list, at)| read_workflows(list, &at, report)).unwrap_or_default();
+    let schedules = fields.list("schedules", report);
+    let schedules = schedules.map(|(list, at)| schedules::read_all(list, &at, &workflows, report));
+    let mut agents: Vec<AgentSpec> = members.into_iter().map(|(agent, _)| agent).collect();
+    let groups = agents.split_off(agents_count.min(agents.len()));
+    Manifest {
+        name: name.map(Text::from),
+        description: fields.text("description", DESCRIPTION_BYTES_MAX, report).map(Text::from),
+        profile,
+        agents,
+        groups,
+        skills,
+        workflows,
+        limits: limits.unwrap_or_default(),
+        schedules: schedules.unwrap_or_default(),
+    }
 }
 
 fn read_workflows(list: &[Value], at: &Pointer, report: &mut Report<'_>) -> Vec<Arc<Workflow>> {

@@ -37,6 +37,8 @@ mod machine;
 mod manifest;
 #[path = "integration/schedules.rs"]
 mod schedules;
+#[path = "integration/sections.rs"]
+mod sections;
 #[path = "integration/snapshot.rs"]
 mod snapshot;
 #[path = "integration/steps.rs"]

@@ -163,7 +163,7 @@ fn place_of(path: &Path, text: &str, at: usize) -> String {
 }
 
 /// Line and column, both from 1, of a byte of a text.
-pub(crate) fn line_column(text: &str, at: usize) -> (usize, usize) {
+fn line_column(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at.min(text.len())).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);

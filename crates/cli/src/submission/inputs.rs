@@ -12,7 +12,7 @@ pub(super) fn read(inputs: &[String], schema: Option<&Value>) -> Result<Value, F
     let mut entries = Map::new();
     for input in inputs {
         if let Some(path) = input.strip_prefix('@') {
-            match ManifestFile::read(Path::new(path))?.value {
+            match ManifestFile::read(Path::new(path))?.value().clone() {
                 Value::Object(more) => entries.extend(more),
                 // Another value can only be the whole input.
                 value if inputs.len() == 1 => return Ok(value),

@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 43] = [
+const COMMANDS: [&str; 49] = [
     "",
     "start",
     "run",
@@ -46,6 +46,12 @@ const COMMANDS: [&str; 43] = [
     "sandbox probe",
     "completions",
     "man",
+    "noa",
+    "noa validate",
+    "noa normalize",
+    "noa diff",
+    "noa import",
+    "noa schema",
     "bench",
 ];
 

@@ -1,131 +1,182 @@
-//! Reading the `agents` of a manifest: names, skills, limits; how they work is below.
+//! Reading the `agents` and `groups` of a manifest: names, places in the hierarchy, skills, limits;
+//! how they work is below.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::SkillShape;
-use super::fields::{Dots, Fields, name};
+use super::fields::{Dots, Fields};
 use super::findings::{Pointer, Report, code};
 use super::limits::{
     AGENTS_PER_MANIFEST_MAX, CALL_MS_MAX, CONCURRENCY_MAX, DESCRIPTION_BYTES_MAX, PAIR_BYTES_MAX,
     PAIRS_MAX, SKILLS_PER_AGENT_MAX,
 };
-use super::task::read_schema;
-use crate::agent::{AgentSpec, Behaviour, SkillOffer};
+use super::shape;
+use super::skills::Offers;
+use crate::agent::{AgentSpec, Behaviour, SkillOffer, WorkerSpec};
+use crate::hash::Hash;
+use crate::layer::Layer;
+use crate::limits::GROUP_AGENTS_MAX;
 use crate::plan::EffectClass;
 use crate::text::Text;
 
 mod command;
 mod http;
 
-/// Reads the agents of a manifest; their skills are known to whatever is read after them.
-pub(super) fn read_all(list: &[Value], at: &Pointer, report: &mut Report<'_>) -> Vec<AgentSpec> {
+/// The layer of an agent that names none: expert work.
+const LAYER: Layer = Layer::Specialist;
+
+/// Reads agents or groups; their skills are known to whatever is read after them.
+pub(super) fn read_all(
+    list: &[Value],
+    at: &Pointer,
+    shape: &'static shape::Shape,
+    offers: &mut Offers,
+    report: &mut Report<'_>,
+) -> Vec<(AgentSpec, Pointer)> {
     if list.len() > AGENTS_PER_MANIFEST_MAX {
-        let text = format!("a manifest has at most {AGENTS_PER_MANIFEST_MAX} agents");
+        let text = format!("a manifest has at most {AGENTS_PER_MANIFEST_MAX} of these");
         report.add(at, code::OUT_OF_RANGE, text);
         return Vec::new();
     }
-    let mut names: BTreeSet<Text> = BTreeSet::new();
     let mut agents = Vec::with_capacity(list.len());
     for (i, value) in list.iter().enumerate() {
         let at = at.index(i);
-        let Some(agent) = read(value, &at, report) else { continue };
-        if !agent.name.is_empty() && !names.insert(agent.name.clone()) {
-            let message = format!("there is another agent `{}` before this one", agent.name);
-            report.add(&at.key("name"), code::DUPLICATE_NAME, message);
-        }
-        agents.push(agent);
+        let Some(fields) = Fields::open(value, &at, shape, report) else { continue };
+        agents.extend(read(&fields, offers, report).map(|agent| (agent, at)));
     }
     agents
 }
 
-fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<AgentSpec> {
-    let known = ["name", "description", "skills", "concurrency", "behaviour"];
-    let fields = Fields::open(value, at, &known, report)?;
+fn read(fields: &Fields<'_>, offers: &mut Offers, report: &mut Report<'_>) -> Option<AgentSpec> {
     let name = fields.required_name("name", Dots::Refused, report).unwrap_or_default();
     let description = fields.text("description", DESCRIPTION_BYTES_MAX, report).map(Text::from);
+    let count = read_count(fields, report);
+    let layer = match fields.value("layer") {
+        Some(_) => fields.word("layer", report).and_then(Layer::parse).unwrap_or(LAYER),
+        None => LAYER,
+    };
+    let supervisor = fields.value("supervisor");
+    let supervisor =
+        supervisor.and_then(|(value, at)| super::fields::name(value, &at, Dots::Refused, report));
     let concurrency = fields.count("concurrency", 1..=CONCURRENCY_MAX, report);
-    let behaviour = read_behaviour(&fields, report);
-    // Tasks that use the skill are judged even where its agent is wrong.
-    let class = behaviour.as_ref().map_or(EffectClass::Effectful, Behaviour::effect);
-    let skills = read_skills(&fields, class, report);
+    let behaviour = read_behaviour(fields, layer, report);
+    check_work(fields, layer, report);
+    let skills = match fields.bounded_list("skills", report) {
+        Some((list, at)) => offers.read(list, &at, behaviour.as_ref(), report),
+        None => Vec::new(),
+    };
+    let behaviour = behaviour?;
+    let digest = digest(fields.value("behaviour").map(|(value, _)| value), &skills);
     Some(AgentSpec {
         name: Text::from(name),
         description,
+        count,
+        layer,
+        supervisor: supervisor.map(Text::from),
         skills,
         concurrency: concurrency.and_then(|it| u32::try_from(it).ok()),
-        behaviour: behaviour?,
+        behaviour,
+        digest,
     })
 }
 
-fn read_skills(
-    fields: &Fields<'_>,
-    class: EffectClass,
-    report: &mut Report<'_>,
-) -> Vec<SkillOffer> {
-    let Some((list, at)) = fields.required_list("skills", report) else { return Vec::new() };
-    if list.is_empty() || list.len() > SKILLS_PER_AGENT_MAX {
-        let text = format!("an agent has 1 to {SKILLS_PER_AGENT_MAX} skills");
-        report.add(&at, code::OUT_OF_RANGE, text);
-        return Vec::new();
+/// How many of them there are, where the shape has a count.
+fn read_count(fields: &Fields<'_>, report: &mut Report<'_>) -> u32 {
+    if !fields.may_have("count") {
+        return 1;
     }
-    let mut skills = Vec::with_capacity(list.len());
-    for (i, value) in list.iter().enumerate() {
-        let at = at.index(i);
-        let Some(skill) = read_skill(value, &at, report) else { continue };
-        let shape = SkillShape {
-            class,
-            input_schema: skill.input.clone(),
-            output_schema: skill.output.clone(),
-        };
-        let place = if value.is_string() { at } else { at.key("name") };
-        if report.offer(&skill.name, shape) {
-            skills.push(skill);
-        } else {
-            let message = format!("somebody else has the skill `{}` already", skill.name);
-            let hint = "give it a name of its own; built-in skills cannot be replaced";
-            report.add_hint(&place, code::DUPLICATE_NAME, message, hint);
-        }
-    }
-    skills
+    fields.required("count", report);
+    let count = fields.count("count", 1..=u64::from(GROUP_AGENTS_MAX), report);
+    count.and_then(|it| u32::try_from(it).ok()).unwrap_or(1)
 }
 
-/// A skill by its name, or with its schemas.
-fn read_skill(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<SkillOffer> {
-    if value.is_string() {
-        let name = name(value, at, Dots::Allowed, report)?;
-        return Some(SkillOffer { name: Text::from(name), input: None, output: None });
+/// Who works on tasks has skills; nobody could ask anybody else for theirs.
+fn check_work(fields: &Fields<'_>, layer: Layer, report: &mut Report<'_>) {
+    let skills = fields.value("skills");
+    let has_some =
+        skills.as_ref().is_some_and(|(list, _)| list.as_array().is_none_or(|it| !it.is_empty()));
+    match (layer.works(), skills, has_some) {
+        (true, None, _) => {
+            report.add(fields.at(), code::MISSING_FIELD, "field `skills` is missing");
+        }
+        (true, Some((_, at)), false) => {
+            let text = format!("an agent has 1 to {SKILLS_PER_AGENT_MAX} skills");
+            report.add(&at, code::OUT_OF_RANGE, text);
+        }
+        (false, Some((_, at)), true) => {
+            let message = format!(
+                "agents of the layer `{layer}` work on no tasks: nobody could use their skills"
+            );
+            let hint = "give the skills to a specialist or micro that it supervises";
+            report.add_hint(&at, code::LAYER_DOES_NOT_WORK, message, hint);
+        }
+        _ => {}
     }
-    let fields = Fields::open(value, at, &["name", "input", "output"], report)?;
-    let mut schema = |key: &str| {
-        let (value, at) = fields.value(key)?;
-        read_schema(value, &at, report).map(|_| value.clone())
+}
+
+fn read_behaviour(fields: &Fields<'_>, layer: Layer, report: &mut Report<'_>) -> Option<Behaviour> {
+    let Some((value, at)) = fields.value("behaviour") else {
+        if layer.works() {
+            fields.required("behaviour", report);
+            return None;
+        }
+        return Some(Behaviour::Native);
     };
-    let (input, output) = (schema("input"), schema("output"));
-    let name = fields.required_name("name", Dots::Allowed, report)?;
-    Some(SkillOffer { name: Text::from(name), input, output })
+    match value.as_str() {
+        Some("native") => return Some(Behaviour::Native),
+        Some("worker") => return Some(Behaviour::Worker(WorkerSpec::default())),
+        Some(_) => {
+            let rule = "`behaviour` is `native`, `worker`, or an object of `command` or `http`";
+            report.add(&at, code::INVALID_VALUE, rule);
+            return None;
+        }
+        None => {}
+    }
+    let fields = Fields::open(value, &at, &shape::BEHAVIOUR, report)?;
+    let ways = shape::BEHAVIOUR.names().filter_map(|way| Some((way, fields.value(way)?)));
+    let mut ways = ways.collect::<Vec<_>>().into_iter();
+    let Some((way, (value, way_at))) = ways.next() else {
+        let later = shape::BEHAVIOUR.later.iter().any(|way| fields.value(way).is_some());
+        if later {
+            return None;
+        }
+        let names: Vec<String> = shape::BEHAVIOUR.names().map(|it| format!("`{it}`")).collect();
+        let message = format!("one of {} is missing", names.join(", "));
+        report.add(&at, code::MISSING_FIELD, message);
+        return None;
+    };
+    if let Some((_, (_, at))) = ways.next() {
+        report.add(&at, code::CONFLICTING_FIELDS, "an agent works in one way");
+        return None;
+    }
+    match way {
+        "native" => Fields::open(value, &way_at, &shape::NATIVE, report).map(|_| Behaviour::Native),
+        "worker" => {
+            let fields = Fields::open(value, &way_at, &shape::WORKER, report)?;
+            let effect = read_effect(&fields, report);
+            Some(Behaviour::Worker(WorkerSpec { effect }))
+        }
+        "command" => command::read(value, &way_at, report).map(Behaviour::Command),
+        _ => http::read(value, &way_at, report).map(Behaviour::Http),
+    }
 }
 
-fn read_behaviour(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Behaviour> {
-    let (value, at) = fields.required("behaviour", report)?;
-    let fields = Fields::open(value, &at, &["command", "http"], report)?;
-    match (fields.value("command"), fields.value("http")) {
-        (Some((value, at)), None) => command::read(value, &at, report).map(Behaviour::Command),
-        (None, Some((value, at))) => http::read(value, &at, report).map(Behaviour::Http),
-        (Some(_), Some((_, at))) => {
-            report.add(&at, code::CONFLICTING_FIELDS, "an agent works in one way");
-            None
-        }
-        (None, None) => {
-            report.add(&at, code::MISSING_FIELD, "one of `command` and `http` is missing");
-            None
-        }
-    }
+/// What it is and does, in one number: the same words give the same digest, in whatever order.
+fn digest(behaviour: Option<&Value>, skills: &[SkillOffer]) -> Hash {
+    let behaviour = match behaviour.and_then(Value::as_str) {
+        Some(way) => json!({ way: {} }),
+        None => behaviour.cloned().unwrap_or_default(),
+    };
+    let skills: BTreeMap<&str, Value> = skills
+        .iter()
+        .map(|it| (&*it.name, json!([it.input, it.output, it.class.as_str()])))
+        .collect();
+    Hash::of(json!([behaviour, skills]).to_string().as_bytes())
 }
 
 /// The class of an agent's effects, `pure` apart: what happens outside this process is never that.
-fn read_effect(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<EffectClass> {
+pub(super) fn read_effect(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<EffectClass> {
     let (value, at) = fields.value("effect")?;
     let classes =
         [EffectClass::Read, EffectClass::Idempotent, EffectClass::Probed, EffectClass::Effectful];
@@ -136,7 +187,6 @@ fn read_effect(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<EffectCla
     }
     class
 }
-
 /// INVARIANT: a probe is there exactly where it is asked.
 fn check_probe(fields: &Fields<'_>, class: EffectClass, has_probe: bool, report: &mut Report<'_>) {
     match (class == EffectClass::Probed, has_probe) {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::findings::{Pointer, Report, code, shown, type_of};
+use super::shape;
 use crate::budget::Amounts;
 
 /// The currency of `cost`.
@@ -15,9 +16,9 @@ const AMOUNT_MAX: u64 = u64::MAX / 2;
 
 /// Reads a `budget`; what is not named is zero, that is: nothing is reserved.
 pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Amounts {
-    const KNOWN: [&str; 8] =
-        ["tokens", "cost", "cost_micros", "cpu", "cpu_ms", "bytes", "calls", "steps"];
-    let Some(fields) = Fields::open(value, at, &KNOWN, report) else { return Amounts::ZERO };
+    let Some(fields) = Fields::open(value, at, &shape::BUDGET, report) else {
+        return Amounts::ZERO;
+    };
     for (one, other) in [("cost", "cost_micros"), ("cpu", "cpu_ms")] {
         if let (Some(_), Some((_, at))) = (fields.value(one), fields.value(other)) {
             report.add(&at, code::CONFLICTING_FIELDS, format!("`{one}` says the same already"));

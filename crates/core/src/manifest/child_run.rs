@@ -10,6 +10,7 @@ use super::SkillShape;
 use super::fields::{Dots, Fields};
 use super::findings::{Pointer, Report, code, shown};
 use super::limits::VERSION_BYTES_MAX;
+use super::shape;
 use super::task::Draft;
 use crate::limits::CHILD_DEPTH_MAX;
 use crate::plan::{ChildSpec, EffectClass, Shape, Workflow};
@@ -86,8 +87,7 @@ pub(super) fn read<'v>(
     draft: &mut Draft,
     report: &mut Report<'_>,
 ) -> Option<Fields<'v>> {
-    let known = ["workflow", "version", "input", "on_parent_cancel"];
-    let fields = Fields::open(value, at, &known, report)?;
+    let fields = Fields::open(value, at, &shape::CHILD_RUN, report)?;
     draft.input_at = at.key("input");
     draft.is_input_given = fields.value("input").is_some();
     let name = fields.required_name("workflow", Dots::Allowed, report)?;

@@ -7,31 +7,37 @@ use serde_json::{Map, Value};
 use super::duration::parse_duration_ms;
 use super::findings::{Pointer, Report, code, shown, type_of};
 use super::limits::{DURATION_MS_MAX, NAME_CHARS_MAX};
+use super::shape::{Kind, Shape};
 
 /// One object whose fields are all known.
 pub(super) struct Fields<'v> {
     map: &'v Map<String, Value>,
     at: Pointer,
+    shape: &'static Shape,
 }
 
 impl<'v> Fields<'v> {
-    /// Opens an object; fields that are not `known` are findings, and so is anything else.
+    /// Opens an object; fields that its shape does not have are findings, and so is anything else.
     pub(super) fn open(
         value: &'v Value,
         at: &Pointer,
-        known: &[&str],
+        shape: &'static Shape,
         report: &mut Report<'_>,
     ) -> Option<Self> {
         let Some(map) = value.as_object() else {
-            report.wrong_type(at, &format!("an object of {}", list_of(known)), value);
+            report.wrong_type(at, &format!("an object of {}", list_of(shape)), value);
             return None;
         };
-        for name in map.keys().filter(|name| !known.contains(&name.as_str())) {
+        for name in map.keys().filter(|name| !shape.has(name)) {
+            if shape.later.contains(&name.as_str()) {
+                let message = format!("`{name}` is not supported by this version");
+                report.add(&at.key(name), code::UNSUPPORTED_SECTION, message);
+                continue;
+            }
             let message = format!("unknown field `{}`", shown(name));
-            let names = known.iter().copied();
-            report.unknown(&at.key(name), code::UNKNOWN_FIELD, message, name, names);
+            report.unknown(&at.key(name), code::UNKNOWN_FIELD, message, name, shape.names());
         }
-        Some(Fields { map, at: at.clone() })
+        Some(Fields { map, at: at.clone(), shape })
     }
 
     pub(super) fn at(&self) -> &Pointer {
@@ -105,6 +111,50 @@ impl<'v> Fields<'v> {
             return None;
         };
         Some((list, at))
+    }
+
+    /// A list that is no longer or shorter than its shape says.
+    pub(super) fn bounded_list(
+        &self,
+        key: &str,
+        report: &mut Report<'_>,
+    ) -> Option<(&'v [Value], Pointer)> {
+        let (list, at) = self.list(key, report)?;
+        let Some(Kind::List(_, low, high)) = self.kind(key) else { return Some((list, at)) };
+        if (*low..=*high).contains(&list.len()) {
+            return Some((list, at));
+        }
+        let text = format!("`{key}` has {low} to {high} entries, not {}", list.len());
+        report.add(&at, code::OUT_OF_RANGE, text);
+        None
+    }
+
+    /// One of the words of its shape.
+    pub(super) fn word(&self, key: &str, report: &mut Report<'_>) -> Option<&'static str> {
+        let (value, at) = self.value(key)?;
+        let Some(Kind::Word(words)) = self.kind(key) else { return None };
+        let word = words.iter().copied().find(|word| value.as_str() == Some(word));
+        if word.is_none() {
+            let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+            let rule = format!("`{key}` is one of {}", words.join(", "));
+            match value.as_str() {
+                Some(text) => {
+                    let message = format!("{rule}, not `{}`", shown(text));
+                    report.add(&at, code::INVALID_VALUE, message);
+                }
+                None => report.wrong_type(&at, &rule, value),
+            }
+        }
+        word
+    }
+
+    /// Whether its shape has a field of this name.
+    pub(super) fn may_have(&self, key: &str) -> bool {
+        self.shape.field(key).is_some()
+    }
+
+    fn kind(&self, key: &str) -> Option<&'static Kind> {
+        self.shape.field(key).map(|field| &field.kind)
     }
 
     pub(super) fn flag(&self, key: &str, report: &mut Report<'_>) -> Option<bool> {
@@ -243,7 +293,7 @@ pub(super) fn name<'v>(
     Some(text)
 }
 
-fn list_of(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    quoted.join(", ")
+fn list_of(shape: &Shape) -> String {
+    let quoted: Vec<String> = shape.names().map(|name| format!("`{name}`")).collect();
+    if quoted.is_empty() { "nothing".to_owned() } else { quoted.join(", ") }
 }

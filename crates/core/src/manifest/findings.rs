@@ -16,16 +16,20 @@ use crate::text::Text;
 
 /// The stable codes of findings.
 pub(super) mod code {
+    pub(in crate::manifest) const CAPACITY_EXCEEDED: &str = "capacity_exceeded";
     pub(in crate::manifest) const CONFLICTING_FIELDS: &str = "conflicting_fields";
     pub(in crate::manifest) const CYCLE: &str = "cycle";
     pub(in crate::manifest) const DEPENDS_ON_FALLBACK: &str = "depends_on_fallback";
     pub(in crate::manifest) const DUPLICATE_NAME: &str = "duplicate_name";
+    pub(in crate::manifest) const EFFECT_ABOVE_CONTRACT: &str = "effect_above_contract";
     pub(in crate::manifest) const INVALID_CONDITION: &str = "invalid_condition";
     pub(in crate::manifest) const INVALID_FALLBACK: &str = "invalid_fallback";
     pub(in crate::manifest) const INVALID_NAME: &str = "invalid_name";
     pub(in crate::manifest) const INVALID_SCHEMA: &str = "invalid_schema";
     pub(in crate::manifest) const INVALID_TEMPLATE: &str = "invalid_template";
     pub(in crate::manifest) const INVALID_VALUE: &str = "invalid_value";
+    pub(in crate::manifest) const LAYER_DOES_NOT_WORK: &str = "layer_does_not_work";
+    pub(in crate::manifest) const LAYER_NOT_ABOVE: &str = "layer_not_above";
     pub(in crate::manifest) const MISSING_FIELD: &str = "missing_field";
     pub(in crate::manifest) const MISSING_INPUT: &str = "missing_input";
     pub(in crate::manifest) const NO_ITEM: &str = "no_item";
@@ -37,6 +41,7 @@ pub(super) mod code {
     pub(in crate::manifest) const TOO_DEEP: &str = "too_deep";
     pub(in crate::manifest) const TOO_LONG: &str = "too_long";
     pub(in crate::manifest) const TYPE_MISMATCH: &str = "type_mismatch";
+    pub(in crate::manifest) const UNKNOWN_AGENT: &str = "unknown_agent";
     pub(in crate::manifest) const UNKNOWN_FIELD: &str = "unknown_field";
     pub(in crate::manifest) const UNKNOWN_PROPERTY: &str = "unknown_property";
     pub(in crate::manifest) const UNKNOWN_SKILL: &str = "unknown_skill";
@@ -47,17 +52,21 @@ pub(super) mod code {
 }
 
 /// Every code that a finding can carry, for the page that documents them.
-pub const CODES: [&str; 28] = [
+pub const CODES: [&str; 34] = [
+    code::CAPACITY_EXCEEDED,
     code::CONFLICTING_FIELDS,
     code::CYCLE,
     code::DEPENDS_ON_FALLBACK,
     code::DUPLICATE_NAME,
+    code::EFFECT_ABOVE_CONTRACT,
     code::INVALID_CONDITION,
     code::INVALID_FALLBACK,
     code::INVALID_NAME,
     code::INVALID_SCHEMA,
     code::INVALID_TEMPLATE,
     code::INVALID_VALUE,
+    code::LAYER_DOES_NOT_WORK,
+    code::LAYER_NOT_ABOVE,
     code::MISSING_FIELD,
     code::MISSING_INPUT,
     code::NO_ITEM,
@@ -69,6 +78,7 @@ pub const CODES: [&str; 28] = [
     code::TOO_DEEP,
     code::TOO_LONG,
     code::TYPE_MISMATCH,
+    code::UNKNOWN_AGENT,
     code::UNKNOWN_FIELD,
     code::UNKNOWN_PROPERTY,
     code::UNKNOWN_SKILL,
@@ -77,6 +87,63 @@ pub const CODES: [&str; 28] = [
     code::UNSUPPORTED_SECTION,
     code::WRONG_TYPE,
 ];
+
+/// What a finding is about: a manifest is looked at in these stages.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Whether everything is of the form that belongs there.
+    Schema,
+    /// Whether what is named exists and fits together.
+    References,
+    /// Whether there is room for it.
+    Capacity,
+    /// Whether nobody has more authority than who stands above.
+    Authority,
+}
+
+impl Stage {
+    /// All of them, in the order in which they are looked at.
+    pub const ALL: [Stage; 4] =
+        [Stage::Schema, Stage::References, Stage::Capacity, Stage::Authority];
+
+    /// The stage that finds what has this code.
+    pub fn of_code(code: &str) -> Stage {
+        match code {
+            code::CAPACITY_EXCEEDED => Stage::Capacity,
+            code::EFFECT_ABOVE_CONTRACT | code::LAYER_DOES_NOT_WORK | code::LAYER_NOT_ABOVE => {
+                Stage::Authority
+            }
+            code::CYCLE
+            | code::DEPENDS_ON_FALLBACK
+            | code::DUPLICATE_NAME
+            | code::INVALID_FALLBACK
+            | code::MISSING_INPUT
+            | code::NO_ITEM
+            | code::NOT_A_MAP
+            | code::NOT_COLLECTED
+            | code::NOT_IN_ENUM
+            | code::SELF_DEPENDENCY
+            | code::TYPE_MISMATCH
+            | code::UNKNOWN_AGENT
+            | code::UNKNOWN_PROPERTY
+            | code::UNKNOWN_SKILL
+            | code::UNKNOWN_TASK
+            | code::UNKNOWN_WORKFLOW => Stage::References,
+            _ => Stage::Schema,
+        }
+    }
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Schema => "schema",
+            Stage::References => "references",
+            Stage::Capacity => "capacity",
+            Stage::Authority => "authority",
+        }
+    }
+}
 
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -99,6 +166,13 @@ pub struct Finding {
 pub struct Findings {
     findings: Vec<Finding>,
     more: usize,
+}
+
+impl Finding {
+    /// The stage that found it.
+    pub fn stage(&self) -> Stage {
+        Stage::of_code(self.code)
+    }
 }
 
 impl Findings {
@@ -266,6 +340,16 @@ impl<'a> Report<'a> {
         }
         self.shapes.insert(name.to_owned(), Some(shape));
         true
+    }
+
+    /// The skill of this name among those that are there without this manifest.
+    pub(super) fn builtin(&self, name: &str) -> Option<SkillShape> {
+        self.skills.skill(name)
+    }
+
+    /// What is known of a skill of this manifest is something else now.
+    pub(super) fn widen(&mut self, name: &str, shape: SkillShape) {
+        self.shapes.insert(name.to_owned(), Some(shape));
     }
 
     /// The skills that this manifest itself offers, or that were asked for.

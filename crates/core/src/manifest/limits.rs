@@ -39,8 +39,20 @@ pub const RESOLVED_DEPTH_MAX: usize = 120;
 pub const ATTEMPTS_MAX: u64 = 11;
 /// Longest duration that can be written: ten years, so that sums of times never overflow.
 pub const DURATION_MS_MAX: u64 = 10 * 366 * 24 * 60 * 60 * 1_000;
-/// Agents of one manifest.
-pub const AGENTS_PER_MANIFEST_MAX: usize = 100;
+/// Agents of one manifest, and its groups: together as many as one deployment may declare.
+pub const AGENTS_PER_MANIFEST_MAX: usize = crate::limits::GROUPS_MAX;
+/// Declared skills of one manifest: ten for each agent of a large one.
+pub const SKILLS_PER_MANIFEST_MAX: usize = 10_000;
+/// Limits of one kind in one manifest: one for each skill.
+pub const LIMITS_MAX: usize = SKILLS_PER_MANIFEST_MAX;
+/// Schedules of one manifest.
+pub const SCHEDULES_MAX: usize = 1_000;
+/// Missed times that one schedule makes up for: more would be a flood after a long stop.
+pub const SCHEDULE_CATCH_UP_MAX: u32 = 1_000;
+/// Bytes of a cron pattern: each of its fields may list every value it can have.
+pub const CRON_BYTES_MAX: usize = 500;
+/// Bytes of the name of a time zone; the longest there is has 32.
+pub const ZONE_BYTES_MAX: usize = 100;
 /// Skills of one agent.
 pub const SKILLS_PER_AGENT_MAX: usize = 100;
 /// Tasks of one skill at one time: as many as an instance can be allowed at all.

@@ -10,7 +10,7 @@ use super::limits::{
     ATTEMPTS_MAX, CONDITION_BYTES_MAX, DESCRIPTION_BYTES_MAX, SCHEMA_BYTES_MAX, TEMPLATE_BYTES_MAX,
 };
 use super::template::Template;
-use super::{SkillShape, amounts, conditions};
+use super::{SkillShape, amounts, conditions, shape};
 use crate::limits::{MAP_CHILDREN_MAX, PLAN_TASKS_MAX};
 use crate::payload::Bytes;
 use crate::plan::{MapSpec, OnFailure, Retry, Shape, TaskSpec, Workflow};
@@ -86,26 +86,8 @@ impl Draft {
     }
 }
 
-/// What a task may have besides its name, skill and ties to other tasks.
-const LIMIT_FIELDS: [&str; 5] = ["timeout", "deadline", "retry", "budget", "output_schema"];
-
 pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<Draft> {
-    let mut known = vec![
-        "name",
-        "skill",
-        "input",
-        "after",
-        "when",
-        "map",
-        "reduce",
-        "wait",
-        "run",
-        "expands",
-        "on_failure",
-        "description",
-    ];
-    known.extend(LIMIT_FIELDS);
-    let fields = Fields::open(value, at, &known, report)?;
+    let fields = Fields::open(value, at, &shape::TASK, report)?;
     fields.text("description", DESCRIPTION_BYTES_MAX, report);
     let task = fields.required_name("name", Dots::Refused, report).unwrap_or_default();
     let (wait, run) = (fields.value("wait"), fields.value("run"));
@@ -162,13 +144,13 @@ pub(super) fn read_single(skill: &str, options: &Value, report: &mut Report<'_>)
     let Some(spec) = workflow.tasks.first_mut().filter(|_| !options.is_null()) else {
         return workflow;
     };
-    if let Some(fields) = Fields::open(options, &Pointer::root(), &LIMIT_FIELDS, report) {
+    if let Some(fields) = Fields::open(options, &Pointer::root(), &shape::SINGLE, report) {
         read_limits(&fields, spec, report);
     }
     workflow
 }
 
-/// Reads `LIMIT_FIELDS`; the answer is the output schema.
+/// Reads what limits a task; the answer is the output schema.
 fn read_limits(fields: &Fields<'_>, spec: &mut TaskSpec, report: &mut Report<'_>) -> Option<Value> {
     spec.timeout_ms = fields.duration("timeout", 1, report);
     spec.deadline_ms = fields.duration("deadline", 1, report);
@@ -308,8 +290,7 @@ fn read_map(value: &Value, at: &Pointer, report: &mut Report<'_>) -> (Option<Tem
         failures_max: 0,
         collect: false,
     };
-    let known = ["over", "parallel", "max_failures", "collect"];
-    let Some(fields) = Fields::open(value, at, &known, report) else { return (None, spec) };
+    let Some(fields) = Fields::open(value, at, &shape::MAP, report) else { return (None, spec) };
     let children = u64::from(MAP_CHILDREN_MAX);
     let mut count = |key, least| {
         let count = fields.count(key, least..=children, report);
@@ -357,7 +338,7 @@ fn read_failure(fields: &Fields<'_>, draft: &mut Draft, report: &mut Report<'_>)
             _ => report.add(&at, code::INVALID_VALUE, format!("{RULE}, not `{}`", shown(text))),
         },
         Value::Object(_) => {
-            let Some(fields) = Fields::open(value, &at, &["fallback"], report) else { return };
+            let Some(fields) = Fields::open(value, &at, &shape::FALLBACK, report) else { return };
             let Some((task, at)) = fields.required("fallback", report) else { return };
             draft.fallback = read_fallback(task, &at, report);
         }
@@ -372,8 +353,7 @@ fn read_fallback(task: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<
 
 fn read_retry(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Retry {
     let mut retry = Retry::default();
-    let known = ["attempts", "backoff", "max"];
-    let Some(fields) = Fields::open(value, at, &known, report) else { return retry };
+    let Some(fields) = Fields::open(value, at, &shape::RETRY, report) else { return retry };
     if let Some(attempts) = fields.count("attempts", 1..=ATTEMPTS_MAX, report) {
         retry.attempts = u32::try_from(attempts).unwrap_or(retry.attempts);
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::fields::{Dots, Fields};
 use super::findings::{Pointer, Report, code, shown};
 use super::moment::parse_moment_ms;
+use super::shape;
 use super::task::{Draft, read_template};
 use super::template::Template;
 use crate::payload::Bytes;
@@ -24,8 +25,7 @@ pub(super) fn read(
     report: &mut Report<'_>,
 ) -> (WaitSpec, Option<Template>) {
     let none = || WaitSpec { on: WaitOn::For(0), timeout_ms: None, goes_on: false };
-    let known = ["signal", "until", "for", "timeout", "on_timeout"];
-    let Some(fields) = Fields::open(value, at, &known, report) else { return (none(), None) };
+    let Some(fields) = Fields::open(value, at, &shape::WAIT, report) else { return (none(), None) };
     let given = ["signal", "until", "for"].iter().filter(|key| fields.value(key).is_some());
     if given.count() != 1 {
         let message = "a wait has one of `signal`, `until` and `for`";

@@ -10,6 +10,7 @@ use super::fields::{Dots, Fields};
 use super::findings::{Pointer, Report, code};
 use super::limits::{DESCRIPTION_BYTES_MAX, PLAN_BYTES_MAX, VERSION_BYTES_MAX};
 use super::links::{self, Names};
+use super::shape;
 use super::task::{self, Draft, read_schema, read_template};
 use super::types::Plan;
 use super::wait;
@@ -52,8 +53,7 @@ pub(super) fn read_all(
 }
 
 fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<Workflow> {
-    let known = ["name", "version", "description", "input", "tasks", "output"];
-    let fields = Fields::open(value, at, &known, report)?;
+    let fields = Fields::open(value, at, &shape::WORKFLOW, report)?;
     fields.text("description", DESCRIPTION_BYTES_MAX, report);
     let name = fields.required_name("name", Dots::Allowed, report).unwrap_or_default();
     let version = read_version(&fields, report);

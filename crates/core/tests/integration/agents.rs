@@ -164,7 +164,7 @@ fn every_fault_of_an_agent_has_its_place() {
         ]
     );
     wrong(json!({}), &[("", "missing_field")]);
-    wrong(json!({"llm": {}}), &[("", "missing_field"), ("/llm", "unknown_field")]);
+    wrong(json!({"llm": {}}), &[("/llm", "unsupported_section")]);
     let both = json!({"command": {"argv": ["/bin/true"]}, "http": {"url": "https://x"}});
     wrong(both, &[("/http", "conflicting_fields")]);
 }

@@ -168,7 +168,7 @@ fn unwritten_inputs_are_null_or_the_item() {
 
 #[test]
 fn sections_and_fields_must_be_known() {
-    let manifest = json!({"workflow": [], "groups": [], "workflows": [{"name": "w", "inputs": {}, "tasks": [
+    let manifest = json!({"workflow": [], "models": [], "workflows": [{"name": "w", "inputs": {}, "tasks": [
         {"name": "a", "skill": "echo", "afer": []}]}]});
     let findings = parse(&manifest, &Skills).unwrap_err();
     let got: Vec<_> = findings
@@ -179,7 +179,7 @@ fn sections_and_fields_must_be_known() {
     assert_eq!(
         got,
         [
-            ("/groups", "unsupported_section", ""),
+            ("/models", "unsupported_section", ""),
             ("/workflow", "unknown_field", "did you mean `workflows`?"),
             ("/workflows/0/inputs", "unknown_field", "did you mean `input`?"),
             ("/workflows/0/tasks/0/afer", "unknown_field", "did you mean `after`?"),

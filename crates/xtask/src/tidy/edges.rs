@@ -13,6 +13,7 @@ struct Row {
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     Row { folder: "core", may: &[] },
+    Row { folder: "noa", may: &["ark-os-core"] },
     Row { folder: "policy", may: &["ark-os-core"] },
     Row { folder: "store", may: &["ark-os-core"] },
     Row { folder: "sandbox", may: &["ark-os-core"] },
@@ -21,8 +22,9 @@ const TABLE: &[Row] = &[
     Row { folder: "api", may: &[] },
     Row { folder: "server", may: &["ark-os-core", "ark-os-policy", "ark-os-runtime", "ark-os-api"] },
     Row { folder: "cli", may: &["ark-os-core", "ark-os-policy", "ark-os-store", "ark-os-sandbox",
+                                "ark-os-noa",
                                 "ark-os-runtime", "ark-os-sim", "ark-os-api", "ark-os-server"] },
-    Row { folder: "testkit", may: &["ark-os-core", "ark-os-store", "ark-os-runtime", "ark-os-sim"] },
+    Row { folder: "testkit", may: &["ark-os-core", "ark-os-noa", "ark-os-store", "ark-os-runtime", "ark-os-sim"] },
     Row { folder: "xtask", may: &[] },
 ];
 

@@ -9,6 +9,7 @@ use super::super::findings::{Pointer, Report, code};
 use super::super::limits::{
     ARGUMENT_BYTES_MAX, ARGUMENTS_MAX, CODES_MAX, MOUNTS_MAX, NAME_CHARS_MAX, PATH_BYTES_MAX,
 };
+use super::super::shape;
 use super::{check_probe, read_effect, read_pairs, read_time};
 use crate::agent::{CommandLimits, CommandProbe, CommandSpec, MountSpec};
 use crate::plan::EffectClass;
@@ -26,9 +27,7 @@ pub(super) fn read(
     at: &Pointer,
     report: &mut Report<'_>,
 ) -> Option<Box<CommandSpec>> {
-    let known =
-        ["argv", "profile", "limits", "mounts", "env", "workdir", "effect", "exit", "probe"];
-    let fields = Fields::open(value, at, &known, report)?;
+    let fields = Fields::open(value, at, &shape::COMMAND, report)?;
     let argv = read_argv(&fields, report);
     let profile = fields.text("profile", NAME_CHARS_MAX, report).unwrap_or(PROFILE);
     let mounts = read_mounts(&fields, report);
@@ -86,8 +85,7 @@ fn read_argv(fields: &Fields<'_>, report: &mut Report<'_>) -> Vec<String> {
 
 /// What a limit may be is the jail's to say, which knows the profile; here it is only read.
 fn read_limits(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<CommandLimits> {
-    let known = ["memory", "cpu_milli", "processes", "cpu_time", "wall_time", "stdout", "tmp"];
-    let fields = Fields::open(value, at, &known, report)?;
+    let fields = Fields::open(value, at, &shape::COMMAND_LIMITS, report)?;
     Some(CommandLimits {
         memory: fields.bytes("memory", 0..=u64::MAX, report),
         cpu_milli: fields.count("cpu_milli", 0..=u64::MAX, report),
@@ -110,7 +108,7 @@ fn read_mounts(fields: &Fields<'_>, report: &mut Report<'_>) -> Vec<MountSpec> {
 }
 
 fn read_mount(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<MountSpec> {
-    let fields = Fields::open(value, at, &["source", "target", "access"], report)?;
+    let fields = Fields::open(value, at, &shape::MOUNT, report)?;
     fields.required("source", report);
     fields.required("target", report);
     let access = fields.text("access", NAME_CHARS_MAX, report);
@@ -155,7 +153,7 @@ fn check_variable(name: &str, value: &str) -> Result<(), &'static str> {
 
 fn read_exits(fields: &Fields<'_>, report: &mut Report<'_>) -> BTreeSet<i32> {
     let Some((value, at)) = fields.value("exit") else { return BTreeSet::new() };
-    let Some(fields) = Fields::open(value, &at, &["retryable"], report) else {
+    let Some(fields) = Fields::open(value, &at, &shape::EXIT, report) else {
         return BTreeSet::new();
     };
     let Some((list, at)) = fields.list("retryable", report) else { return BTreeSet::new() };
@@ -171,7 +169,7 @@ fn read_exits(fields: &Fields<'_>, report: &mut Report<'_>) -> BTreeSet<i32> {
 }
 
 fn read_probe(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<CommandProbe> {
-    let fields = Fields::open(value, at, &["argv", "settle_after"], report)?;
+    let fields = Fields::open(value, at, &shape::COMMAND_PROBE, report)?;
     let settle_after_ms = read_time(&fields, "settle_after", 0, report).unwrap_or(SETTLE_AFTER_MS);
     let argv = read_argv(&fields, report);
     Some(CommandProbe { argv, settle_after_ms })

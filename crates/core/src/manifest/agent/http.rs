@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::super::fields::Fields;
 use super::super::findings::{Pointer, Report, code};
 use super::super::limits::{CODES_MAX, PATH_BYTES_MAX, RESPONSE_BYTES_MAX, URL_BYTES_MAX};
+use super::super::shape;
 use super::{check_probe, read_effect, read_pairs, read_time};
 use crate::agent::{HttpProbe, HttpSpec, SecretRef};
 use crate::plan::EffectClass;
@@ -37,20 +38,7 @@ const OWN_HEADERS: [&str; 9] = [
 const KEY_MARK: &str = "{key}";
 
 pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<Box<HttpSpec>> {
-    let known = [
-        "url",
-        "effect",
-        "timeout",
-        "connect_timeout",
-        "response_bytes_max",
-        "retry_statuses",
-        "headers",
-        "secret_headers",
-        "ca_file",
-        "allow_private",
-        "probe",
-    ];
-    let fields = Fields::open(value, at, &known, report)?;
+    let fields = Fields::open(value, at, &shape::HTTP, report)?;
     fields.required("url", report);
     let effect = read_effect(&fields, report).unwrap_or(EffectClass::Effectful);
     let timeout_ms = read_time(&fields, "timeout", 1, report).unwrap_or(TIMEOUT_MS);
@@ -201,7 +189,7 @@ fn read_probe(
     timeout_ms: u64,
     report: &mut Report<'_>,
 ) -> Option<HttpProbe> {
-    let fields = Fields::open(value, at, &["url", "timeout", "settle_after"], report)?;
+    let fields = Fields::open(value, at, &shape::HTTP_PROBE, report)?;
     fields.required("url", report);
     let own_ms = read_time(&fields, "timeout", 1, report).unwrap_or(timeout_ms);
     // A call that was cut off is over, one way or the other, after the time that a call may take.

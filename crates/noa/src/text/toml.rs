@@ -4,24 +4,25 @@ use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::lines::Lines;
 use super::places::{Places, item, member};
-use super::{DEPTH_MAX, Fault, Parsed};
-use crate::config::line_column;
+use super::{DEPTH_MAX, Document, Fault};
 
 /// Parses a text.
-pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
+pub(super) fn parse(text: &str) -> Result<Document, Fault> {
+    let lines = Lines::of(text);
     let table = DeTable::parse(text).map_err(|error| {
-        let (line, column) = line_column(text, error.span().map_or(0, |span| span.start));
+        let (line, column) = lines.place(error.span().map_or(0, |span| span.start));
         Fault::new(line, column, error.message())
     })?;
-    let mut reading = Reading { text, places: Places::default() };
+    let mut reading = Reading { lines, places: Places::default() };
     reading.places.put("", 1, 1);
     let value = Value::Object(reading.table(table.get_ref(), "", 0)?);
-    Ok(Parsed { value, places: reading.places })
+    Ok(Document { value, places: reading.places })
 }
 
 struct Reading<'a> {
-    text: &'a str,
+    lines: Lines<'a>,
     places: Places,
 }
 
@@ -47,7 +48,7 @@ impl Reading<'_> {
         pointer: &str,
         depth: usize,
     ) -> Result<Value, Fault> {
-        let (line, column) = line_column(self.text, value.span().start);
+        let (line, column) = self.lines.place(value.span().start);
         self.places.put(pointer, line, column);
         if depth > DEPTH_MAX {
             let message = format!("nested deeper than {DEPTH_MAX} levels");

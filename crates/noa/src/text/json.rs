@@ -1,13 +1,15 @@
 //! JSON into a value; a second pass over the text, which is known to be right by then, finds the
 //! place of everything in it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::places::{Places, item, member};
-use super::{Fault, Parsed};
+use super::{Document, Fault};
 
 /// Parses a text.
-pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
+pub(super) fn parse(text: &str) -> Result<Document, Fault> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         // Line and column go into the place.
@@ -17,7 +19,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
     let mut locating =
         Locating { rest: text.chars().peekable(), line: 1, column: 1, places: Places::default() };
     locating.walk()?;
-    Ok(Parsed { value, places: locating.places })
+    Ok(Document { value, places: locating.places })
 }
 
 /// A collection that is not closed yet.
@@ -28,7 +30,7 @@ struct Open {
 
 enum Form {
     List { next: usize },
-    Map { keys: Vec<String>, key: Option<String> },
+    Map { keys: BTreeSet<String>, key: Option<String> },
 }
 
 struct Locating<'a> {
@@ -47,7 +49,7 @@ impl Locating<'_> {
                 '{' | '[' => {
                     let pointer = self.begin_value(&mut open, line, column);
                     let form = match next {
-                        '{' => Form::Map { keys: Vec::new(), key: None },
+                        '{' => Form::Map { keys: BTreeSet::new(), key: None },
                         _ => Form::List { next: 0 },
                     };
                     open.push(Open { pointer, form });
@@ -62,11 +64,10 @@ impl Locating<'_> {
                     let map = open.last_mut().map(|open| &mut open.form);
                     match map {
                         Some(Form::Map { keys, key: key @ None }) => {
-                            if keys.contains(&text) {
+                            if !keys.insert(text.clone()) {
                                 let message = format!("the key `{text}` is there twice");
                                 return Err(Fault::new(line, column, message));
                             }
-                            keys.push(text.clone());
                             *key = Some(text);
                         }
                         _ => {

@@ -7,17 +7,17 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Number, Value};
 
 use super::places::{Places, item, member};
-use super::{DEPTH_MAX, Fault, Parsed, VALUES_MAX};
+use super::{DEPTH_MAX, Document, Fault, VALUES_MAX};
 
 /// Parses a text.
-pub(super) fn parse(text: &str) -> Result<Parsed, Fault> {
+pub(super) fn parse(text: &str) -> Result<Document, Fault> {
     let mut building = Building::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| scan_fault(&error))?;
         building.take(event, span)?;
     }
     match building.root {
-        Some(value) => Ok(Parsed { value, places: building.places }),
+        Some(value) => Ok(Document { value, places: building.places }),
         None => Err(Fault::new(1, 1, "the file is empty").hint("write a `workflows` section")),
     }
 }
@@ -288,7 +288,7 @@ impl Scalar<'_> {
 }
 
 /// What an unquoted text means; none: a number that cannot be kept exactly or at all.
-fn plain(text: &str) -> Option<Value> {
+pub(crate) fn plain(text: &str) -> Option<Value> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Some(Value::Null),
         "true" | "True" | "TRUE" => return Some(Value::Bool(true)),

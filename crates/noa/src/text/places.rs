@@ -28,11 +28,13 @@ impl Places {
 }
 
 /// The pointer to a member of what `above` points at.
-pub(super) fn member(above: &str, key: &str) -> String {
+#[must_use]
+pub fn member(above: &str, key: &str) -> String {
     format!("{above}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// The pointer to an item of what `above` points at.
-pub(super) fn item(above: &str, index: usize) -> String {
+#[must_use]
+pub fn item(above: &str, index: usize) -> String {
     format!("{above}/{index}")
 }
