@@ -15,10 +15,10 @@ mod bounds;
 mod budget;
 #[path = "integration/children.rs"]
 mod children;
-#[path = "integration/expansion.rs"]
-mod expansion;
 #[path = "integration/deployment.rs"]
 mod deployment;
+#[path = "integration/expansion.rs"]
+mod expansion;
 #[path = "integration/fleet_life.rs"]
 mod fleet_life;
 #[path = "integration/fleet_profile.rs"]

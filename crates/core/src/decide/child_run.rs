@@ -109,6 +109,7 @@ fn submission(parent: &Run, node: u32, now: Time) -> Option<SubmitRun> {
     let own = spec.deadline_ms.map(|ms| task.ready_at.plus(ms));
     let depth = parent.parent.as_ref().map_or(0, |parent| parent.depth) + 1;
     Some(SubmitRun {
+        start_at: None,
         run: asked.run,
         namespace: parent.namespace.clone(),
         grant: Arc::new(Grant::new(lent(caller, child))),

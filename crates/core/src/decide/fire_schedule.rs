@@ -108,6 +108,7 @@ fn begin(
         budget: spec.budget,
         seed: run.0 as u64,
         key: None,
+        parent: None,
     };
     let mut change = submit_run::decide(state, rules, submission, now)?;
     let accepted = change.events.iter().position(|it| matches!(it, Event::RunAccepted(_)));

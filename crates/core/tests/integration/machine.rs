@@ -433,7 +433,7 @@ impl Play {
         let set = self.world.act(Command::SetAgent { agent, online, reason });
         assert!(set.is_ok() || is_passing);
         self.world.dispatch();
-}
+    }
 
     /// Children are runs as all others.
     fn meet_children(&mut self) {

@@ -417,8 +417,7 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 /// While it is the newest format. What is added raises it, and brings a file of its own.
 #[test]
 fn format_3_is_what_is_written() {
-    let worlds =
-        [("", flowing()), ("-schedules", scheduled()), ("-deployments", deployed())];
+    let worlds = [("", flowing()), ("-schedules", scheduled()), ("-deployments", deployed())];
     for (name, world) in worlds {
         let written = written(&world.state);
         let file = format!("snapshot-3{name}.cbor");
