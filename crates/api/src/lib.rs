@@ -13,6 +13,7 @@ mod graph;
 mod health;
 mod message;
 mod metrics;
+mod overview;
 mod page;
 mod problem;
 mod run;
@@ -35,6 +36,10 @@ pub use message::{
     TakenMessages, Topic,
 };
 pub use metrics::{Bucket, HistogramView, MetricsView};
+pub use overview::{
+    AttentionView, FleetOverview, LayerOverview, LogLine, LogPage, Overview, QueueView,
+    RateHistory, RatesView, RunsOverview, StackOverview, Standings,
+};
 pub use page::Page;
 pub use problem::{ErrorPlace, PROBLEM_JSON, Problem};
 pub use run::{

@@ -255,6 +255,16 @@ impl Fleet {
         self.skills.get(skill.0 as usize).map(|skill| &skill.info)
     }
 
+    /// Attempts under way at a skill.
+    pub fn in_use_of(&self, skill: SkillIx) -> u32 {
+        self.skills.get(skill.0 as usize).map_or(0, |skill| skill.in_use)
+    }
+
+    /// Every skill that this fleet or one before it offered, with its number.
+    pub fn known_skills(&self) -> impl Iterator<Item = (SkillIx, &SkillInfo)> + '_ {
+        (0u32..).zip(&self.skills).map(|(ix, skill)| (SkillIx(ix), &skill.info))
+    }
+
     /// The scope that an authority must cover to use a skill.
     pub fn skill_scope(&self, skill: SkillIx) -> Option<&str> {
         self.skills.get(skill.0 as usize).map(|skill| skill.scope.as_str())

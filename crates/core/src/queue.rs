@@ -55,6 +55,11 @@ impl ReadyQueue {
         self.by_skill.get(&skill).into_iter().flatten().map(|(turn, who)| (*turn, *who))
     }
 
+    /// How many wait for a skill.
+    pub fn waiting_for(&self, skill: SkillIx) -> usize {
+        self.by_skill.get(&skill).map_or(0, BTreeMap::len)
+    }
+
     /// Every skill that somebody waits or has waited for since the queue was last emptied.
     pub(crate) fn known_skills(&self) -> impl Iterator<Item = SkillIx> + Clone + '_ {
         self.by_skill.keys().copied()

@@ -432,6 +432,7 @@ fn count_events(metrics: &Metrics, events: &[Event]) {
                 RunEnd::Cancelled => metrics.runs_cancelled.inc(),
             },
             Event::AttemptStarted(_) => metrics.attempts.inc(),
+            Event::TaskSucceeded(_) => metrics.tasks_succeeded.inc(),
             Event::AttemptEnded(ended) => {
                 metrics.attempts_failed.inc();
                 match ended.end {

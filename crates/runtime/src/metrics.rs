@@ -100,6 +100,8 @@ pub struct Metrics {
     pub runs_waiting: Number,
     /// Attempts started.
     pub attempts: Number,
+    /// Tasks that succeeded.
+    pub tasks_succeeded: Number,
     /// Attempts that ended without success.
     pub attempts_failed: Number,
     /// Attempts lost to an agent's death.

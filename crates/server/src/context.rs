@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use ark_os_api::Shutdown;
 use ark_os_core::text::Text;
+use ark_os_runtime::clock::Clock;
 use ark_os_runtime::{Handle, RuntimeError};
 use tokio::sync::watch;
 
 use crate::counters::Counters;
+use crate::overview::FleetCount;
 use crate::past::Pasts;
+use crate::sampling::Samples;
 use crate::settings::ServerSettings;
 use crate::trace::Tracers;
 
@@ -36,6 +39,9 @@ struct Shared {
     openapi: String,
     pasts: Pasts,
     tracers: Tracers,
+    fleet_count: FleetCount,
+    samples: Samples,
+    clock: Clock,
 }
 
 impl Context {
@@ -55,6 +61,9 @@ impl Context {
             openapi: crate::openapi_json(),
             pasts: Pasts::default(),
             tracers: Tracers::default(),
+            fleet_count: FleetCount::default(),
+            samples: Samples::default(),
+            clock: Clock::new(),
         };
         Context { shared: Arc::new(shared) }
     }
@@ -93,6 +102,21 @@ impl Context {
     /// Where pages of traces ended lately.
     pub(crate) fn tracers(&self) -> &Tracers {
         &self.shared.tracers
+    }
+
+    /// The newest count of the fleet.
+    pub(crate) fn fleet_count(&self) -> &FleetCount {
+        &self.shared.fleet_count
+    }
+
+    /// The counters of the last minutes.
+    pub(crate) fn samples(&self) -> &Samples {
+        &self.shared.samples
+    }
+
+    /// The clock, for those who only show it.
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.clock
     }
 
     pub(crate) fn shut_down(&self, how: Shutdown) {

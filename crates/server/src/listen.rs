@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::context::{Context, OnShutdown, stopped};
+use crate::sampling::Samples;
 use crate::settings::ServerSettings;
 use crate::{front, routes, tasks};
 
@@ -74,9 +75,10 @@ impl Server {
         let accepting = Accepting {
             listener,
             router: routes::router().0.with_state(context.clone()),
-            context,
+            context: context.clone(),
             connections: connections.clone(),
         };
+        tasks::spawn(Samples::gather(context));
         let accepting = tasks::spawn(accepting.run());
         tracing::info!(%address, "listening");
         Ok(Server { address, stop, accepting, connections, connections_max, grace })

@@ -13,14 +13,15 @@ use prometheus_client::registry::Registry;
 use crate::context::Context;
 
 /// Name, help, value.
-type Number = (&'static str, &'static str, u64);
+pub(crate) type Number = (&'static str, &'static str, u64);
 
-fn counters(context: &Context) -> Vec<Number> {
+pub(crate) fn counters(context: &Context) -> Vec<Number> {
     let it = context.handle().metrics();
     let messages = message_counters(&context.handle().messages().counts());
     let mut numbers = vec![
         ("agent_requests", "Attempts started", it.attempts.value()),
         ("agent_errors", "Attempts that ended without success", it.attempts_failed.value()),
+        ("ark_os_tasks_succeeded", "Tasks that succeeded", it.tasks_succeeded.value()),
         ("ark_os_attempts_lost", "Attempts lost to an agent's death", it.attempts_lost.value()),
         ("ark_os_results_refused", "Results refused", it.refused.value()),
         ("ark_os_agent_restarts", "Agents restarted or replaced", it.agent_restarts.value()),
@@ -133,16 +134,20 @@ pub(crate) fn view(context: &Context) -> MetricsView {
 }
 
 fn histogram(latency: &Latency) -> HistogramView {
-    let counts = latency.counts();
+    histogram_of(&latency.counts(), latency.sum_us())
+}
+
+/// A histogram of these counts over [`LATENCY_BOUNDS_US`].
+pub(crate) fn histogram_of(counts: &[u64], sum_us: u64) -> HistogramView {
     let count: u64 = counts.iter().sum();
-    let buckets = LATENCY_BOUNDS_US.into_iter().zip(&counts).map(|(bound, count)| Bucket {
+    let buckets = LATENCY_BOUNDS_US.into_iter().zip(counts).map(|(bound, count)| Bucket {
         le_us: (bound != u64::MAX).then_some(bound),
         count: *count,
     });
     let quantile = |per_cent: u64| {
         let rank = (count * per_cent).div_ceil(100);
         let mut seen = 0;
-        let found = LATENCY_BOUNDS_US.into_iter().zip(&counts).find(|(_, count)| {
+        let found = LATENCY_BOUNDS_US.into_iter().zip(counts).find(|(_, count)| {
             seen += **count;
             seen >= rank
         });
@@ -153,7 +158,7 @@ fn histogram(latency: &Latency) -> HistogramView {
     };
     HistogramView {
         count,
-        sum_us: latency.sum_us(),
+        sum_us,
         p50_us: quantile(50),
         p95_us: quantile(95),
         p99_us: quantile(99),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ark_os_core::layer::Layer;
 use ark_os_core::manifest::parse_duration_ms;
 use axum::extract::Query;
 use axum::http::Uri;
@@ -119,6 +120,22 @@ pub(crate) struct Reasoned {
     pub(crate) reason: Option<String>,
 }
 
+/// What `GET /agents` takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AgentsQuery {
+    pub(crate) layer: Option<Layer>,
+    pub(crate) stack: Option<u32>,
+    pub(crate) cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+impl AgentsQuery {
+    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
+        limit(self.limit)
+    }
+}
+
 /// What `GET /runs` takes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,7 +191,7 @@ pub(crate) struct GraphQuery {
     pub(crate) format: Option<String>,
 }
 
-fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
+pub(crate) fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
     limit_of("limit", asked)
 }
 

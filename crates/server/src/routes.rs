@@ -23,6 +23,7 @@ mod health;
 mod ledger;
 mod messages;
 mod metrics;
+mod overview;
 mod proofs;
 mod run_children;
 mod run_events;
@@ -32,6 +33,8 @@ mod runs;
 mod schedules;
 mod tasks;
 mod workflows;
+
+pub(crate) use runs::row_view as run_line;
 
 /// Header with the key under which a request can be sent again.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -50,6 +53,7 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(messages::unsubscribe_agent))
         .routes(routes!(fleet::show_fleet))
         .routes(routes!(fleet::scale_fleet))
+        .routes(routes!(overview::list_agent_tasks))
         .routes(routes!(tasks::submit_task))
         .routes(routes!(tasks::submit_batch))
         .routes(routes!(tasks::show_task))
@@ -79,6 +83,9 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(workflows::list_workflows))
         .routes(routes!(metrics::show_metrics))
         .routes(routes!(metrics::scrape_metrics))
+        .routes(routes!(overview::show_overview))
+        .routes(routes!(overview::list_queues))
+        .routes(routes!(overview::list_logs))
         .routes(routes!(health::show_health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::log_ring::LogRing;
+
 /// Where nobody asks for another port.
 pub const PORT: u16 = 7341;
 /// Bytes of a request's body, and of one line of a batch, where nobody asks for another limit. A
@@ -26,6 +28,8 @@ pub struct ServerSettings {
     pub max_connections: usize,
     /// How long answers under way may take once the server is told to stop.
     pub grace: Duration,
+    /// The newest lines of the log, which whoever writes it puts there.
+    pub logs: LogRing,
 }
 
 impl ServerSettings {
@@ -38,6 +42,7 @@ impl ServerSettings {
             hosts: Vec::new(),
             max_connections: CONNECTIONS_MAX,
             grace: Duration::from_secs(5),
+            logs: LogRing::default(),
         }
     }
 }

@@ -14,4 +14,5 @@ mod integration {
     mod schedules;
     mod signals;
     pub(crate) mod support;
+    mod watching;
 }

@@ -13,36 +13,36 @@ use axum::http::{StatusCode, Uri};
 use super::{json, reason};
 use crate::context::Context;
 use crate::json::{parse_or_default, read_body};
+use crate::overview::select;
 use crate::problems::{Answered, Refusal};
-use crate::query::{Paging, read};
+use crate::query::{AgentsQuery, read};
 use crate::words;
 
 /// The agents of the fleet: those it began with, highest layer first, then those that were added.
 #[utoipa::path(
     get, path = "/api/v1/agents", tag = "agents",
     params(
+        ("layer" = Option<String>, Query, description = "Of this layer"),
+        ("stack" = Option<u32>, Query, description = "Of this stack: its chief and those he supervises"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
     ),
     responses((status = 200, description = "A page of agents", body = Page<AgentView>)),
 )]
 pub(super) async fn list_agents(State(context): State<Context>, uri: Uri) -> Answered {
-    let paging: Paging = read(&uri)?;
-    let limit = paging.limit()?;
-    let cursor = paging.cursor;
+    let query: AgentsQuery = read(&uri)?;
+    let limit = query.limit()?;
     let page = context.handle().read(move |kernel| {
         let fleet = kernel.state().fleet();
-        let first = match cursor.as_deref().map(|name| fleet.find(name)) {
+        let first = match query.cursor.as_deref().map(|name| fleet.find(name)) {
             None => 0,
             Some(Some(last)) => last.0 + 1,
             Some(None) => return None,
         };
-        let is_here =
-            |ix: &AgentIx| fleet.agent(*ix).is_some_and(|row| row.standing != Standing::Retired);
-        let mut here = (first..fleet.len()).map(AgentIx).filter(is_here);
+        let mut found = select(fleet, query.layer, query.stack).skip_while(|it| it.0 < first);
         let items: Vec<AgentView> =
-            here.by_ref().take(limit).filter_map(|ix| view(fleet, ix)).collect();
-        let next = here.next().and(items.last()).map(|agent| agent.id.clone());
+            found.by_ref().take(limit).filter_map(|agent| view(fleet, agent)).collect();
+        let next = items.last().filter(|_| found.next().is_some()).map(|agent| agent.id.clone());
         Some(Page { items, next })
     });
     let page = page.await?.ok_or_else(|| {
@@ -110,10 +110,12 @@ async fn look_up(context: &Context, id: String) -> Result<(AgentIx, AgentView), 
         let agent = fleet.find(&name)?;
         Some((agent, view(fleet, agent)?))
     });
-    found.await?.ok_or_else(|| {
-        Refusal::new("agent_not_found", format!("no agent `{}` is in the fleet", shown(&id)))
-            .hint("`GET /api/v1/agents` lists them; names are such as `micro-00042`")
-    })
+    found.await?.ok_or_else(|| not_found(&id))
+}
+
+pub(super) fn not_found(id: &str) -> Refusal {
+    Refusal::new("agent_not_found", format!("no agent `{}` is in the fleet", shown(id)))
+        .hint("`GET /api/v1/agents` lists them; names are such as `micro-00042`")
 }
 
 /// Foreign text, cut so that an answer stays small.

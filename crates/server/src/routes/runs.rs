@@ -386,7 +386,7 @@ fn inline(row: &RunRow) -> Output {
     Output::inline(row.output.as_ref())
 }
 
-fn row_view(row: &RunRow, output: Output) -> RunView {
+pub(crate) fn row_view(row: &RunRow, output: Output) -> RunView {
     let tally = row.tasks;
     RunView {
         id: row.id.to_string(),

@@ -1,0 +1,291 @@
+//! The overview: what is gathered from the state, the views and the counters for one page.
+//!
+//! What it costs: the fleet is counted in one look over its agents at most once a second, shared by
+//! all who watch; everything else is a look at a few numbers, one row a skill, and at most
+//! [`PARKED_RUNS_MAX`] runs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ark_os_api::{AttentionView, Overview, QueueView, RunView, RunsOverview};
+use ark_os_core::State;
+use ark_os_core::event::Intake;
+use ark_os_core::ids::{RunId, TaskId};
+use ark_os_core::run::{Run, RunState, TaskState};
+use ark_os_core::step::StepStanding;
+use ark_os_core::text::Text;
+use ark_os_core::time::Time;
+use ark_os_runtime::clock::instant;
+use ark_os_runtime::views::{RunFilter, RunRow};
+use ark_os_runtime::{Handle, RuntimeError};
+use tokio::sync::Mutex;
+
+use crate::context::Context;
+use crate::show::Output;
+use crate::{prometheus, tasks, words};
+
+mod fleet;
+
+pub(crate) use fleet::{Counted, select};
+
+/// How long a count of the fleet is good for: with 200 000 agents one takes the loop a millisecond or
+/// two.
+const COUNT_FOR: Duration = Duration::from_secs(1);
+/// Runs of the first page.
+const RUNS_SHOWN_MAX: usize = 20;
+/// Parked runs whose tasks are looked at, and tasks told of each.
+const PARKED_RUNS_MAX: usize = 20;
+const PARKED_TASKS_MAX: usize = 5;
+/// What one page tells that somebody should look at.
+const ATTENTION_MAX: usize = 100;
+
+/// States of runs that somebody who watches wants to see first.
+const UNDER_WAY: [RunState; 4] =
+    [RunState::Running, RunState::Waiting, RunState::Paused, RunState::Parked];
+
+/// The newest count of the fleet, and when it was made.
+#[derive(Debug, Default)]
+pub(crate) struct FleetCount(Mutex<Option<(Instant, Arc<Counted>)>>);
+
+impl FleetCount {
+    /// The count, made anew if it is too old. Who comes meanwhile waits for the same one.
+    async fn fresh(&self, handle: &Handle) -> Result<Arc<Counted>, RuntimeError> {
+        let mut kept = self.0.lock().await;
+        let now = instant();
+        if let Some((at, counted)) = &*kept
+            && now.saturating_duration_since(*at) < COUNT_FOR
+        {
+            return Ok(counted.clone());
+        }
+        let counted = Arc::new(handle.read(|kernel| fleet::count(kernel.state().fleet())).await?);
+        *kept = Some((now, counted.clone()));
+        Ok(counted)
+    }
+}
+
+/// What the views tell of a namespace's runs.
+struct Listed {
+    by_state: Vec<(RunState, u64)>,
+    shown: Vec<RunRow>,
+    parked: Vec<RunRow>,
+}
+
+/// What the state tells.
+struct Seen {
+    at: Time,
+    epoch: u64,
+    journal: u64,
+    live: u64,
+    on_disk: u64,
+    mode: &'static str,
+    intake: Intake,
+    queues: Vec<QueueView>,
+    parked: Vec<AttentionView>,
+}
+
+/// The overview of the instance, with the runs of a namespace.
+pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overview, RuntimeError> {
+    let counted = context.fleet_count().fresh(context.handle()).await?;
+    let (handle, name) = (context.handle().clone(), namespace.clone());
+    let listed = tasks::blocking(move || list(&handle, &name)).await?;
+    let parked: Vec<RunId> = listed.parked.iter().map(|row| row.id).collect();
+    let clock = context.clock();
+    let seen = context.handle().read(move |kernel| {
+        let state = kernel.state();
+        Seen {
+            at: clock.now().max(state.now()),
+            epoch: state.epoch(),
+            journal: kernel.synced(),
+            live: state.live() as u64,
+            on_disk: state.backlog().len() as u64,
+            mode: words::mode(state.mode()),
+            intake: state.intake(),
+            queues: queues(state, clock.now().max(state.now())),
+            parked: parked
+                .iter()
+                .filter_map(|run| state.run(*run))
+                .flat_map(parked_tasks)
+                .collect(),
+        }
+    });
+    let seen = seen.await?;
+    let empty = counted.overview.empty_layer.as_deref();
+    let status = match (seen.intake, empty) {
+        (Intake::Draining, _) => "draining",
+        (Intake::Open, Some(_)) => "degraded",
+        (Intake::Open, None) => "ok",
+    };
+    let (attention, attention_left_out) = attention(&seen, &counted, &listed);
+    let mut rates = context.samples().rates(context.handle().metrics());
+    rates.totals = totals(context);
+    let viewed = *context.handle().viewed().borrow();
+    Ok(Overview {
+        at: words::stamp(seen.at),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        mode: seen.mode.to_owned(),
+        status: status.to_owned(),
+        epoch: seen.epoch,
+        journal: seen.journal,
+        views_behind: seen.journal.saturating_sub(viewed),
+        runs: runs(&seen, listed, &namespace),
+        fleet: counted.overview.clone(),
+        queues: seen.queues,
+        rates,
+        attention,
+        attention_left_out,
+    })
+}
+
+/// The queues alone.
+pub(crate) async fn queues_now(context: &Context) -> Result<Vec<QueueView>, RuntimeError> {
+    let clock = context.clock();
+    let look = move |kernel: &ark_os_runtime::kernel::Kernel| {
+        let state = kernel.state();
+        queues(state, clock.now().max(state.now()))
+    };
+    context.handle().read(look).await
+}
+
+fn list(handle: &Handle, namespace: &Text) -> Result<Listed, RuntimeError> {
+    let queries = handle.queries();
+    let filter = |states: &[RunState]| RunFilter {
+        namespace: namespace.clone(),
+        states: states.to_vec(),
+        ..RunFilter::default()
+    };
+    let page = |states: &[RunState], limit| queries.runs(&filter(states), None, limit);
+    let mut shown = page(&UNDER_WAY, RUNS_SHOWN_MAX)?.items;
+    if shown.len() < RUNS_SHOWN_MAX {
+        let newest = page(&[], RUNS_SHOWN_MAX)?.items;
+        let others = newest.into_iter().filter(|row| !UNDER_WAY.contains(&row.state));
+        shown.extend(others.take(RUNS_SHOWN_MAX - shown.len()));
+    }
+    Ok(Listed {
+        by_state: queries.counts_by_state(namespace)?,
+        shown,
+        parked: page(&[RunState::Parked], PARKED_RUNS_MAX)?.items,
+    })
+}
+
+fn runs(seen: &Seen, listed: Listed, namespace: &Text) -> RunsOverview {
+    let count = |(state, runs): (RunState, u64)| (words::run_state(state).to_owned(), runs);
+    let view = |row: &RunRow| -> RunView { crate::routes::run_line(row, Output::default()) };
+    RunsOverview {
+        namespace: namespace.to_string(),
+        live: seen.live,
+        on_disk: seen.on_disk,
+        by_state: listed.by_state.into_iter().map(count).collect(),
+        shown: listed.shown.iter().map(view).collect(),
+    }
+}
+
+fn totals(context: &Context) -> std::collections::BTreeMap<String, u64> {
+    let counters = prometheus::counters(context).into_iter();
+    counters.map(|(name, _, value)| (name.to_owned(), value)).collect()
+}
+
+/// A row for every skill on offer, or that somebody waits for though it is not.
+fn queues(state: &State, now: Time) -> Vec<QueueView> {
+    let (fleet, queue) = (state.fleet(), state.queue());
+    let mut rows: Vec<QueueView> = fleet
+        .known_skills()
+        .filter(|(ix, info)| fleet.skill(&info.name) == Some(*ix) || !queue.is_free(*ix))
+        .map(|(ix, info)| {
+            let next = queue.line(ix).next().map(|(_, who)| who);
+            let since = next.and_then(|(run, task)| {
+                let run = state.run(run)?;
+                // A map's node stands for its children that have not begun.
+                Some(run.task(task).or(run.node(task.node))?.ready_at)
+            });
+            QueueView {
+                skill: info.name.to_string(),
+                class: info.class.as_str().to_owned(),
+                ready: queue.waiting_for(ix) as u64,
+                running: fleet.in_use_of(ix),
+                running_max: info.concurrency_max,
+                next_waited_ms: since
+                    .filter(|since| *since != Time::NEVER)
+                    .map(|since| now.0.saturating_sub(since.0)),
+                next_run: next.map(|(run, _)| run.to_string()),
+            }
+        })
+        .collect();
+    rows.sort_by(|a, b| a.skill.cmp(&b.skill));
+    rows
+}
+
+/// Why a run is parked: its tasks, and their steps in doubt.
+fn parked_tasks(run: &Run) -> Vec<AttentionView> {
+    if run.counts.of(TaskState::Parked) == 0 {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for task in run.live_tasks(|task| task.state == TaskState::Parked) {
+        if found.len() >= PARKED_TASKS_MAX {
+            break;
+        }
+        let (Some(it), Some(spec)) = (run.task(task), run.spec(task.node)) else { continue };
+        let about = AttentionView {
+            run: Some(run.id.to_string()),
+            task: Some(TaskId { run: run.id, task }.to_string()),
+            ..AttentionView::default()
+        };
+        let (reason, message) = match &it.parked {
+            Some((reason, message)) => (words::park_reason(*reason), message.as_ref()),
+            None => ("parked", ""),
+        };
+        let doubts = it.steps.iter().filter(|step| step.standing == StepStanding::InDoubt);
+        let before = found.len();
+        found.extend(doubts.take(PARKED_TASKS_MAX).map(|step| AttentionView {
+            kind: "step_in_doubt".to_owned(),
+            text: format!("`{}`: nobody knows whether {} happened", spec.name, step.tool),
+            step: Some(step.key.0.to_string()),
+            ..about.clone()
+        }));
+        if found.len() == before {
+            found.push(AttentionView {
+                kind: "task_parked".to_owned(),
+                text: format!("`{}` is parked ({reason}): {message}", spec.name),
+                ..about
+            });
+        }
+    }
+    found
+}
+
+/// Everything that somebody should look at, most urgent first, and how much more there is.
+fn attention(seen: &Seen, counted: &Counted, listed: &Listed) -> (Vec<AttentionView>, u64) {
+    let mut all = Vec::new();
+    if seen.intake == Intake::Draining {
+        all.push(AttentionView {
+            kind: "draining".to_owned(),
+            text: "the instance takes nothing new and is about to stop".to_owned(),
+            ..AttentionView::default()
+        });
+    }
+    if let Some(layer) = &counted.overview.empty_layer {
+        all.push(AttentionView {
+            kind: "layer_empty".to_owned(),
+            text: format!("nobody of the layer {layer} stands ready: its step waits"),
+            ..AttentionView::default()
+        });
+    }
+    let (doubts, parked): (Vec<_>, Vec<_>) =
+        seen.parked.iter().cloned().partition(|it| it.kind == "step_in_doubt");
+    all.extend(doubts);
+    all.extend(parked);
+    // A run that rests on disk, or whose record came after the look, has no tasks to tell of.
+    let told = |row: &&RunRow| !seen.parked.iter().any(|it| it.run == Some(row.id.to_string()));
+    all.extend(listed.parked.iter().filter(told).map(|row| AttentionView {
+        kind: "run_parked".to_owned(),
+        text: format!("`{}` is parked", row.workflow),
+        run: Some(row.id.to_string()),
+        ..AttentionView::default()
+    }));
+    all.extend(counted.troubles.iter().cloned());
+    let parked = listed.by_state.iter().find(|(state, _)| *state == RunState::Parked);
+    let parked_left_out = parked.map_or(0, |(_, runs)| runs.saturating_sub(PARKED_RUNS_MAX as u64));
+    let cut = all.len().saturating_sub(ATTENTION_MAX) as u64;
+    all.truncate(ATTENTION_MAX);
+    (all, cut + counted.troubles_left_out + parked_left_out)
+}
