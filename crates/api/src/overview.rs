@@ -68,6 +68,18 @@ pub struct Standings {
     pub replaced: u32,
     /// Taken out.
     pub offline: u32,
+    /// Of a deployment that is under way.
+    #[serde(default)]
+    pub starting: u32,
+    /// On their way out.
+    #[serde(default)]
+    pub draining: u32,
+    /// Not heard of for too long.
+    #[serde(default)]
+    pub suspect: u32,
+    /// Kept from work.
+    #[serde(default)]
+    pub quarantined: u32,
 }
 
 /// One layer.

@@ -13,6 +13,7 @@ mod list;
 mod logs;
 mod man;
 mod message;
+mod monitor;
 mod noa;
 mod openapi;
 mod pause;
@@ -111,6 +112,7 @@ enum Command {
     Message(message::Message),
     Trace(trace::Trace),
     Graph(graph::Graph),
+    Monitor(monitor::Monitor),
     Shutdown(shutdown::Shutdown),
     Doctor(doctor::Doctor),
     Config(config::Config),
@@ -148,6 +150,7 @@ impl Command {
             Command::Message(command) => command.carry_out(session),
             Command::Trace(command) => command.carry_out(session),
             Command::Graph(command) => command.carry_out(session),
+            Command::Monitor(command) => command.carry_out(session),
             Command::Shutdown(command) => command.carry_out(session),
             Command::Doctor(command) => command.carry_out(session),
             Command::Config(command) => command.carry_out(session),

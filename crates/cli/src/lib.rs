@@ -14,6 +14,7 @@ mod environment;
 mod failure;
 mod logs;
 mod manifest_file;
+mod monitor;
 mod node;
 mod output;
 mod progress;

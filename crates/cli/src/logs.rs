@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ark_os_runtime::clock::Clock;
+use ark_os_server::LogRing;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
@@ -78,11 +79,11 @@ pub(crate) fn check_level(text: &str) -> Result<String, String> {
     EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|_| rule.to_owned())
 }
 
-/// Sends the log lines of this process where the configuration says.
+/// Sends the log lines of this process where the configuration says; the newest are also in memory.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub(crate) fn start(config: &Config, terminal: Terminal) -> Result<(), Failure> {
+pub(crate) fn start(config: &Config, terminal: Terminal) -> Result<LogRing, Failure> {
     let target = match &config.log_file {
         Some(path) => Target::File(Mutex::new(open(path)?)),
         None => Target::Stderr,
@@ -94,12 +95,13 @@ pub(crate) fn start(config: &Config, terminal: Terminal) -> Result<(), Failure> 
         LogFormat::Human => true,
     };
     let colour = on_terminal && terminal.has_colour_err();
-    let lines = Lines { target, human, colour, clock: Clock::new() };
+    let ring = LogRing::default();
+    let lines = Lines { target, human, colour, clock: Clock::new(), ring: ring.clone() };
     let filter = EnvFilter::builder().parse_lossy(&config.log_level);
     let subscriber = Registry::default().with(lines.with_filter(filter));
     // A second start within one process keeps the first one's log.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
+    Ok(ring)
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
@@ -122,6 +124,7 @@ struct Lines {
     human: bool,
     colour: bool,
     clock: Clock,
+    ring: LogRing,
 }
 
 impl Lines {
@@ -185,11 +188,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         }
         event.record(&mut fields);
         let metadata = event.metadata();
-        let line = match self.human {
-            true => human_line(&self.timestamp(), *metadata.level(), fields.0, self.colour),
-            false => json_line(&self.timestamp(), metadata, fields.0),
-        };
-        self.write(line);
+        let timestamp = self.timestamp();
+        let human = self
+            .human
+            .then(|| human_line(&timestamp, *metadata.level(), fields.0.clone(), self.colour));
+        let json = json_line(&timestamp, metadata, fields.0);
+        self.ring.push(&json);
+        self.write(human.unwrap_or(json));
     }
 }
 
@@ -295,7 +300,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let target = Target::File(Mutex::new(open(&path).unwrap()));
-        let lines = Lines { target, human: false, colour: false, clock: Clock::new() };
+        let ring = LogRing::default();
+        let lines = Lines { target, human: false, colour: false, clock: Clock::new(), ring };
         let subscriber = Registry::default().with(lines);
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("attempt", agent_id = "micro-00001", task_id = "task_x");

@@ -14,7 +14,7 @@ use ark_os_core::layer::Layer;
 use ark_os_core::manifest::parse_duration_ms;
 use ark_os_runtime::handle::Stopped;
 use ark_os_runtime::{Components, Instance, RuntimeError};
-use ark_os_server::{Server, ServerSettings};
+use ark_os_server::{LogRing, Server, ServerSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -94,14 +94,18 @@ impl Node {
     ///
     /// # Errors
     /// The directory is in use or damaged, or the address cannot be listened on.
-    pub(crate) async fn start(config: &Config, components: Components) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        config: &Config,
+        components: Components,
+        logs: LogRing,
+    ) -> Result<Self, Failure> {
         // Before anything else: a signal that comes now must not end the process halfway.
         let interrupts = Interrupts::listen()?;
         make_private(&config.data_dir)?;
         check_restored(&config.data_dir)?;
         let instance = Instance::start(config.settings(), components)
             .map_err(|error| in_words(error, &config.data_dir))?;
-        match Node::serve(config, &instance).await {
+        match Node::serve(config, &instance, logs).await {
             Ok((server, address, requests)) => Ok(Node {
                 instance,
                 server,
@@ -121,6 +125,7 @@ impl Node {
     async fn serve(
         config: &Config,
         instance: &Instance,
+        logs: LogRing,
     ) -> Result<(Server, Address, mpsc::Receiver<Shutdown>), Failure> {
         let data_dir = &config.data_dir;
         let token = token::load_or_make(data_dir)?;
@@ -132,6 +137,7 @@ impl Node {
         let settings = ServerSettings {
             address: config.listen,
             hosts: hosts(config),
+            logs,
             ..ServerSettings::new(token.clone())
         };
         if !config.listen.ip().is_loopback() {

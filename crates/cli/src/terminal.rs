@@ -57,6 +57,16 @@ impl Terminal {
         }
     }
 
+    /// One without colours, of this width.
+    pub(crate) fn plain(width: usize, is_utf8: bool) -> Self {
+        Terminal { width, is_utf8, ..Terminal::default() }
+    }
+
+    /// Whether standard output takes colours.
+    pub(crate) fn has_colour_out(self) -> bool {
+        self.colour_out
+    }
+
     /// Characters of a line on standard output.
     pub(crate) fn width(self) -> usize {
         self.width
@@ -92,6 +102,12 @@ impl Terminal {
 fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col).min(WIDTH_MAX)).filter(|width| *width > 0)
+}
+
+/// The rows of the terminal that standard output is; none: it is none.
+pub(crate) fn rows() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(size.ws_row).filter(|rows| *rows > 0)
 }
 
 /// The text, in colour where wanted.

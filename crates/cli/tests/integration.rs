@@ -26,6 +26,8 @@ mod instance;
 mod ledger;
 #[path = "integration/messages.rs"]
 mod messages;
+#[path = "integration/monitor.rs"]
+mod monitor;
 #[path = "integration/noa.rs"]
 mod noa;
 #[path = "integration/runs.rs"]

@@ -164,7 +164,11 @@ impl Messages {
     pub(crate) fn follow(&self, events: &[Event], fleet: &Fleet) {
         for event in events {
             match event {
-                Event::InstanceStarted(_) => {
+                Event::InstanceStarted(_)
+                | Event::FleetScaled { .. }
+                | Event::DeploymentStarted(_)
+                | Event::DeploymentFinished { .. }
+                | Event::DeploymentRolledBack { .. } => {
                     let directory = Arc::new(Directory::of(fleet));
                     *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
                 }

@@ -213,8 +213,8 @@ fn embedded(
     target: &Target,
 ) -> Result<Exit, Failure> {
     tokio_tasks::run(async {
-        logs::start(config, session.output.terminal())?;
-        let mut node = Node::start(config, components.clone()).await?;
+        let logs = logs::start(config, session.output.terminal())?;
+        let mut node = Node::start(config, components.clone(), logs).await?;
         let client = Client::new(node.address().clone());
         let ended =
             followed(session, config, &mut node, &client, (target, &components.skills)).await;

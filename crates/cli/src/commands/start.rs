@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ark_os_api::Exit;
 use ark_os_runtime::Components;
+use ark_os_server::LogRing;
 use serde_json::json;
 
 use crate::agents;
@@ -72,9 +73,9 @@ impl Start {
         config.make_absolute();
         // Checked before anything is started: a typing error makes no data directory.
         let components = agents::components(&session.components, &config, None)?;
-        logs::start(&config, session.output.terminal())?;
+        let logs = logs::start(&config, session.output.terminal())?;
         tokio_tasks::run(async {
-            let mut node = begin(session, &config, &components).await?;
+            let mut node = begin(session, &config, &components, logs).await?;
             let address = node.address();
             let ready = json!({
                 "endpoint": address.endpoint, "pid": address.pid, "data_dir": address.data_dir,
@@ -106,9 +107,10 @@ async fn begin(
     session: &Session,
     config: &Config,
     components: &Components,
+    logs: LogRing,
 ) -> Result<Node, Failure> {
     for _ in 0..LOOKS_MAX {
-        match Node::start(config, components.clone()).await {
+        match Node::start(config, components.clone(), logs.clone()).await {
             Err(failure)
                 if failure.code() == "data_directory_in_use"
                     && running(session, &config.data_dir)?.is_none() => {}
@@ -116,5 +118,5 @@ async fn begin(
         }
         pause(LOOK);
     }
-    Node::start(config, components.clone()).await
+    Node::start(config, components.clone(), logs.clone()).await
 }

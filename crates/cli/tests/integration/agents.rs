@@ -34,7 +34,7 @@ workflows:
 "#;
 
 /// An agent of a shell script, with more of its command.
-fn script(script: &str, more: &str) -> String {
+pub(crate) fn script(script: &str, more: &str) -> String {
     let script = serde_json::to_string(script).unwrap();
     format!(
         "agents:\n  - name: shell\n    skills: [run.script]\n    behaviour:\n      command:\n        \
@@ -315,19 +315,19 @@ fn an_instance_has_the_agents_that_it_was_started_with() {
     assert!(shown["values"].to_string().contains("system.manifests"), "{shown}");
 }
 
-const WRITES: &str = "        mounts: [{ source: out, target: /out, access: write }]\n";
+pub(crate) const WRITES: &str = "        mounts: [{ source: out, target: /out, access: write }]\n";
 /// Says that it is at work, takes effect once, and waits for somebody to go on.
 const APPENDS: &str = "cat >/dev/null; echo $ARK_OS_STEP_KEY >>/out/sink; \
                        while [ ! -e /out/go ]; do sleep 0.05; done; echo '{\"by\":\"command\"}'";
 
 /// A home with a directory that a command may write to.
-fn with_sink() -> Home {
+pub(crate) fn with_sink() -> Home {
     let home = Home::new();
     std::fs::create_dir(home.path().join("out")).unwrap();
     home
 }
 
-fn sink(home: &Home) -> Vec<String> {
+pub(crate) fn sink(home: &Home) -> Vec<String> {
     let text = std::fs::read_to_string(home.path().join("out/sink")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
@@ -335,7 +335,7 @@ fn sink(home: &Home) -> Vec<String> {
 const SCOPES: (&str, &str) = ("ARK_OS_OPERATOR_SCOPES", "*,effect:effectful");
 
 /// Starts an instance whose operator may have effects that cannot be repeated.
-fn config(home: &Home, manifest: &str) -> String {
+pub(crate) fn config(home: &Home, manifest: &str) -> String {
     let text = format!(
         "[system]\nmanifests = [\"{manifest}\"]\n[security]\noperator_scopes = [\"*\", \
          \"effect:effectful\"]\n"

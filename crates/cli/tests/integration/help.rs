@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 49] = [
+const COMMANDS: [&str; 50] = [
     "",
     "start",
     "run",
@@ -30,6 +30,7 @@ const COMMANDS: [&str; 49] = [
     "message tail",
     "trace",
     "graph",
+    "monitor",
     "shutdown",
     "doctor",
     "config",

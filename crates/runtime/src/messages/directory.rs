@@ -1,12 +1,13 @@
 //! Who there is to write to, and who may write to whom. A copy of the fleet's shape that every
 //! thread reads; the loop notes in it who stands ready.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ark_os_core::event::Standing;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::fleet::profile::{FleetPlan, Seat, parse_agent_name};
-use ark_os_core::ids::AgentIx;
+use ark_os_core::ids::{AgentIx, StackIx};
 use ark_os_core::layer::Layer;
 
 use super::address::{Address, Party};
@@ -17,7 +18,13 @@ const LAYERS: usize = 6;
 /// The fleet as messages see it.
 #[derive(Debug)]
 pub struct Directory {
+    /// Whom the instance began with: their names follow from their numbers.
     plan: FleetPlan,
+    seats: Box<[Option<Seat>]>,
+    leaders: Box<[Option<AgentIx>]>,
+    /// Who was added since.
+    added: BTreeMap<String, AgentIx>,
+    names: Box<[String]>,
     active: Box<[AtomicBool]>,
 }
 
@@ -34,7 +41,17 @@ impl Directory {
     pub(crate) fn of(fleet: &Fleet) -> Self {
         let rows = (0..fleet.len()).map(|ix| fleet.agent(AgentIx(ix)));
         let ready = rows.map(|row| row.is_some_and(|row| row.standing == Standing::Ready));
-        Directory { plan: *fleet.plan(), active: ready.map(AtomicBool::new).collect() }
+        let plan = *fleet.plan();
+        let added = (plan.agents()..fleet.len()).map(AgentIx);
+        let stacks = fleet.pools().count() as u32;
+        Directory {
+            plan,
+            seats: (0..fleet.len()).map(|ix| fleet.seat(AgentIx(ix))).collect(),
+            leaders: (0..stacks).map(|stack| fleet.leader(StackIx(stack))).collect(),
+            added: added.clone().map(|ix| (fleet.name(ix), ix)).collect(),
+            names: added.map(|ix| fleet.name(ix)).collect(),
+            active: ready.map(AtomicBool::new).collect(),
+        }
     }
 
     pub(crate) fn note(&self, agent: AgentIx, standing: Standing) {
@@ -45,18 +62,26 @@ impl Directory {
 
     /// The agent of this name.
     pub fn find(&self, name: &str) -> Option<AgentIx> {
-        let (layer, ordinal) = parse_agent_name(name)?;
-        self.plan.agent(layer, ordinal)
+        let founder = parse_agent_name(name)
+            .and_then(|(layer, ordinal)| self.plan.agent(layer, ordinal));
+        founder.or_else(|| self.added.get(name).copied())
     }
 
     /// An agent's name.
     pub fn name(&self, agent: AgentIx) -> String {
-        self.plan.name(agent)
+        match agent.0.checked_sub(self.plan.agents()) {
+            None => self.plan.name(agent),
+            Some(added) => self.names.get(added as usize).cloned().unwrap_or_default(),
+        }
     }
 
     /// Whether there is such an agent.
     pub fn has(&self, agent: AgentIx) -> bool {
-        agent.0 < self.plan.agents()
+        (agent.0 as usize) < self.seats.len()
+    }
+
+    fn seat(&self, agent: AgentIx) -> Option<Seat> {
+        *self.seats.get(agent.0 as usize)?
     }
 
     fn is_active(&self, agent: AgentIx) -> bool {
@@ -65,17 +90,17 @@ impl Directory {
 
     /// The active agents of a broadcast, without its sender.
     pub(crate) fn active(&self, to: &Address, from: &Party) -> Vec<AgentIx> {
-        let is_meant = |agent: &AgentIx| {
-            *from != Party::Agent(*agent)
-                && self.is_active(*agent)
+        let is_meant = |seat: &&Seat| {
+            *from != Party::Agent(seat.agent)
+                && self.is_active(seat.agent)
                 && match to {
-                    Address::Layer(layer) => self.plan.layer(*agent) == *layer,
-                    Address::Stack(stack) => self.plan.stack(*agent) == Some(*stack),
+                    Address::Layer(layer) => seat.layer == *layer,
+                    Address::Stack(stack) => seat.stack == Some(*stack),
                     Address::Fleet => true,
                     Address::Agent(_) | Address::Topic(_) | Address::Outside(_) => false,
                 }
         };
-        (0..self.plan.agents()).map(AgentIx).filter(is_meant).collect()
+        self.seats.iter().flatten().filter(is_meant).map(|seat| seat.agent).collect()
     }
 
     /// Whether the hierarchy lets the one write to the other: delegation goes down, escalation up,
@@ -87,15 +112,16 @@ impl Directory {
         to: &Address,
         is_answer: bool,
     ) -> Result<(), Barred> {
-        let Some(seat) = self.plan.seat(from) else { return Err(Barred::Unrelated) };
+        let Some(seat) = self.seat(from) else { return Err(Barred::Unrelated) };
         match to {
             Address::Agent(to) => {
-                let Some(other) = self.plan.seat(*to) else { return Err(Barred::Unrelated) };
+                let Some(other) = self.seat(*to) else { return Err(Barred::Unrelated) };
                 let may = self.reaches(&seat, &other) || is_answer && self.reaches(&other, &seat);
                 if may { Ok(()) } else { Err(Barred::Unrelated) }
             }
             Address::Stack(stack) => {
-                let chief = self.plan.chief(*stack).and_then(|chief| self.plan.seat(chief));
+                let chief = self.leaders.get(stack.0 as usize).copied().flatten();
+                let chief = chief.and_then(|chief| self.seat(chief));
                 let may = is_across(&seat)
                     || seat.stack == Some(*stack)
                     || chief.is_some_and(|chief| self.is_above(&seat, &chief));
@@ -128,7 +154,7 @@ impl Directory {
             match at {
                 None => return false,
                 Some(agent) if agent == upper.agent => return true,
-                Some(agent) => at = self.plan.seat(agent).and_then(|seat| seat.supervisor),
+                Some(agent) => at = self.seat(agent).and_then(|seat| seat.supervisor),
             }
         }
         false

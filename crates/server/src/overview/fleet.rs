@@ -24,14 +24,13 @@ pub(crate) struct Counted {
 
 /// Counts the fleet: one look at every agent.
 pub(crate) fn count(fleet: &Fleet) -> Counted {
-    let plan = fleet.plan();
     let mut layers = Layer::ALL.map(|layer| LayerOverview {
         layer: layer.to_string(),
         agents: 0,
         standings: Standings::default(),
         busy: 0,
     });
-    let shown = plan.stack_count().min(STACKS_MAX);
+    let shown = (fleet.pools().count() as u32).min(STACKS_MAX);
     let mut stacks: Vec<StackOverview> =
         (0..shown).map(|stack| empty_stack(fleet, stack)).collect();
     for (stack, (capacity, in_use)) in stacks.iter_mut().zip(fleet.pools()) {
@@ -39,19 +38,21 @@ pub(crate) fn count(fleet: &Fleet) -> Counted {
     }
     let (mut troubles, mut left_out) = (Vec::new(), 0);
     for ix in (0..fleet.len()).map(AgentIx) {
-        let Some(row) = fleet.agent(ix) else { continue };
-        let layer = plan.layer(ix);
+        let Some(row) = fleet.agent(ix).filter(|it| it.standing != Standing::Retired) else {
+            continue;
+        };
+        let layer = fleet.layer(ix);
         if let Some(of_layer) = layers.get_mut(layer.rank()) {
             of_layer.agents += 1;
             of_layer.busy += row.busy;
             stand(&mut of_layer.standings, row.standing);
         }
-        let stack = plan.stack(ix).filter(|_| layer.works());
+        let stack = fleet.stack(ix).filter(|_| layer.works());
         if let Some(of_stack) = stack.and_then(|stack| stacks.get_mut(stack.0 as usize)) {
             of_stack.agents += 1;
             stand(&mut of_stack.standings, row.standing);
         }
-        if row.standing == Standing::Ready && row.strikes == 0 {
+        if row.standing.is_passing() || row.standing == Standing::Ready && row.strikes == 0 {
             continue;
         }
         if troubles.len() < TROUBLES_MAX {
@@ -61,7 +62,7 @@ pub(crate) fn count(fleet: &Fleet) -> Counted {
         }
     }
     let overview = FleetOverview {
-        agents: fleet.len(),
+        agents: layers.iter().map(|layer| layer.agents).sum(),
         busy: fleet.in_use(),
         capacity: fleet.pools().map(|(capacity, _)| capacity).sum(),
         layers: layers.to_vec(),
@@ -77,11 +78,15 @@ fn stand(standings: &mut Standings, standing: Standing) {
         Standing::Restarting => standings.restarting += 1,
         Standing::Replaced => standings.replaced += 1,
         Standing::Offline => standings.offline += 1,
+        Standing::Starting => standings.starting += 1,
+        Standing::Draining | Standing::Retired => standings.draining += 1,
+        Standing::Suspect => standings.suspect += 1,
+        Standing::Quarantined => standings.quarantined += 1,
     }
 }
 
 fn empty_stack(fleet: &Fleet, stack: u32) -> StackOverview {
-    let chief = fleet.plan().chief(StackIx(stack));
+    let chief = fleet.leader(StackIx(stack));
     let standing = chief.and_then(|chief| fleet.agent(chief)).map(|row| row.standing);
     StackOverview {
         stack,
@@ -103,7 +108,9 @@ fn trouble(name: String, row: &Agent) -> AttentionView {
         Standing::Replaced => {
             ("agent_replaced", format!("is replaced, by the {}. in its seat", row.incarnation + 1))
         }
-        Standing::Ready => {
+        Standing::Suspect => ("agent_suspect", "has not been heard of for too long".to_owned()),
+        Standing::Quarantined => ("agent_quarantined", "is kept from work".to_owned()),
+        Standing::Ready | Standing::Starting | Standing::Draining | Standing::Retired => {
             ("agent_struck", format!("had work refused, {} since its restart", row.strikes))
         }
     };
@@ -122,18 +129,15 @@ pub(crate) fn select(
     layer: Option<Layer>,
     stack: Option<u32>,
 ) -> Box<dyn Iterator<Item = AgentIx> + '_> {
-    let plan = fleet.plan();
-    match stack.map(StackIx) {
-        None => match layer {
-            None => Box::new((0..fleet.len()).map(AgentIx)),
-            Some(layer) => {
-                let count = plan.count(layer);
-                Box::new((0..count).filter_map(move |ordinal| plan.agent(layer, ordinal)))
-            }
-        },
-        Some(stack) => {
-            let all = plan.chief(stack).into_iter().chain(plan.members(stack));
-            Box::new(all.filter(move |ix| layer.is_none_or(|layer| plan.layer(*ix) == layer)))
+    let is_here =
+        |ix: &AgentIx| fleet.agent(*ix).is_some_and(|row| row.standing != Standing::Retired);
+    match (stack.map(StackIx), layer) {
+        (None, None) => Box::new((0..fleet.len()).map(AgentIx).filter(is_here)),
+        (None, Some(layer)) => Box::new(fleet.seats_in(layer).filter(is_here)),
+        (Some(stack), layer) => {
+            let all = fleet.leader(stack).into_iter().chain(fleet.members(stack));
+            let is_of = move |ix: &AgentIx| layer.is_none_or(|layer| fleet.layer(*ix) == layer);
+            Box::new(all.filter(is_here).filter(is_of))
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `/overview`, `/queues`, `/logs`, and what an agent works on: for those who watch.
 
 use ark_os_api::{LogPage, Overview, Page, Problem, QueueView, TaskView};
-use ark_os_core::fleet::profile::parse_agent_name;
 use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::timers::Timer;
 use axum::extract::{Path, State};
@@ -88,8 +87,7 @@ pub(super) async fn list_agent_tasks(
     let name = id.clone();
     let found = context.handle().read(move |kernel| {
         let (state, fleet) = (kernel.state(), kernel.state().fleet());
-        let (layer, ordinal) = parse_agent_name(&name)?;
-        let agent = fleet.plan().agent(layer, ordinal)?;
+        let agent = fleet.find(&name)?;
         let busy = fleet.agent(agent)?.busy as usize;
         let attempt = |timer: Timer| match timer {
             Timer::Attempt(run, task, _) => Some((run, task)),

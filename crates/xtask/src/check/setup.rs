@@ -15,13 +15,26 @@ const NEXTEST_VERSION: &str = "0.9.143";
 /// A program of the system, the package that holds it, and the tests that refuse without it.
 struct Tool {
     program: &'static str,
+    /// What it answers with its version.
+    version: &'static str,
     package: &'static str,
     tests: &'static str,
 }
 
 const TOOLS: &[Tool] = &[
-    Tool { program: "git", package: "git", tests: "the audit's history" },
-    Tool { program: "strace", package: "strace", tests: "the crash sweep of the real binary" },
+    Tool { program: "git", version: "--version", package: "git", tests: "the audit's history" },
+    Tool {
+        program: "strace",
+        version: "--version",
+        package: "strace",
+        tests: "the crash sweep of the real binary",
+    },
+    Tool {
+        program: "tmux",
+        version: "-V",
+        package: "tmux",
+        tests: "the live view in a real terminal",
+    },
 ];
 
 /// Installs what is missing and may be installed.
@@ -40,7 +53,7 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
 }
 
 fn present(tool: &Tool, place: &Place) -> bool {
-    answers(tool.program, &["--version"], &place.root)
+    answers(tool.program, &[tool.version], &place.root)
 }
 
 fn install(tool: &Tool, place: &Place) -> Result<(), Failed> {
@@ -109,6 +122,7 @@ fn provide_cryptography(place: &Place) -> Result<(), Failed> {
     if made.is_err() && is_root() {
         let package = Tool {
             program: "python3",
+            version: "--version",
             package: "python3-cryptography",
             tests: "the step `proofs`",
         };
