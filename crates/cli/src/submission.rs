@@ -228,7 +228,7 @@ impl SkillCatalogue for AnySkill {
 impl Source {
     /// Places of the chosen workflow, first, and of those that it runs.
     fn places(&self) -> Vec<usize> {
-        let all = field(&self.file.value, "workflows").as_array().map_or(&[][..], Vec::as_slice);
+        let all = field(self.file.value(), "workflows").as_array().map_or(&[][..], Vec::as_slice);
         let mut places = vec![self.index];
         let mut next = 0;
         while let Some(workflow) = places.get(next).and_then(|place| all.get(*place)) {
@@ -249,7 +249,7 @@ impl Source {
 
     /// What the instance is given.
     fn workflows(&self) -> Vec<&Value> {
-        let all = field(&self.file.value, "workflows");
+        let all = field(self.file.value(), "workflows");
         self.places().into_iter().filter_map(|place| all.get(place)).collect()
     }
 

@@ -177,13 +177,13 @@ fn outline(view: &ScheduleView) -> Vec<String> {
 
 fn add(session: &Session, path: &Path) -> Result<Exit, Failure> {
     let file = ManifestFile::read(path)?;
-    let found = found(&file.value)?;
+    let found = found(file.value())?;
     let client = session.client()?;
     let mut views = Vec::new();
     for (index, schedule) in found.into_iter().enumerate() {
         views.push(put(&client, &file, index, &schedule)?);
     }
-    let is_one = file.value.get("schedules").is_none();
+    let is_one = file.value().get("schedules").is_none();
     let human = |_: &Terminal| views.iter().map(state).collect();
     match views.first().filter(|_| is_one) {
         Some(view) => session.output.answer(view, human)?,
@@ -218,7 +218,7 @@ fn put(
 ) -> Result<ScheduleView, Failure> {
     let body: Json = serde_json::value::to_raw_value(schedule)
         .map_err(|error| Failure::usage(format!("cannot write the request: {error}")))?;
-    let base = match file.value.get("schedules") {
+    let base = match file.value().get("schedules") {
         Some(_) => format!("/schedules/{index}"),
         None => String::new(),
     };

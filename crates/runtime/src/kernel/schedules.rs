@@ -122,7 +122,7 @@ impl<R: Recipient> Loop<R> {
             let reason = Text::from("the next run of its schedule takes its place");
             let command = Command::CancelRun { run, reason };
             match self.unread(&command) {
-                Some(unread) => self.put_off(unread, None, out),
+                Some(unread) => _ = self.put_off(unread, None, out),
                 // One that is over by now needs none.
                 None => _ = self.execute(command, 0, now, out),
             }

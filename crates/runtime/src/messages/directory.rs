@@ -62,8 +62,8 @@ impl Directory {
 
     /// The agent of this name.
     pub fn find(&self, name: &str) -> Option<AgentIx> {
-        let founder = parse_agent_name(name)
-            .and_then(|(layer, ordinal)| self.plan.agent(layer, ordinal));
+        let founder =
+            parse_agent_name(name).and_then(|(layer, ordinal)| self.plan.agent(layer, ordinal));
         founder.or_else(|| self.added.get(name).copied())
     }
 
