@@ -21,6 +21,7 @@ mod schedule;
 mod task;
 mod time;
 mod trace;
+mod worker;
 mod workflow;
 
 pub use admin::{Reason, Resolution, Retry, Shutdown, ShuttingDown};
@@ -53,6 +54,11 @@ pub use schedule::{
 pub use task::{ParkedView, StepView, TaskSpec, TaskStatus, TaskSubmission, TaskView};
 pub use time::Stamp;
 pub use trace::{TraceRow, TraceView};
+pub use worker::{
+    ClaimAnswer, ClaimRequest, ClaimedTask, CompleteRequest, ExtendAnswer, ExtendRequest,
+    FailRequest, FinishAnswer, HeldToken, LeaveAnswer, TokenAnswer, WORKER_SESSION, WorkFailure,
+    WorkResult, WorkerRegistration, WorkerSession, WorkerSkill, WorkerView,
+};
 pub use workflow::{CheckpointView, ConsistencyView, LayerDecisionView, WorkflowView};
 
 /// A JSON text that is passed on as it is.

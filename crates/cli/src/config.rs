@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) concurrent_tasks_max: u32,
     pub(crate) runs_resident_max: u32,
     pub(crate) task_timeout: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) heartbeat: Duration,
     pub(crate) agent_concurrency: u32,
     pub(crate) skill_concurrency: BTreeMap<String, u32>,
     pub(crate) workers: usize,
@@ -64,7 +66,8 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    fn defaults(environment: &Environment) -> Self {
+    /// What holds where nobody says anything.
+    pub(crate) fn defaults(environment: &Environment) -> Self {
         let settings = Settings::new(environment.state_dir.clone());
         Config {
             mode: settings.mode,
@@ -82,6 +85,8 @@ impl Config {
             concurrent_tasks_max: settings.concurrent_tasks_max,
             runs_resident_max: settings.runs_resident_max,
             task_timeout: settings.task_timeout,
+            lease: settings.lease,
+            heartbeat: settings.heartbeat,
             agent_concurrency: settings.agent_concurrency,
             skill_concurrency: settings.skill_concurrency,
             workers: settings.workers,
@@ -114,6 +119,8 @@ impl Config {
             concurrent_tasks_max: self.concurrent_tasks_max,
             runs_resident_max: self.runs_resident_max,
             task_timeout: self.task_timeout,
+            lease: self.lease,
+            heartbeat: self.heartbeat,
             segment_bytes: self.segment_bytes,
             batch_records_max: self.batch_records_max,
             snapshot_records: self.snapshot_records,

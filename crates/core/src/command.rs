@@ -6,7 +6,8 @@ use crate::authority::{Grant, RevocationId};
 use crate::budget::Amounts;
 use crate::child_run::ParentRef;
 use crate::error::Failure;
-use crate::event::{InstanceStarted, Intake, Resolution, RunAccepted, SubmissionKey};
+use crate::event::{InstanceStarted, Intake, Resolution, RunAccepted, Standing, SubmissionKey};
+use crate::fleet::SkillInfo;
 use crate::fleet::spec::FleetSpec;
 use crate::hash::Hash;
 use crate::ids::{AgentIx, PtId, RunId, TaskId};
@@ -112,6 +113,13 @@ pub enum Command {
         /// The token.
         pt: PtId,
         /// How.
+        reason: Failure,
+    },
+    /// Nobody has begun the attempt, and whoever was to do it cannot: others do, and it does not count.
+    ReturnAttempt {
+        /// The token.
+        pt: PtId,
+        /// Why.
         reason: Failure,
     },
     /// The attempt lives on.
@@ -224,6 +232,24 @@ pub enum Command {
     UnparkTask {
         /// The task.
         task: TaskId,
+        /// Why.
+        reason: Text,
+    },
+    /// Take a remote worker into the fleet; nothing if it is there just so.
+    JoinAgent(Box<JoinAgent>),
+    /// Let a remote worker go: it takes nothing more.
+    LeaveAgent {
+        /// Its name.
+        name: Text,
+        /// Why.
+        reason: Text,
+    },
+    /// The host's word on how a remote worker stands, as far as it is heard of.
+    MarkAgent {
+        /// Its name.
+        name: Text,
+        /// Ready, suspect or offline.
+        standing: Standing,
         /// Why.
         reason: Text,
     },
@@ -454,4 +480,17 @@ pub struct IntendStep {
     pub class: EffectClass,
     /// The most it may cost.
     pub reserve: Amounts,
+}
+
+/// A remote worker that joins.
+#[derive(Clone, Debug)]
+pub struct JoinAgent {
+    /// Its name.
+    pub name: Text,
+    /// Its layer.
+    pub layer: Layer,
+    /// Tasks at one time.
+    pub concurrency: u32,
+    /// What it offers.
+    pub skills: Vec<SkillInfo>,
 }

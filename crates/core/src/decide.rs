@@ -27,6 +27,7 @@ mod preparation;
 mod prioritize_run;
 mod probe;
 mod recover_run;
+mod remote;
 mod retry_run;
 mod run_control;
 mod scale;
@@ -38,6 +39,7 @@ mod timer;
 mod wait;
 
 pub(crate) use deploy::next_layer;
+pub use remote::UNHEARD;
 pub use step::Known;
 
 /// Decides a command. The change may be empty: then there is nothing to record.
@@ -87,6 +89,7 @@ pub fn decide(
         }
         Command::FinishAttempt(finish) => finish_attempt::decide(state, rules, &finish, now),
         Command::LoseAttempt { pt, reason } => attempt::lose(state, pt, reason, now),
+        Command::ReturnAttempt { pt, reason } => attempt::give_back(state, pt, reason, now),
         Command::RenewLease { pt, agent } => attempt::renew(state, pt, agent, now),
         Command::ReportProgress { pt, agent, checkpoint } => {
             attempt::report(state, pt, agent, checkpoint, now)
@@ -117,6 +120,11 @@ pub fn decide(
             retry_run::decide(state, run, (task, reason), now)
         }
         Command::UnparkTask { task, reason } => run_control::unpark(state, task, reason, now),
+        Command::JoinAgent(join) => remote::join(state, *join, now),
+        Command::LeaveAgent { name, reason } => Ok(remote::leave(state, name, reason, now)),
+        Command::MarkAgent { name, standing, reason } => {
+            Ok(remote::mark(state, &name, (standing, reason), now))
+        }
         Command::ResolveStep { run, key, resolution, reason } => {
             step::resolve(state, step::Verdict { run, key, resolution, reason }, now)
         }

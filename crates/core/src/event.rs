@@ -25,10 +25,12 @@ use crate::text::Text;
 use crate::time::Time;
 
 mod flow;
+mod joined;
 mod schedule;
 mod standing;
 
 pub use flow::{ChildEnded, SignalReceived, TasksAdded};
+pub use joined::{AgentJoined, AgentLeft};
 pub use schedule::{ScheduleFired, SchedulePut, ScheduleSkip, ScheduleSkipped, Trigger};
 pub use standing::Standing;
 
@@ -365,6 +367,12 @@ pub enum Event {
         #[n(1)]
         reason: Text,
     },
+    /// A remote worker joined the fleet, is back, or offers something else.
+    #[n(70)]
+    AgentJoined(#[n(0)] Box<AgentJoined>),
+    /// A remote worker leaves: it takes nothing more.
+    #[n(71)]
+    AgentLeft(#[n(0)] AgentLeft),
     /// A run that waited on disk is in memory, and goes on as if it had always been.
     #[n(50)]
     RunLoaded {
@@ -784,7 +792,7 @@ pub enum AttemptEnd {
     /// Its result was not accepted.
     #[n(3)]
     Refused,
-    /// The engine restarted; not counted.
+    /// The engine restarted, or it was never begun; not counted.
     #[n(4)]
     Interrupted,
 }

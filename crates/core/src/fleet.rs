@@ -18,6 +18,7 @@ use crate::plan::EffectClass;
 use crate::text::Text;
 
 mod groups;
+mod joined;
 mod pick;
 pub mod profile;
 mod scale;

@@ -196,6 +196,16 @@ pub struct PtId {
     pub fence: Fence,
 }
 
+impl PtId {
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (task, fence) = text.strip_prefix("pt_")?.rsplit_once("_f")?;
+        let (run, task) = task.split_once('_')?;
+        let fence = Fence(fence.parse().ok()?);
+        Some(PtId { run: parse_base32(run).map(RunId)?, task: TaskRef::parse(task)?, fence })
+    }
+}
+
 impl fmt::Display for PtId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("pt_")?;
@@ -247,6 +257,8 @@ mod tests {
         for task in [TaskRef::node(3), TaskRef::child(0, 9_999)] {
             let id = TaskId { run, task };
             assert_eq!(TaskId::parse(&id.to_string()), Some(id));
+            let pt = PtId { run, task, fence: Fence(u64::MAX) };
+            assert_eq!(PtId::parse(&pt.to_string()), Some(pt));
         }
     }
 
@@ -255,6 +267,7 @@ mod tests {
         for text in ["", "run_", "run_!", "run_ZZZZZZZZZZZZZZZZZZZZZZZZZZ", "task_x_1", "pt_é"] {
             assert_eq!(RunId::parse(text), None);
             assert_eq!(TaskId::parse(text), None);
+            assert_eq!(PtId::parse(text), None);
         }
     }
 }

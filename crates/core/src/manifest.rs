@@ -36,7 +36,7 @@ mod expression;
 mod fields;
 mod findings;
 mod hierarchy;
-mod limits;
+pub mod limits;
 mod links;
 mod moment;
 mod resolve;

@@ -25,6 +25,7 @@ use crate::settings::Settings;
 mod attempts;
 mod evaluator;
 mod fetcher;
+mod remote;
 
 pub(crate) use attempts::Attempts;
 pub(crate) use fetcher::Fetcher;
@@ -260,6 +261,9 @@ impl Driver {
         while !self.is_full(out)
             && let Some(input) = self.line.inputs.pop_front()
         {
+            if !self.is_current(&input) {
+                continue;
+            }
             let mut follow = vec![input];
             for _ in 0..ROUNDS_MAX {
                 if follow.is_empty() || self.is_full(out) {
@@ -284,6 +288,17 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Whether what was done for a remote worker is about an attempt that is still its own: what crossed
+    /// with a stop is no lie, and whoever waits for the answer is told.
+    fn is_current(&self, input: &Input<Reply>) -> bool {
+        match input {
+            Input::Command { command, reply: Some(Reply::Remote(_)), .. } => {
+                self.lp.is_held(command)
+            }
+            _ => true,
+        }
     }
 
     /// Steps with this work, which what follows from it takes the place of.
@@ -337,6 +352,7 @@ impl Driver {
                     // The same.
                     let _ = tx.send(answer);
                 }
+                Released::Answer(Reply::Remote(reply), answer) => reply.answer(answer),
                 Released::Answer(Reply::Line { line, lines }, answer) => {
                     lines.put(line, answer);
                     wake_previous(&mut touched, lines);

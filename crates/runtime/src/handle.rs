@@ -64,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) messages: Arc<Messages>,
     pub(crate) settings: Settings,
     pub(crate) skills: Arc<SkillSet>,
+    pub(crate) remotes: Arc<crate::remote::Remotes>,
     pub(crate) note: crate::committer::Note,
     /// The files of the data directory, and the key that its checkpoints are verified by.
     pub(crate) ledger: (Arc<dyn ark_os_store::Files>, ark_os_store::PublicKey),

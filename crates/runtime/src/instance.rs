@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 pub use crate::opening::VIEWS_FILE;
 use crate::opening::{self, Opened};
 use crate::plans::Plans;
+use crate::remote::{Remotes, Terms};
 use crate::run_ids::RunIds;
 use crate::settings::Settings;
 use crate::skills::SkillSet;
@@ -219,11 +220,11 @@ impl Parts {
         let waiting = Arc::new(AtomicUsize::new(0));
         let messages = shop.messages.clone();
         let skills = Arc::new(self.components.skills.clone());
+        let remotes = Arc::new(Remotes::new(shop.clone(), Terms::of(&self.settings)));
         let newest = journal.next_seq() - 1;
         let reader = journal.reader();
         let fetcher = Fetcher::new(reader.clone(), tx.clone(), self.components.clock);
         let started = instance_started(&self.settings, &self.components);
-        let grant = Arc::new(operator_grant(&self.components));
         let clock = self.components.clock;
         let (committer, changes) = Committer::start(journal, tx.clone(), metrics.clone(), clock)?;
         let keeper =
@@ -231,21 +232,14 @@ impl Parts {
         let shared = Shared {
             tx: tx.clone(),
             waiting: waiting.clone(),
-            submissions: Submissions {
-                clock: self.components.clock,
-                ids: RunIds::new(),
-                grant,
-                plans: Plans::new(Catalogue::new(&skills)),
-                payloads: shop.payloads.clone(),
-                schemas: shop.schemas.clone(),
-                turns: Arc::new(Semaphore::new(LONG_PREPARATIONS_MAX)),
-            },
+            submissions: submissions(&self.components, &shop),
             queries,
             reader,
             metrics: metrics.clone(),
             messages: messages.clone(),
             settings: self.settings.clone(),
             skills: skills.clone(),
+            remotes: remotes.clone(),
             note: committer.note(),
             ledger,
             viewed,
@@ -262,7 +256,7 @@ impl Parts {
             waiting,
             committer,
             keeper,
-            attempts: Attempts::new(skills, shop, workers, fetcher),
+            attempts: Attempts::new((skills, remotes), shop, workers, fetcher),
             settings: self.settings,
             clock,
             metrics,
@@ -296,6 +290,19 @@ impl Parts {
             in_flight: InFlight::default(),
             messages,
         })
+    }
+}
+
+/// What turns requests into submissions, under the local operator's authority.
+fn submissions(components: &Components, shop: &Shop) -> Submissions {
+    Submissions {
+        clock: components.clock,
+        ids: RunIds::new(),
+        grant: Arc::new(operator_grant(components)),
+        plans: Plans::new(Catalogue::new(&components.skills)),
+        payloads: shop.payloads.clone(),
+        schemas: shop.schemas.clone(),
+        turns: Arc::new(Semaphore::new(LONG_PREPARATIONS_MAX)),
     }
 }
 

@@ -376,12 +376,25 @@ impl<R: Recipient> Loop<R> {
     /// Whether what internal work came to is still wanted: a result that crossed with the stop of its
     /// attempt is no lie, and nobody is struck for it.
     pub fn wants(&self, input: &Input<R>) -> bool {
-        let Input::Command { command: Command::FinishAttempt(finish), .. } = input else {
-            return true;
+        match input {
+            Input::Command { command: command @ Command::FinishAttempt(_), .. } => {
+                self.is_held(command)
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether the token that a command is about is the one in use.
+    pub fn is_held(&self, command: &Command) -> bool {
+        let pt = match command {
+            Command::FinishAttempt(finish) => finish.pt,
+            Command::IntendStep(intent) => intent.pt,
+            Command::RenewLease { pt, .. } | Command::ReportProgress { pt, .. } => *pt,
+            _ => return true,
         };
-        let task = self.kernel.state.run(finish.pt.run).and_then(|run| run.task(finish.pt.task));
+        let task = self.kernel.state.run(pt.run).and_then(|run| run.task(pt.task));
         let active = task.and_then(|task| task.active.as_ref());
-        active.is_some_and(|active| active.fence == finish.pt.fence)
+        active.is_some_and(|active| active.fence == pt.fence)
     }
 
     /// Runs that a crash interrupted go back to work, some in each step.

@@ -17,6 +17,7 @@ pub mod messages;
 pub mod metrics;
 pub mod opening;
 pub mod proofs;
+pub mod remote;
 pub mod schedules;
 pub mod settings;
 pub mod signals;

@@ -1,10 +1,10 @@
 //! Plans from requests: parsed and validated once, then shared by the digest of their text.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ark_os_core::Kind;
 use ark_os_core::hash::Hash;
-use ark_os_core::manifest::{self, Findings};
+use ark_os_core::manifest::{self, Findings, SkillShape};
 use ark_os_core::plan::Workflow;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
@@ -20,13 +20,23 @@ const PLANS_KEPT_MAX: usize = 4_096;
 /// Parsed plans.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    catalogue: Catalogue,
+    /// Skills that remote workers bring are added while the instance runs.
+    catalogue: RwLock<Catalogue>,
     known: Mutex<FxHashMap<Hash, Arc<Workflow>>>,
 }
 
 impl Plans {
     pub(crate) fn new(catalogue: Catalogue) -> Self {
-        Plans { catalogue, known: Mutex::default() }
+        Plans { catalogue: RwLock::new(catalogue), known: Mutex::default() }
+    }
+
+    /// Plans may use this skill from now on. Those that were checked against another of its name are
+    /// checked again.
+    pub(crate) fn offer(&self, name: &str, shape: SkillShape) {
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        if catalogue.insert(name, shape) {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// The plan of a request, if it is ready.
@@ -54,10 +64,11 @@ impl Plans {
     }
 
     fn parse(&self, request: &PlanRequest) -> Result<Arc<Workflow>, RuntimeError> {
+        let catalogue = self.catalogue.read().unwrap_or_else(PoisonError::into_inner);
         match request {
             PlanRequest::Task(task) => {
                 let options = task.options.clone().unwrap_or(Value::Null);
-                manifest::single_task(&task.skill, &options, &self.catalogue).map_err(invalid)
+                manifest::single_task(&task.skill, &options, &*catalogue).map_err(invalid)
             }
             PlanRequest::Workflow(value) => {
                 refuse_agents(value)?;
@@ -65,7 +76,7 @@ impl Plans {
                     Some(_) => value.clone(),
                     None => json!({ "workflows": [value] }),
                 };
-                let parsed = manifest::parse(&document, &self.catalogue).map_err(invalid)?;
+                let parsed = manifest::parse(&document, &*catalogue).map_err(invalid)?;
                 let mut workflows = manifest::not_run_by_others(&parsed.workflows).into_iter();
                 match (workflows.next(), workflows.next()) {
                     (Some(workflow), None) => Ok(workflow),

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::RuntimeError;
 use crate::kernel::{Answer, Recipient};
+use crate::remote::RemoteReply;
 
 mod gathering;
 
@@ -24,6 +25,8 @@ pub(crate) enum Reply {
     },
     /// An attempt's thread that waits for its step.
     Step(std::sync::mpsc::SyncSender<Answer>),
+    /// What was done for a remote worker.
+    Remote(RemoteReply),
 }
 
 impl Recipient for Reply {
@@ -31,7 +34,7 @@ impl Recipient for Reply {
     fn is_gone(&self) -> bool {
         match self {
             Reply::One(tx) => tx.is_closed(),
-            Reply::Line { .. } | Reply::Step(_) => false,
+            Reply::Line { .. } | Reply::Step(_) | Reply::Remote(_) => false,
         }
     }
 }

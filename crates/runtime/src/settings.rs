@@ -34,6 +34,9 @@ pub struct Settings {
     pub task_timeout: Duration,
     /// The lease of a progress token: an attempt that does not renew it is given up.
     pub lease: Duration,
+    /// A remote worker is expected to be heard of this often: suspect after two intervals of silence,
+    /// offline after three.
+    pub heartbeat: Duration,
     /// What each namespace may use up.
     pub namespace_budget: Amounts,
     /// Space reserved for a journal segment.
@@ -72,6 +75,7 @@ impl Settings {
             runs_resident_max: RUNS_RESIDENT_MAX,
             task_timeout: Duration::from_secs(300),
             lease: Duration::from_millis(LEASE_MS),
+            heartbeat: Duration::from_secs(30),
             namespace_budget: Amounts::UNLIMITED,
             segment_bytes: 64 << 20,
             archive_dir: None,

@@ -296,9 +296,9 @@ fn refused(assignment: &Assignment, code: &str, message: String) -> AttemptOutco
 }
 
 /// Why an output cannot be one.
-struct Unusable {
-    code: &'static str,
-    message: String,
+pub(crate) struct Unusable {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
 }
 
 fn check(shop: &Shop, assignment: &Assignment, output: &[u8]) -> Result<(), Unusable> {
@@ -308,6 +308,15 @@ fn check(shop: &Shop, assignment: &Assignment, output: &[u8]) -> Result<(), Unus
         return Err(Unusable { code: "output_too_large", message });
     }
     let schemas = [Some(&*spec.output_schema), assignment.output_schema.as_deref()];
+    check_output(shop, schemas, output)
+}
+
+/// The host's checks of an output against the skill's schema and the task's own.
+pub(crate) fn check_output(
+    shop: &Shop,
+    schemas: [Option<&str>; 2],
+    output: &[u8],
+) -> Result<(), Unusable> {
     for schema in schemas.into_iter().flatten() {
         if let Err(violations) = shop.schemas.validate(schema, output) {
             let first = violations.into_iter().next();

@@ -136,6 +136,8 @@ pub fn kind(event: &Event) -> &'static str {
         Event::IntakeChanged { .. } => "intake_changed",
         Event::AgentChanged { .. } => "agent_changed",
         Event::AgentStruck { .. } => "agent_struck",
+        Event::AgentJoined(_) => "agent_joined",
+        Event::AgentLeft(_) => "agent_left",
         Event::FleetScaled { .. } => "fleet_scaled",
         Event::DeploymentStarted(_) => "deployment_started",
         Event::LayerDeployed { .. } => "layer_deployed",
@@ -203,6 +205,8 @@ impl Ids<'_> {
             | Event::IntakeChanged { .. }
             | Event::AgentChanged { .. }
             | Event::AgentStruck { .. }
+            | Event::AgentJoined(_)
+            | Event::AgentLeft(_)
             | Event::FleetScaled { .. }
             | Event::DeploymentStarted(_)
             | Event::LayerDeployed { .. }
@@ -324,6 +328,15 @@ impl Ids<'_> {
             }
             Event::AgentStruck { agent, reason, name } => {
                 vec![self.agent(*agent, name.as_ref()), value("reason", reason)]
+            }
+            Event::AgentJoined(joined) => vec![
+                value("agent", &joined.group.name),
+                value("layer", joined.group.layer),
+                value("concurrency", joined.group.concurrency),
+                value("skills", &joined.group.skills),
+            ],
+            Event::AgentLeft(left) => {
+                vec![value("agent", &left.name), value("reason", &left.reason)]
             }
             Event::FleetScaled { agents, reason } => {
                 vec![value("agents", agents), value("reason", reason)]

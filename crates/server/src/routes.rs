@@ -32,6 +32,7 @@ mod run_verbs;
 mod runs;
 mod schedules;
 mod tasks;
+mod workers;
 mod workflows;
 
 pub(crate) use runs::row_view as run_line;
@@ -81,6 +82,13 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(schedules::resume_schedule))
         .routes(routes!(schedules::run_schedule))
         .routes(routes!(workflows::list_workflows))
+        .routes(routes!(workers::register_worker, workers::list_workers))
+        .routes(routes!(workers::show_worker))
+        .routes(routes!(workers::claim_tasks))
+        .routes(routes!(workers::extend_tasks))
+        .routes(routes!(workers::complete_tasks))
+        .routes(routes!(workers::fail_tasks))
+        .routes(routes!(workers::leave_fleet))
         .routes(routes!(metrics::show_metrics))
         .routes(routes!(metrics::scrape_metrics))
         .routes(routes!(overview::show_overview))

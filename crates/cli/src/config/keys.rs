@@ -31,6 +31,13 @@ const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
 const BATCH_RECORDS: std::ops::RangeInclusive<u32> = 1..=65_536;
 /// Records between snapshots: few cost work beside the loop, many a slow start.
 const SNAPSHOT_RECORDS: std::ops::RangeInclusive<u64> = 1_000..=100_000_000;
+/// A shorter lease would end between two renewals of a busy machine; a longer one is a lost worker
+/// that nobody looks for.
+const LEASE: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(500)..=Duration::from_secs(3_600);
+/// The same for workers that have nothing to do.
+const HEARTBEAT: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(500)..=Duration::from_secs(3_600);
 
 /// Messages of one mailbox: two, so that one place can be kept for what is urgent; many only take
 /// memory, and hide that nobody reads them.
@@ -227,6 +234,22 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| shown(config.task_timeout),
     },
     Key {
+        name: "performance.lease",
+        variable: "ARK_OS_LEASE",
+        form: Form::Text,
+        about: "how long a task is held by who does not renew it; remote workers are told",
+        set: |config, text| put(&mut config.lease, within(text, LEASE)),
+        show: |config| shown(config.lease),
+    },
+    Key {
+        name: "performance.heartbeat_interval",
+        variable: "ARK_OS_HEARTBEAT_INTERVAL",
+        form: Form::Text,
+        about: "how often a remote worker is to be heard of: suspect after two, offline after three",
+        set: |config, text| put(&mut config.heartbeat, within(text, HEARTBEAT)),
+        show: |config| shown(config.heartbeat),
+    },
+    Key {
         name: "performance.workers",
         variable: "ARK_OS_WORKERS",
         form: Form::Number,
@@ -318,13 +341,12 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// Keys of the format whose mechanism is not built: name and variable.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 5] = [
     ("security.token_duration", "ARK_OS_TOKEN_DURATION"),
     ("security.enable_compliance_monitoring", "ARK_OS_ENABLE_COMPLIANCE_MONITORING"),
     ("monitoring.metrics_retention", "ARK_OS_METRICS_RETENTION"),
     ("monitoring.alert_retention", "ARK_OS_ALERT_RETENTION"),
     ("monitoring.health_check_interval", "ARK_OS_HEALTH_CHECK_INTERVAL"),
-    ("performance.heartbeat_interval", "ARK_OS_HEARTBEAT_INTERVAL"),
 ];
 
 /// Sections of the format that are not built as a whole.
@@ -392,6 +414,15 @@ where
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let found = parse_duration_ms(text).filter(|ms| *ms > 0).map(Duration::from_millis);
     found.ok_or_else(|| "write it like `30s`, `5m` or `1h30m`".to_owned())
+}
+
+/// A duration of some range.
+fn within(text: &str, range: std::ops::RangeInclusive<Duration>) -> Result<Duration, String> {
+    let found = duration(text)?;
+    if range.contains(&found) {
+        return Ok(found);
+    }
+    Err(format!("it is `{}` to `{}`", shown(*range.start()), shown(*range.end())))
 }
 
 pub(super) fn shown(duration: Duration) -> String {

@@ -61,21 +61,35 @@ pub(super) fn lose(
     reason: Failure,
     now: Time,
 ) -> Result<Change, Rejected> {
-    let held = state.runs.get(&pt.run).and_then(|run| {
-        let active = run.task(pt.task)?.active.as_ref()?;
-        (active.fence == pt.fence).then_some((run, active.agent))
-    });
-    let Some((run, agent)) = held else {
-        return Err(Rejected::new(
-            Kind::Conflict,
-            "stale_fence",
-            "the token is not in use any more",
-        ));
-    };
+    let (run, agent) = held(state, pt)?;
     let mut draft = Draft::new(state, run, now);
     draft.restart_agent(agent, &reason.code);
     draft.end_attempt(pt.task, AttemptEnd::Lost, reason);
     Ok(draft.finish())
+}
+
+/// The same for an attempt that nobody has begun: it is nobody's fault, and does not count.
+pub(super) fn give_back(
+    state: &State,
+    pt: PtId,
+    reason: Failure,
+    now: Time,
+) -> Result<Change, Rejected> {
+    let (run, _) = held(state, pt)?;
+    let mut draft = Draft::new(state, run, now);
+    draft.end_attempt(pt.task, AttemptEnd::Interrupted, reason);
+    Ok(draft.finish())
+}
+
+/// The run of a token that is in use, and who holds it.
+fn held(state: &State, pt: PtId) -> Result<(&Run, AgentIx), Rejected> {
+    let held = state.runs.get(&pt.run).and_then(|run| {
+        let active = run.task(pt.task)?.active.as_ref()?;
+        (active.fence == pt.fence).then_some((run, active.agent))
+    });
+    held.ok_or_else(|| {
+        Rejected::new(Kind::Conflict, "stale_fence", "the token is not in use any more")
+    })
 }
 
 pub(super) fn renew(

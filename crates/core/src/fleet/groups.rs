@@ -25,6 +25,10 @@ pub struct Group {
     /// How many members the deployment under way gives it; none: none.
     #[n(2)]
     pub(super) next: Option<u32>,
+    /// Whether it is a remote worker, which no deployment speaks of.
+    #[n(3)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    pub(super) joined: bool,
     #[cbor(skip)]
     pub(super) bench: Bench,
 }
@@ -140,7 +144,8 @@ impl Fleet {
 
     fn staging<'a>(&self) -> Staging<'a> {
         let places = (0u32..).zip(&self.groups);
-        let live = places.filter(|(_, group)| group.standing == GroupStanding::Live);
+        let is_live = |group: &Group| group.standing == GroupStanding::Live && !group.joined;
+        let live = places.filter(|(_, group)| is_live(group));
         let mut members = vec![Vec::new(); self.groups.len()];
         for (ix, seat) in self.added_seats() {
             let list = seat.group.and_then(|group| members.get_mut(group as usize));
@@ -174,7 +179,8 @@ impl Fleet {
 
     fn push_group(&mut self, spec: &GroupSpec) -> u32 {
         let standing = GroupStanding::Starting;
-        let group = Group { spec: spec.clone(), standing, next: None, bench: Bench::default() };
+        let (spec, bench) = (spec.clone(), Bench::default());
+        let group = Group { spec, standing, next: None, joined: false, bench };
         self.groups.push(group);
         self.groups.len() as u32 - 1
     }
@@ -233,7 +239,7 @@ impl Fleet {
     /// What was staged is the fleet: new members stand ready, those that are no longer declared
     /// leave, and each skill is offered by who declares it now.
     pub(crate) fn adopt(&mut self, skills: &[SkillInfo]) {
-        for group in &mut self.groups {
+        for group in self.groups.iter_mut().filter(|group| !group.joined) {
             match group.next.take() {
                 Some(count) => {
                     group.spec.count = count;
@@ -288,7 +294,7 @@ impl Fleet {
     }
 
     /// Skills get a place in the table; those of the instance are what it says.
-    fn declare(&mut self, skills: &[SkillInfo]) {
+    pub(super) fn declare(&mut self, skills: &[SkillInfo]) {
         for info in skills {
             match self.skills.iter_mut().find(|known| known.info.name == info.name) {
                 Some(known) if known.offered => {}
@@ -307,7 +313,8 @@ impl Fleet {
         let places: BTreeMap<Text, usize> =
             (0..).zip(&self.skills).map(|(ix, skill)| (skill.info.name.clone(), ix)).collect();
         for (ix, group) in (0u32..).zip(&self.groups) {
-            if group.standing != GroupStanding::Live {
+            // Tasks wait for a remote worker that has left: others like it may come.
+            if group.standing != GroupStanding::Live && !group.joined {
                 continue;
             }
             for name in &group.spec.skills {

@@ -77,6 +77,10 @@ impl State {
             Event::FleetScaled { agents, .. } => {
                 self.change_fleet(|fleet| fleet.scale(*agents));
             }
+            Event::AgentJoined(joined) => {
+                self.change_fleet(|fleet| fleet.join(&joined.group, &joined.skills));
+            }
+            Event::AgentLeft(left) => self.change_fleet(|fleet| fleet.part(&left.name)),
             Event::AgentStruck { agent, .. } => self.fleet.strike(*agent),
             Event::DeploymentStarted(deployment) => self.begin_deployment(deployment, effects),
             Event::LayerDeployed { version, layer, next } => {

@@ -33,9 +33,11 @@ impl Catalogue {
         catalogue
     }
 
-    /// Adds a skill that agents of another kind have; it takes the place of one of its name.
-    pub fn insert(&mut self, name: &str, shape: SkillShape) {
-        self.skills.insert(name.to_owned(), shape);
+    /// Adds a skill that agents of another kind have; whether it takes the place of another one of its
+    /// name.
+    pub fn insert(&mut self, name: &str, shape: SkillShape) -> bool {
+        let before = self.skills.insert(name.to_owned(), shape.clone());
+        before.is_some_and(|before| before != shape)
     }
 }
 

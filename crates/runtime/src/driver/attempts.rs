@@ -13,6 +13,7 @@ use ark_os_core::ids::{AgentIx, PtId, SkillIx};
 use ark_os_core::limits::INLINE_BYTES_MAX;
 use ark_os_core::plan::Shape;
 use ark_os_core::run::Run;
+use ark_os_core::text::Text;
 use ark_os_core::{Command, State};
 use rustc_hash::FxHashMap;
 
@@ -20,7 +21,9 @@ use crate::RuntimeError;
 use crate::data::{self, Payloads};
 use crate::driver::evaluator::{Evaluator, is_heavy};
 use crate::driver::fetcher::Fetcher;
+use crate::driver::remote::{RemoteAttempts, absent};
 use crate::kernel::{Input, Loop};
+use crate::remote::{Remotes, Work, Worker};
 use crate::reply::Reply;
 use crate::skills::{Cost, SkillSet};
 use crate::workers::{Assignment, Caught, Shop, Stop, Workers, delay_of, work};
@@ -30,6 +33,7 @@ pub(crate) struct Attempts {
     skills: Arc<SkillSet>,
     shop: Arc<Shop>,
     workers: Workers,
+    remote: RemoteAttempts,
     /// Attempts that wait or work on a thread.
     running: FxHashMap<PtId, Running>,
     /// What is due when: the end of a wait, a renewal, the end of a stopped attempt's patience.
@@ -63,7 +67,7 @@ enum Phase {
 
 impl Attempts {
     pub(crate) fn new(
-        skills: Arc<SkillSet>,
+        (skills, remotes): (Arc<SkillSet>, Arc<Remotes>),
         shop: Arc<Shop>,
         workers: Workers,
         fetcher: Fetcher,
@@ -74,6 +78,7 @@ impl Attempts {
             skills,
             shop,
             workers,
+            remote: RemoteAttempts::new(remotes, renewal),
             running: FxHashMap::default(),
             dues: BinaryHeap::new(),
             due_order: 0,
@@ -102,7 +107,11 @@ impl Attempts {
             Effect::RunAttempt { pt, agent, skill, attempt, .. } => {
                 self.attempt(state, Begun { pt, agent, skill, attempt, seq }, inputs);
             }
-            Effect::StopAttempt { pt } => self.stop_attempt(pt),
+            Effect::StopAttempt { pt } => {
+                if !self.remote.stop(state, pt) {
+                    self.stop_attempt(pt);
+                }
+            }
             Effect::Prepare { run, node, generation } => {
                 let Some(it) = state.run(run) else { return Ok(()) };
                 self.evaluate(it, inputs, move |it, payloads| {
@@ -149,6 +158,9 @@ impl Attempts {
     }
 
     fn attempt(&mut self, state: &State, begun: Begun, inputs: &mut Vec<Input<Reply>>) {
+        if state.fleet().is_joined(begun.agent) {
+            return self.remote_attempt(state, begun, inputs);
+        }
         match self.assemble(state, &begun) {
             Ok(Some(assignment)) => self.start(assignment, inputs),
             Ok(None) => {}
@@ -191,6 +203,51 @@ impl Attempts {
         }))
     }
 
+    /// An attempt of a remote worker goes onto its desk.
+    fn remote_attempt(&mut self, state: &State, begun: Begun, inputs: &mut Vec<Input<Reply>>) {
+        let Some(worker) = self.remote.find(&state.fleet().name(begun.agent)) else {
+            // Said to be silent first, or the core would give it the same again.
+            let name = Text::from(state.fleet().name(begun.agent));
+            return inputs.extend(absent(name, begun.pt));
+        };
+        match self.work_for(state, &begun, &worker) {
+            Ok(Some(work)) => self.remote.assign(worker, work, inputs),
+            Ok(None) => {}
+            Err(failure) => inputs.push(finish(&begun, failure)),
+        }
+    }
+
+    fn work_for(
+        &self,
+        state: &State,
+        begun: &Begun,
+        worker: &Worker,
+    ) -> Result<Option<Work>, Failure> {
+        let pt = begun.pt;
+        let Some(run) = state.run(pt.run) else { return Ok(None) };
+        let active = run.task(pt.task).and_then(|task| task.active.as_ref());
+        let Some(active) = active.filter(|active| active.fence == pt.fence) else {
+            return Ok(None);
+        };
+        let skill = state.fleet().skill_info(begun.skill);
+        let skill = skill.and_then(|info| worker.skill(&info.name)).ok_or_else(|| {
+            Failure::retryable("unknown_skill", "the worker does not offer the skill any more")
+        })?;
+        let input = data::input_of(run, pt.task, &self.shop.payloads)?;
+        Ok(Some(Work {
+            pt,
+            agent: begun.agent,
+            attempt: begun.attempt,
+            skill: skill.clone(),
+            input: input.json,
+            input_hash: input.hash,
+            output_schema: run.spec(pt.task.node).and_then(|spec| spec.output_schema.clone()),
+            deadline: active.timeout,
+            lease_until: active.lease,
+            cause: begun.seq,
+        }))
+    }
+
     fn start(&mut self, assignment: Assignment, inputs: &mut Vec<Input<Reply>>) {
         let spec = assignment.skill.spec();
         let pure = spec.class == crate::skills::EffectClass::Pure;
@@ -225,7 +282,7 @@ impl Attempts {
     /// When the next wait, renewal or patience ends.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let renewal = (!self.running.is_empty()).then_some(self.renewal);
-        self.first_due().into_iter().chain(renewal).min()
+        self.first_due().into_iter().chain(renewal).chain(self.remote.next_due()).min()
     }
 
     fn first_due(&self) -> Option<Instant> {
@@ -235,6 +292,7 @@ impl Attempts {
     /// Acts on what is due; what comes of it is added to `inputs`.
     pub(crate) fn act_on_due(&mut self, now: Instant, inputs: &mut Vec<Input<Reply>>) {
         self.renew_in_line(now, inputs);
+        self.remote.act_on_due(now);
         while self.first_due().is_some_and(|at| at <= now) {
             let Some(Reverse((_, _, pt))) = self.dues.pop() else { return };
             let Some(running) = self.running.get(&pt) else { continue };
@@ -306,7 +364,13 @@ impl Attempts {
     /// What an attempt says that crossed with its stop is no lie: nobody is struck for it. An
     /// output made after the stop was told is one.
     pub(crate) fn note(&mut self, input: &Input<Reply>) -> bool {
-        let Input::Command { command, .. } = input else { return true };
+        let Input::Command { command, reply, .. } = input else { return true };
+        if let Some(Reply::Remote(_)) = reply {
+            if let Command::FinishAttempt(finish) = command {
+                self.remote.end(&finish.pt);
+            }
+            return true;
+        }
         let (pt, has_output) = match command {
             Command::RenewLease { pt, .. } | Command::ReportProgress { pt, .. } => {
                 return self.is_working(pt);
@@ -317,7 +381,10 @@ impl Attempts {
             Command::FinishAttempt(finish) => {
                 (finish.pt, !matches!(finish.outcome, AttemptOutcome::Failed(_)))
             }
-            Command::LoseAttempt { pt, .. } => (*pt, false),
+            Command::LoseAttempt { pt, .. } => {
+                self.remote.end(pt);
+                (*pt, false)
+            }
             _ => return true,
         };
         let Some(running) = self.running.remove(&pt) else { return true };

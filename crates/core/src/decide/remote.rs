@@ -1,0 +1,86 @@
+//! `JoinAgent`, `LeaveAgent`, `MarkAgent`: remote workers come, go, and are not heard of.
+
+use super::agent::changed;
+use super::scale::seats_exhausted;
+use super::{nothing, of_instance};
+use crate::command::JoinAgent;
+use crate::error::{Kind, Rejected};
+use crate::event::{AgentJoined, AgentLeft, Change, Event, Standing};
+use crate::fleet::spec::GroupSpec;
+use crate::limits::{GROUPS_KEPT_MAX, SEATS_MAX};
+use crate::state::State;
+use crate::text::Text;
+use crate::time::Time;
+
+/// Why a worker is offline that was not heard of. Who is offline for another reason stays so until
+/// whoever said it says otherwise.
+pub const UNHEARD: &str = "the worker was not heard of for three intervals";
+
+pub(super) fn join(state: &State, join: JoinAgent, now: Time) -> Result<Change, Rejected> {
+    let fleet = &state.fleet;
+    let known = fleet.joined(&join.name);
+    if known.is_none() && fleet.find(&join.name).is_some() {
+        let message = format!("an agent is called `{}` already", join.name);
+        return Err(Rejected::new(Kind::Conflict, "agent_name_taken", message)
+            .hint("register the worker under another name"));
+    }
+    if let Some(own) = join.skills.iter().find(|skill| fleet.is_own_skill(&skill.name)) {
+        let message = format!("agents of the instance have the skill `{}`", own.name);
+        return Err(Rejected::new(Kind::Conflict, "skill_taken", message)
+            .hint("offer it under a name of its own"));
+    }
+    let group = GroupSpec {
+        name: join.name,
+        layer: join.layer,
+        count: 1,
+        supervisor: None,
+        skills: join.skills.iter().map(|skill| skill.name.clone()).collect(),
+        concurrency: Some(join.concurrency),
+        behaviour: None,
+    };
+    let is_there = known.is_some_and(|(it, seat)| {
+        let is_leaving = fleet.agent(seat).is_none_or(|row| row.standing.is_leaving());
+        let is_same = |info| fleet.skills().any(|known| known == info);
+        *it.spec() == group && !is_leaving && join.skills.iter().all(is_same)
+    });
+    if is_there {
+        return Ok(nothing(now));
+    }
+    if fleet.len() >= SEATS_MAX || fleet.groups().len() >= GROUPS_KEPT_MAX {
+        return Err(seats_exhausted());
+    }
+    let joined = AgentJoined { group, skills: join.skills };
+    Ok(of_instance(vec![Event::AgentJoined(Box::new(joined))], now))
+}
+
+pub(super) fn leave(state: &State, name: Text, reason: Text, now: Time) -> Change {
+    let seat = state.fleet.joined(&name).and_then(|(_, seat)| state.fleet.agent(seat));
+    match seat.is_some_and(|row| !row.standing.is_leaving()) {
+        true => of_instance(vec![Event::AgentLeft(AgentLeft { name, reason })], now),
+        false => nothing(now),
+    }
+}
+
+pub(super) fn mark(
+    state: &State,
+    name: &str,
+    (standing, reason): (Standing, Text),
+    now: Time,
+) -> Change {
+    let fleet = &state.fleet;
+    let Some((_, seat)) = fleet.joined(name) else { return nothing(now) };
+    let Some(row) = fleet.agent(seat) else { return nothing(now) };
+    let is_unheard = || fleet.reason(seat).is_some_and(|reason| &**reason == UNHEARD);
+    let may = match (row.standing, standing) {
+        (Standing::Suspect, Standing::Ready) => true,
+        (Standing::Offline, Standing::Ready) => is_unheard(),
+        (Standing::Ready | Standing::Restarting | Standing::Replaced, Standing::Suspect) => true,
+        (Standing::Offline | Standing::Quarantined, Standing::Offline) => false,
+        (before, Standing::Offline) => !before.is_passing(),
+        _ => false,
+    };
+    match may {
+        true => of_instance(vec![changed(state, seat, standing, reason, None)], now),
+        false => nothing(now),
+    }
+}

@@ -1,0 +1,159 @@
+//! Who is not heard of: looked for every moment on the loop's thread, told the core where it matters.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ark_os_core::Command;
+use ark_os_core::decide::UNHEARD;
+use ark_os_core::error::Failure;
+use ark_os_core::event::Standing;
+use ark_os_core::ids::PtId;
+use ark_os_core::text::Text;
+
+use super::desk::{Fate, Presence};
+use super::{Remotes, Worker};
+use crate::handle::Message;
+use crate::kernel::Input;
+
+/// Intervals of silence after which a worker gets no more work, and after which it is gone.
+const SUSPECT_AFTER: u32 = 2;
+const OFFLINE_AFTER: u32 = 3;
+
+impl Remotes {
+    /// Looks for silence.
+    pub(crate) fn sweep(&self, now: Instant) {
+        for worker in self.all() {
+            if worker.sweep(now) {
+                self.forget(&worker);
+            }
+        }
+    }
+
+    /// A request came from a worker: who was not heard of is back.
+    pub(super) fn hear(&self, worker: &Arc<Worker>) {
+        let now = worker.now();
+        let is_back = {
+            let mut desk = worker.desk();
+            desk.seen = now;
+            let was_silent = matches!(desk.presence, Presence::Suspect | Presence::Offline);
+            if was_silent {
+                desk.presence = Presence::Ready;
+            }
+            was_silent
+        };
+        if is_back {
+            worker.mark(Standing::Ready, "the worker is heard of again");
+        }
+    }
+
+    /// A worker claims: one that left work unclaimed gets work again.
+    pub(super) fn readmit(&self, worker: &Arc<Worker>) {
+        let was_idle = {
+            let mut desk = worker.desk();
+            let was_idle = desk.presence == Presence::Idle;
+            if was_idle {
+                desk.presence = Presence::Ready;
+            }
+            was_idle
+        };
+        if was_idle {
+            worker.mark(Standing::Ready, "the worker claims again");
+        }
+    }
+}
+
+/// What is to be done about a worker.
+enum Finding {
+    Nothing,
+    /// It is gone for good.
+    Gone,
+    /// It leaves work unclaimed.
+    Idle(Vec<PtId>),
+    Suspect(Vec<PtId>),
+    Offline {
+        queued: Vec<PtId>,
+        in_hand: Vec<PtId>,
+    },
+}
+
+impl Worker {
+    /// Looks how long it has been silent; whether it has left for good.
+    fn sweep(self: &Arc<Self>, now: Instant) -> bool {
+        match self.look_for_silence(now) {
+            Finding::Nothing => return false,
+            Finding::Gone => return true,
+            Finding::Idle(queued) => {
+                self.mark(Standing::Suspect, "the worker does not claim what it is given");
+                self.give_back(queued, "the worker did not claim it");
+            }
+            Finding::Suspect(queued) => {
+                self.mark(Standing::Suspect, "the worker was not heard of for two intervals");
+                self.give_back(queued, "the worker was not heard of");
+            }
+            Finding::Offline { queued, in_hand } => {
+                self.mark(Standing::Offline, UNHEARD);
+                self.give_back(queued, "the worker was not heard of");
+                self.lose(in_hand, &Failure::retryable("worker_silent", UNHEARD));
+            }
+        }
+        false
+    }
+
+    fn look_for_silence(&self, now: Instant) -> Finding {
+        let terms = self.terms;
+        let mut desk = self.desk();
+        let silent = now.saturating_duration_since(desk.seen);
+        let is_offline = silent >= terms.heartbeat * OFFLINE_AFTER;
+        match desk.presence {
+            Presence::Leaving if desk.under_way() == 0 && silent >= terms.lease => Finding::Gone,
+            Presence::Leaving if !is_offline => Finding::Nothing,
+            Presence::Offline => Finding::Nothing,
+            _ if is_offline => {
+                if desk.presence != Presence::Leaving {
+                    desk.presence = Presence::Offline;
+                }
+                let queued = desk.unclaimed(Duration::ZERO, now);
+                let in_hand = desk.tokens().into_iter().filter(|pt| !queued.contains(pt)).collect();
+                Finding::Offline { queued, in_hand }
+            }
+            Presence::Ready | Presence::Idle if silent >= terms.heartbeat * SUSPECT_AFTER => {
+                desk.presence = Presence::Suspect;
+                Finding::Suspect(desk.unclaimed(Duration::ZERO, now))
+            }
+            Presence::Ready if !desk.unclaimed(terms.claim_within(), now).is_empty() => {
+                desk.presence = Presence::Idle;
+                Finding::Idle(desk.unclaimed(Duration::ZERO, now))
+            }
+            _ => Finding::Nothing,
+        }
+    }
+
+    /// Tells the core how it stands.
+    pub(crate) fn mark(&self, standing: Standing, reason: &str) {
+        let (name, reason) = (self.name.clone(), Text::from(reason));
+        self.tell(Command::MarkAgent { name, standing, reason });
+    }
+
+    /// What was never begun is done by others, and nobody is to blame.
+    pub(super) fn give_back(&self, tokens: Vec<PtId>, why: &str) {
+        for pt in tokens {
+            self.close(pt, Fate::Stale);
+            let reason = Failure::retryable("worker_absent", why);
+            self.tell(Command::ReturnAttempt { pt, reason });
+        }
+    }
+
+    /// What was in its hands is lost.
+    pub(super) fn lose(&self, tokens: Vec<PtId>, reason: &Failure) {
+        for pt in tokens {
+            self.close(pt, Fate::Stale);
+            self.tell(Command::LoseAttempt { pt, reason: reason.clone() });
+        }
+    }
+
+    fn tell(&self, command: Command) {
+        let input = Input::Command { command, cause: 0, reply: None };
+        // The loop is gone only when the instance stops.
+        let _ = self.shop.to_loop.send(Message::One(input));
+    }
+}

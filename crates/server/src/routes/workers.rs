@@ -1,0 +1,414 @@
+//! `/workers`: remote workers, which join, claim, extend, complete, fail and leave.
+
+use std::time::Duration;
+
+use ark_os_api::{
+    ClaimAnswer, ClaimRequest, ClaimedTask, CompleteRequest, ExtendAnswer, ExtendRequest,
+    FailRequest, FinishAnswer, HeldToken, LeaveAnswer, Page, Problem, Stamp, TokenAnswer,
+    WORKER_SESSION, WorkFailure, WorkResult, WorkerRegistration, WorkerSession, WorkerView,
+};
+use ark_os_core::hash::Hash;
+use ark_os_core::ids::PtId;
+use ark_os_core::layer::Layer;
+use ark_os_core::plan::EffectClass;
+use ark_os_runtime::remote::{
+    CLAIM_TASKS_MAX, Claim, Claimed, Extension, Fate, OfferedSkill, Presented, Registration,
+    RemoteView, Told, token,
+};
+use ark_os_runtime::telemetry::trace_id;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::json;
+use crate::amounts;
+use crate::context::{Context, stopped};
+use crate::json::{DEPTH_MAX, is_shallow, parse, parse_or_default, read_body};
+use crate::problems::{Answered, Refusal};
+use crate::query::{Paging, read};
+
+/// Tokens of one request: more than a worker has in hand, so that one that is out of step is told.
+const TOKENS_MAX: usize = 2_000;
+
+/// Takes a worker in: it becomes an agent of the fleet.
+///
+/// Who registers under the name of a worker takes its place: the older session may say nothing more,
+/// and what it had in hand is given to others.
+#[utoipa::path(
+    post, path = "/api/v1/workers", tag = "workers",
+    request_body = WorkerRegistration,
+    responses(
+        (status = 200, description = "It is an agent of the fleet", body = WorkerSession),
+        (status = 400, description = "`worker_invalid`, `json_invalid`, `request_invalid`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`skill_taken`, `agent_name_taken`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_workers`, `overloaded`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn register_worker(State(context): State<Context>, body: Body) -> Answered {
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let registration = registration(parse(&body)?)?;
+    let handle = context.handle();
+    let session = handle.register_worker(registration).await?;
+    let answer = WorkerSession {
+        worker: session.worker.to_string(),
+        session: session.secret,
+        agent: session.worker.to_string(),
+        lease_ms: millis(session.lease),
+        heartbeat_ms: millis(session.heartbeat),
+        wait_ms_max: millis(handle.remotes().wait_max()),
+    };
+    Ok(json(StatusCode::OK, &answer))
+}
+
+/// The workers, in the order of their names.
+#[utoipa::path(
+    get, path = "/api/v1/workers", tag = "workers",
+    params(
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
+    ),
+    responses((status = 200, description = "A page of workers", body = Page<WorkerView>)),
+)]
+pub(super) async fn list_workers(State(context): State<Context>, uri: Uri) -> Answered {
+    let paging: Paging = read(&uri)?;
+    let limit = paging.limit()?;
+    let mut found = context.handle().remotes().list(paging.cursor.as_deref(), limit + 1);
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let items: Vec<WorkerView> = found.into_iter().map(view).collect();
+    let next = items.last().filter(|_| has_more).map(|last| last.worker.clone());
+    Ok(json(StatusCode::OK, &Page { items, next }))
+}
+
+/// One worker.
+#[utoipa::path(
+    get, path = "/api/v1/workers/{id}", tag = "workers",
+    params(("id" = String, Path, description = "Its name")),
+    responses(
+        (status = 200, description = "The worker", body = WorkerView),
+        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show_worker(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+) -> Answered {
+    Ok(json(StatusCode::OK, &view(context.handle().remotes().show(&id)?)))
+}
+
+/// Takes tasks for a worker: at once if there are any, else as soon as there is one.
+///
+/// The intent of each task's effect is durable before this answers.
+#[utoipa::path(
+    post, path = "/api/v1/workers/{id}/claim", tag = "workers",
+    params(
+        ("id" = String, Path, description = "The worker"),
+        ("Worker-Session" = String, Header, description = "The secret of its session"),
+    ),
+    request_body = ClaimRequest,
+    responses(
+        (status = 200, description = "Tasks, or none in time", body = ClaimAnswer),
+        (status = 404, description = "`worker_not_found`: register again", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`worker_fenced`: another process is the worker", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn claim_tasks(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered {
+    let session = session_of(&headers)?;
+    let asked: ClaimRequest = body_of(&context, body).await?;
+    if !(1..=CLAIM_TASKS_MAX).contains(&asked.max) {
+        let message = format!("it is 1 to {CLAIM_TASKS_MAX}");
+        return Err(Refusal::new("request_invalid", "accept `/max`").at("/max", message));
+    }
+    let wait = asked.wait.as_deref().map(|text| amounts::duration(text, "/wait")).transpose()?;
+    let claim = Claim { max: asked.max, wait: wait.unwrap_or(Duration::ZERO), number: asked.claim };
+    let mut stopping = context.stopping();
+    let claimed = tokio::select! {
+        claimed = context.handle().remotes().claim(&id, session, claim) => claimed?,
+        // Whoever waits for work does not hold up a server that stops.
+        () = stopped(&mut stopping) => Vec::new(),
+    };
+    let tasks = claimed.into_iter().map(task).collect::<Result<Vec<_>, _>>()?;
+    Ok(json(StatusCode::OK, &ClaimAnswer { tasks }))
+}
+
+/// Says that tasks are still worked on; the answer tells which are not the worker's any more.
+#[utoipa::path(
+    post, path = "/api/v1/workers/{id}/extend", tag = "workers",
+    params(
+        ("id" = String, Path, description = "The worker"),
+        ("Worker-Session" = String, Header, description = "The secret of its session"),
+    ),
+    request_body(content = ExtendRequest, description = "May be left out: a sign of life"),
+    responses(
+        (status = 200, description = "What became of each token", body = ExtendAnswer),
+        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`worker_fenced`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn extend_tasks(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered {
+    let session = session_of(&headers)?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let asked: ExtendRequest = parse_or_default(&body)?;
+    let named = named(asked.tokens, "tokens", |it: &HeldToken| (&it.pt, it.fence))?;
+    let known = |(pt, it): (Option<PtId>, HeldToken)| {
+        pt.map(|pt| Extension { pt, checkpoint: it.checkpoint })
+    };
+    let (texts, extensions) = split(named, |it| it.pt.clone(), known);
+    let told = context.handle().remotes().extend(&id, session, extensions).await?;
+    Ok(json(StatusCode::OK, &ExtendAnswer { tokens: answers(texts, told) }))
+}
+
+/// Presents results; each is answered when it is durable. What was presented before is answered as it
+/// was then.
+#[utoipa::path(
+    post, path = "/api/v1/workers/{id}/complete", tag = "workers",
+    params(
+        ("id" = String, Path, description = "The worker"),
+        ("Worker-Session" = String, Header, description = "The secret of its session"),
+    ),
+    request_body = CompleteRequest,
+    responses(
+        (status = 200, description = "What became of each result", body = FinishAnswer),
+        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`worker_fenced`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn complete_tasks(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered {
+    let session = session_of(&headers)?;
+    let asked: CompleteRequest = body_of(&context, body).await?;
+    let deep = asked.results.iter().position(|it| !is_shallow(it.output.get()));
+    if let Some(i) = deep {
+        let message = format!("an output has at most {DEPTH_MAX} levels");
+        let at = format!("/results/{i}/output");
+        return Err(Refusal::new("request_invalid", "accept an output").at(at, message));
+    }
+    let named = named(asked.results, "results", |it: &WorkResult| (&it.pt, it.fence))?;
+    let known = |(pt, it): (Option<PtId>, WorkResult)| {
+        pt.map(|pt| (pt, Presented::Output(Box::<RawValue>::into(it.output))))
+    };
+    let (texts, ends) = split(named, |it| it.pt.clone(), known);
+    let told = context.handle().remotes().finish(&id, session, ends).await?;
+    Ok(json(StatusCode::OK, &FinishAnswer { tokens: answers(texts, told) }))
+}
+
+/// Says that tasks could not be done; each is answered when that is durable.
+#[utoipa::path(
+    post, path = "/api/v1/workers/{id}/fail", tag = "workers",
+    params(
+        ("id" = String, Path, description = "The worker"),
+        ("Worker-Session" = String, Header, description = "The secret of its session"),
+    ),
+    request_body = FailRequest,
+    responses(
+        (status = 200, description = "What became of each", body = FinishAnswer),
+        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`worker_fenced`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn fail_tasks(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered {
+    let session = session_of(&headers)?;
+    let asked: FailRequest = body_of(&context, body).await?;
+    let named = named(asked.failures, "failures", |it: &WorkFailure| (&it.pt, it.fence))?;
+    let known = |(pt, it): (Option<PtId>, WorkFailure)| {
+        let WorkFailure { code, message, retryable, unknown, .. } = it;
+        pt.map(|pt| (pt, Presented::Failed { code, message, retryable, unknown }))
+    };
+    let (texts, ends) = split(named, |it| it.pt.clone(), known);
+    let told = context.handle().remotes().finish(&id, session, ends).await?;
+    Ok(json(StatusCode::OK, &FinishAnswer { tokens: answers(texts, told) }))
+}
+
+/// Takes nothing new. What is in hand may still be extended, completed and failed.
+#[utoipa::path(
+    post, path = "/api/v1/workers/{id}/leave", tag = "workers",
+    params(
+        ("id" = String, Path, description = "The worker"),
+        ("Worker-Session" = String, Header, description = "The secret of its session"),
+    ),
+    responses(
+        (status = 200, description = "How much is in hand", body = LeaveAnswer),
+        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`worker_fenced`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn leave_fleet(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answered {
+    let under_way = context.handle().leave_worker(&id, session_of(&headers)?).await?;
+    let under_way = u32::try_from(under_way).unwrap_or(u32::MAX);
+    Ok(json(StatusCode::OK, &LeaveAnswer { under_way }))
+}
+
+fn session_of(headers: &HeaderMap) -> Result<&str, Refusal> {
+    headers.get(WORKER_SESSION).and_then(|it| it.to_str().ok()).ok_or_else(|| {
+        Refusal::new("request_invalid", "find the header `Worker-Session`")
+            .hint("send the `session` that the registration was answered with")
+    })
+}
+
+async fn body_of<T: DeserializeOwned>(context: &Context, body: Body) -> Result<T, Refusal> {
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    parse(&body)
+}
+
+fn registration(it: WorkerRegistration) -> Result<Registration, Refusal> {
+    let layer = match it.layer.as_deref() {
+        None => Layer::Specialist,
+        Some(text) => [Layer::Specialist, Layer::Micro]
+            .into_iter()
+            .find(|layer| layer.as_str() == text)
+            .ok_or_else(|| wrong("/layer", "a worker is a `specialist` or a `micro`"))?,
+    };
+    let mut skills = Vec::with_capacity(it.skills.len());
+    for (i, skill) in it.skills.into_iter().enumerate() {
+        let schema = |field: &str, text: Option<Box<RawValue>>| {
+            let at = format!("/skills/{i}/{field}");
+            let read = |raw: Box<RawValue>| serde_json::from_str(raw.get());
+            text.map(read).transpose().map_err(|error| wrong(&at, &error.to_string()))
+        };
+        let classes = [EffectClass::Read, EffectClass::Idempotent, EffectClass::Effectful];
+        let class = match skill.effect.as_deref() {
+            None => EffectClass::Effectful,
+            Some(text) => {
+                classes.into_iter().find(|class| class.as_str() == text).ok_or_else(|| {
+                    let at = format!("/skills/{i}/effect");
+                    wrong(&at, "it is `read`, `idempotent` or `effectful`")
+                })?
+            }
+        };
+        let (input, output) = (schema("input", skill.input)?, schema("output", skill.output)?);
+        skills.push(OfferedSkill { name: skill.name, class, input, output });
+    }
+    let WorkerRegistration { name, concurrency, labels, .. } = it;
+    Ok(Registration { name, layer, concurrency, skills, labels })
+}
+
+fn wrong(pointer: &str, message: &str) -> Refusal {
+    Refusal::new("worker_invalid", format!("accept `{pointer}`: {message}")).at(pointer, message)
+}
+
+/// Tokens as they are named, each with what they are named with; none: it is no token of ours.
+fn named<T>(
+    items: Vec<T>,
+    field: &str,
+    names: impl Fn(&T) -> (&String, u64),
+) -> Result<Vec<(Option<PtId>, T)>, Refusal> {
+    if items.len() > TOKENS_MAX {
+        let message = format!("at most {TOKENS_MAX} tokens a request");
+        return Err(
+            Refusal::new("request_invalid", message.clone()).at(format!("/{field}"), message)
+        );
+    }
+    let read = |item: T| {
+        let (pt, fence) = names(&item);
+        (token(pt, fence), item)
+    };
+    Ok(items.into_iter().map(read).collect())
+}
+
+/// What is answered for, each with whether it is a token of ours, and what goes to the runtime.
+fn split<T, U>(
+    named: Vec<(Option<PtId>, T)>,
+    text: impl Fn(&T) -> String,
+    known: impl Fn((Option<PtId>, T)) -> Option<U>,
+) -> (Vec<(String, bool)>, Vec<U>) {
+    let texts = named.iter().map(|(pt, item)| (text(item), pt.is_some())).collect();
+    (texts, named.into_iter().filter_map(known).collect())
+}
+
+fn answers(texts: Vec<(String, bool)>, told: Vec<Told>) -> Vec<TokenAnswer> {
+    let mut told = told.into_iter();
+    let answer = |(pt, is_known): (String, bool)| {
+        let told = is_known.then(|| told.next()).flatten();
+        answer(super::agents::shown(&pt), told.unwrap_or(Told::Over(Fate::Stale, false)))
+    };
+    texts.into_iter().map(answer).collect()
+}
+
+fn answer(pt: String, told: Told) -> TokenAnswer {
+    let mut answer = TokenAnswer { pt, ..TokenAnswer::default() };
+    let (state, repeated) = match told {
+        Told::Held(until) => {
+            answer.lease_until = Some(Stamp(until.0));
+            ("held", false)
+        }
+        Told::Over(Fate::Accepted, repeated) => ("accepted", repeated),
+        Told::Over(Fate::Refused { code, message }, repeated) => {
+            (answer.code, answer.message) = (Some(code), Some(message));
+            ("refused", repeated)
+        }
+        Told::Over(Fate::Cancelled, _) => ("cancelled", false),
+        Told::Over(Fate::Stale, _) => ("stale_fence", false),
+    };
+    (answer.state, answer.repeated) = (state.to_owned(), repeated);
+    answer
+}
+
+fn task(it: Claimed) -> Result<ClaimedTask, Refusal> {
+    let text = String::from_utf8_lossy(&it.input).into_owned();
+    let input = RawValue::from_string(text)
+        .or_else(|_| to_raw_value(&()))
+        .map_err(|_| Refusal::new("internal", "write an input"))?;
+    let run = it.task.run;
+    let span = Hash::of(it.pt.to_string().as_bytes()).draw();
+    Ok(ClaimedTask {
+        pt: it.pt.to_string(),
+        fence: it.pt.fence.0,
+        run: run.to_string(),
+        task: it.task.to_string(),
+        attempt: it.attempt,
+        skill: it.skill.to_string(),
+        effect: it.class.as_str().to_owned(),
+        key: it.key.0.to_string(),
+        input,
+        deadline: Stamp(it.deadline.0),
+        lease_until: Stamp(it.lease_until.0),
+        traceparent: format!("00-{}-{span:016x}-01", trace_id(run)),
+    })
+}
+
+fn view(it: RemoteView) -> WorkerView {
+    WorkerView {
+        agent: it.name.to_string(),
+        worker: it.name.to_string(),
+        layer: it.layer.to_string(),
+        state: it.presence.as_str().to_owned(),
+        skills: it.skills.iter().map(ToString::to_string).collect(),
+        concurrency: it.concurrency,
+        under_way: u32::try_from(it.under_way).unwrap_or(u32::MAX),
+        queued: u32::try_from(it.queued).unwrap_or(u32::MAX),
+        silent_ms: millis(it.silent),
+        completed: it.completed,
+        failed: it.failed,
+        labels: it.labels,
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
