@@ -33,6 +33,7 @@ mod submit;
 mod trace;
 mod unpark;
 mod views;
+mod workers;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -121,6 +122,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Noa(noa::Noa),
+    Workers(workers::Workers),
     Sandbox(sandbox::Sandbox),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -159,6 +161,7 @@ impl Command {
             Command::Backup(command) => command.carry_out(session),
             Command::Restore(command) => command.carry_out(session),
             Command::Noa(command) => command.carry_out(session),
+            Command::Workers(command) => command.carry_out(session),
             Command::Sandbox(command) => command.carry_out(session),
             Command::Bench(command) => command.carry_out(session),
             Command::Completions(command) => command.carry_out(session),

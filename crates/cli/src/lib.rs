@@ -10,6 +10,7 @@ mod bounded;
 mod client;
 mod commands;
 mod config;
+mod conformance;
 mod environment;
 mod failure;
 mod logs;

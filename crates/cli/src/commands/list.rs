@@ -1,6 +1,6 @@
 //! `ark-os list`.
 
-use ark_os_api::{AgentView, Exit, Page, RunView, TaskView, WorkflowView};
+use ark_os_api::{AgentView, Exit, Page, RunView, TaskView, WorkerView, WorkflowView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::show;
 use crate::terminal::{Tone, tone_of};
 
-/// List runs, the tasks or children of a run, agents or workflows
+/// List runs, the tasks or children of a run, agents, remote workers or workflows
 ///
 /// A list comes in pages; the last line tells how to get the next one.
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,11 @@ enum What {
         #[command(flatten)]
         part: Part,
     },
+    /// Remote workers, with what they have in hand
+    Workers {
+        #[command(flatten)]
+        part: Part,
+    },
     /// Workflow versions that were let in
     Workflows {
         #[command(flatten)]
@@ -89,6 +94,9 @@ impl List {
             }
             What::Agents { part } => {
                 list.print(&format!("/agents{}", part.query(&[])), &AGENTS, agent_row)
+            }
+            What::Workers { part } => {
+                list.print(&format!("/workers{}", part.query(&[])), &WORKERS, worker_row)
             }
             What::Workflows { part } => {
                 list.print(&format!("/workflows{}", part.query(&[])), &WORKFLOWS, workflow_row)
@@ -138,6 +146,7 @@ impl Listing<'_> {
 const RUNS: [&str; 6] = ["run", "state", "workflow", "tasks", "accepted", "took"];
 const TASKS: [&str; 6] = ["task", "name", "state", "skill", "attempt", "agent"];
 const AGENTS: [&str; 6] = ["agent", "layer", "standing", "busy", "supervisor", "restarts"];
+const WORKERS: [&str; 7] = ["worker", "layer", "state", "in hand", "queued", "silent", "skills"];
 const WORKFLOWS: [&str; 5] = ["admission", "name", "version", "tasks", "hash"];
 
 fn plain(text: impl std::fmt::Display) -> (Tone, String) {
@@ -181,6 +190,18 @@ fn agent_row(agent: &AgentView) -> Row {
         plain(format!("{}/{}", agent.busy, agent.concurrency)),
         plain(agent.supervisor.as_deref().unwrap_or_default()),
         plain(agent.restarts),
+    ]
+}
+
+fn worker_row(worker: &WorkerView) -> Row {
+    vec![
+        plain(&worker.worker),
+        plain(&worker.layer),
+        state(&worker.state),
+        plain(format!("{}/{}", worker.under_way, worker.concurrency)),
+        plain(worker.queued),
+        plain(show::took(worker.silent_ms)),
+        plain(worker.skills.join(" ")),
     ]
 }
 

@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 50] = [
+const COMMANDS: [&str; 53] = [
     "",
     "start",
     "run",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 50] = [
     "list tasks",
     "list children",
     "list agents",
+    "list workers",
     "list workflows",
     "cancel",
     "pause",
@@ -42,6 +43,8 @@ const COMMANDS: [&str; 50] = [
     "views rebuild",
     "backup",
     "restore",
+    "workers",
+    "workers conformance",
     "sandbox",
     "sandbox run",
     "sandbox probe",

@@ -1,0 +1,142 @@
+"""The client against a real instance: `ARK_OS_BIN` names the binary."""
+
+import asyncio
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "src"))
+
+from ark_os_worker import AsyncWorker, Failed, ProtocolError, Worker  # noqa: E402
+
+BINARY = os.environ.get("ARK_OS_BIN", "ark-os")
+
+
+class Instance:
+    """An instance of its own, on a free port."""
+
+    def __init__(self):
+        self.home = tempfile.TemporaryDirectory()
+        env = {"PATH": os.environ.get("PATH", ""), "HOME": self.home.name, "ARK_OS_LOG_LEVEL": "error"}
+        command = [BINARY, "start", "--listen", "127.0.0.1:0", "--agents", "8", "--data-dir", self.home.name + "/data"]
+        self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE)
+        self.process.stdout.readline()
+        record = json.loads(pathlib.Path(self.home.name, "data", "instance.json").read_text())
+        self.endpoint = record["endpoint"]
+        self.token = pathlib.Path(self.home.name, "data", "token").read_text().strip()
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(30)
+        self.process.stdout.close()
+        self.home.cleanup()
+
+    def call(self, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.endpoint}/api/v1{path}", data)
+        request.add_header("Authorization", f"Bearer {self.token}")
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+
+    def run_task(self, skill, value):
+        return self.call("/tasks?wait=30s", {"skill": skill, "input": value, "retry": {"attempts": 2, "backoff": "1ms"}})
+
+
+class WithInstance(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.instance = Instance()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.instance.close()
+
+    def at(self):
+        return {"endpoint": self.instance.endpoint, "token": self.instance.token}
+
+    def wait_registered(self, name):
+        until = 200
+        while until:
+            if any(it["worker"] == name for it in self.instance.call("/workers")["items"]):
+                return
+            until -= 1
+            threading.Event().wait(0.05)
+        self.fail(f"{name} never registered")
+
+
+class SyncWorker(WithInstance):
+    def setUp(self):
+        self.worker = Worker("sync-1", concurrency=4, **self.at())
+        self.worker.skill("sync.double", effect="read")(lambda value: value * 2)
+
+        @self.worker.skill("sync.fail", effect="read")
+        def fail(value, task):
+            raise Failed("sync.broken", f"attempt {task.attempt}", retryable=True)
+
+        @self.worker.skill("sync.raise", effect="read")
+        def raises(value):
+            raise ValueError("not told by the skill")
+
+        self.thread = threading.Thread(target=self.worker.run, kwargs={"signals": False})
+        self.thread.start()
+        self.wait_registered("sync-1")
+
+    def tearDown(self):
+        self.worker.stop()
+        self.thread.join(30)
+        self.assertFalse(self.thread.is_alive())
+
+    def test_tasks_are_done_and_failures_are_told(self):
+        for value in range(10):
+            self.assertEqual(self.instance.run_task("sync.double", value)["output"], value * 2)
+        failed = self.instance.run_task("sync.fail", 1)["failure"]
+        self.assertEqual((failed["code"], failed["message"]), ("sync.broken", "attempt 2"))
+        failed = self.instance.run_task("sync.raise", 1)["failure"]
+        self.assertEqual(failed["code"], "worker.exception")
+        self.assertIn("ValueError: not told by the skill", failed["message"])
+
+
+class Coroutines(WithInstance):
+    def test_many_tasks_wait_at_one_time_in_one_loop(self):
+        worker = AsyncWorker("async-1", concurrency=50, **self.at())
+        together = {"now": 0, "most": 0}
+
+        @worker.skill("async.nap", effect="read")
+        async def nap(value, task):
+            together["now"] += 1
+            together["most"] = max(together["most"], together["now"])
+            await asyncio.sleep(0.2)
+            together["now"] -= 1
+            return value
+
+        async def main():
+            running = asyncio.create_task(worker.run(signals=False))
+            await asyncio.to_thread(self.wait_registered, "async-1")
+            tasks = [asyncio.to_thread(self.instance.run_task, "async.nap", i) for i in range(12)]
+            done = await asyncio.gather(*tasks)
+            self.assertEqual([it["output"] for it in done], list(range(12)))
+            worker.stop()
+            await running
+
+        asyncio.run(main())
+        self.assertGreater(together["most"], 1)
+
+
+class Refusals(WithInstance):
+    def test_a_wrong_registration_is_told_with_its_place(self):
+        worker = Worker("wrong name", **self.at())
+        worker.skill("x.y")(lambda value: value)
+        with self.assertRaises(ProtocolError) as refused:
+            worker.register()
+        self.assertEqual(refused.exception.code, "worker_invalid")
+        self.assertIn("/name", str(refused.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()
