@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ark_os_api::{RunView, TaskStatus};
 use ark_os_runtime::Components;
+use ark_os_server::LogRing;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -55,7 +56,8 @@ impl Stage {
             heartbeat: HEARTBEAT,
             ..defaults
         };
-        let node = runtime.block_on(Node::start(&config, Components::builtin()))?;
+        let node =
+            runtime.block_on(Node::start(&config, Components::builtin(), LogRing::default()))?;
         let address = node.address().clone();
         let target = address.endpoint.trim_start_matches("http://").to_owned();
         let token = address.token.clone().unwrap_or_default();

@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 53] = [
+const COMMANDS: [&str; 62] = [
     "",
     "start",
     "run",
@@ -23,6 +23,15 @@ const COMMANDS: [&str; 53] = [
     "unpark",
     "resolve",
     "scale",
+    "prioritize",
+    "schedule",
+    "schedule add",
+    "schedule list",
+    "schedule get",
+    "schedule pause",
+    "schedule resume",
+    "schedule delete",
+    "schedule run",
     "signal",
     "logs",
     "message",
