@@ -20,6 +20,7 @@ mod plans;
 mod raw;
 mod restart;
 mod resume;
+mod workers;
 
 pub(crate) use figures::BenchError;
 
@@ -61,6 +62,8 @@ pub(crate) enum Kind {
     Messages,
     /// A kill with 100 000 runs in flight, until all go on.
     Resume,
+    /// Tasks through 8 remote workers that take batches, and 1 000 idle ones.
+    Workers,
 }
 
 /// Measures, and reports as JSON.
@@ -89,6 +92,7 @@ async fn measure(settings: &BenchSettings) -> Result<Value, BenchError> {
         Kind::Restart => json!({ "restart": restart::starts(settings).await? }),
         Kind::Resume => json!({ "resume": resume::resume(settings).await? }),
         Kind::Messages => json!({ "messages": messages::messages(settings)? }),
+        Kind::Workers => json!({ "workers": workers::workers(settings).await? }),
         Kind::History => json!({ "history": history::pages(settings).await? }),
     };
     Ok(json!({

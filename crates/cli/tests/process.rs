@@ -44,3 +44,5 @@ mod support;
 mod sweep;
 #[path = "process/work.rs"]
 mod work;
+#[path = "process/workers.rs"]
+mod workers;

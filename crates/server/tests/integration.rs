@@ -15,4 +15,5 @@ mod integration {
     mod signals;
     pub(crate) mod support;
     mod watching;
+    mod workers;
 }

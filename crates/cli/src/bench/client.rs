@@ -49,6 +49,11 @@ impl Target {
 }
 
 impl Connection {
+    /// Every request from now on has this header.
+    pub(super) fn add_header(&mut self, name: &str, value: &str) {
+        self.head.push_str(&format!("{name}: {value}\r\n"));
+    }
+
     /// Sends a request and reads the whole answer: status and body.
     pub(super) async fn call(
         &mut self,

@@ -34,6 +34,14 @@ impl World {
         dir: &Path,
         change: impl FnOnce(&mut Settings, &mut ServerSettings),
     ) -> Self {
+        World::of(dir, Components::builtin(), change)
+    }
+
+    pub(crate) fn of(
+        dir: &Path,
+        components: Components,
+        change: impl FnOnce(&mut Settings, &mut ServerSettings),
+    ) -> Self {
         let mut settings = Settings::new(dir);
         settings.agents = 8;
         settings.workers = 2;
@@ -41,7 +49,7 @@ impl World {
         server.address.set_port(0);
         server.grace = Duration::from_millis(500);
         change(&mut settings, &mut server);
-        let instance = Instance::start(settings, Components::builtin()).unwrap();
+        let instance = Instance::start(settings, components).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
