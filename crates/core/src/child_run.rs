@@ -56,12 +56,13 @@ pub enum Errand {
     /// It is to begin.
     #[n(0)]
     Start(#[n(0)] RunId),
+    /// Its parent is over, and so shall it be. Before `Settle`: what it reserved goes back through its
+    /// parent, who is forgotten when settled.
+    #[n(2)]
+    Cancel(#[n(0)] RunId),
     /// It is over, and its parent does not know.
     #[n(1)]
     Settle(#[n(0)] RunId),
-    /// Its parent is over, and so shall it be.
-    #[n(2)]
-    Cancel(#[n(0)] RunId),
     /// Its parent was paused.
     #[n(3)]
     Pause(#[n(0)] RunId),

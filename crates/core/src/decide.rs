@@ -101,6 +101,23 @@ pub fn decide(
         Command::ReportProbe { pt, agent, key, finding } => {
             probe::decide(state, probe::Report { pt, agent, key, finding }, now)
         }
+        Command::JoinAgent(join) => remote::join(state, *join, now),
+        Command::LeaveAgent { name, reason } => Ok(remote::leave(state, name, reason, now)),
+        Command::MarkAgent { name, standing, reason } => {
+            Ok(remote::mark(state, &name, (standing, reason), now))
+        }
+        command => on_run(state, rules, command, now),
+    }
+}
+
+/// What people and schedules want of runs.
+fn on_run(
+    state: &State,
+    rules: &dyn Rules,
+    command: Command,
+    now: Time,
+) -> Result<Change, Rejected> {
+    match command {
         Command::CancelRun { run, reason } => run_control::cancel(state, run, &reason, now),
         Command::PauseRun { run, reason } => run_control::pause(state, run, reason, now),
         Command::ResumeRun { run, reason } => run_control::resume(state, run, reason, now),
@@ -120,17 +137,13 @@ pub fn decide(
             retry_run::decide(state, run, (task, reason), now)
         }
         Command::UnparkTask { task, reason } => run_control::unpark(state, task, reason, now),
-        Command::JoinAgent(join) => remote::join(state, *join, now),
-        Command::LeaveAgent { name, reason } => Ok(remote::leave(state, name, reason, now)),
-        Command::MarkAgent { name, standing, reason } => {
-            Ok(remote::mark(state, &name, (standing, reason), now))
-        }
         Command::ResolveStep { run, key, resolution, reason } => {
             step::resolve(state, step::Verdict { run, key, resolution, reason }, now)
         }
         Command::SendSignal(signal) => signal::decide(state, *signal, now),
         Command::StartChild { child } => child_run::start(state, rules, child, now),
         Command::SettleChild { child } => child_run::settle(state, child, now),
+        _ => Ok(nothing(now)),
     }
 }
 

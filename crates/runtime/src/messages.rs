@@ -165,6 +165,8 @@ impl Messages {
         for event in events {
             match event {
                 Event::InstanceStarted(_)
+                | Event::AgentJoined(_)
+                | Event::AgentLeft(_)
                 | Event::FleetScaled { .. }
                 | Event::DeploymentStarted(_)
                 | Event::DeploymentFinished { .. }

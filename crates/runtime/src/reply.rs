@@ -26,7 +26,7 @@ pub(crate) enum Reply {
     /// An attempt's thread that waits for its step.
     Step(std::sync::mpsc::SyncSender<Answer>),
     /// What was done for a remote worker.
-    Remote(RemoteReply),
+    Remote(Box<RemoteReply>),
 }
 
 impl Recipient for Reply {

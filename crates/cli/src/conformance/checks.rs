@@ -96,7 +96,7 @@ fn completes(stage: &mut Stage) -> Result<Seen, String> {
     let mut tasks = Vec::new();
     for i in 0..ECHOES {
         let input = json!({ "i": i, "text": "ä\n\"", "list": [1, 2.5, null, true, {}] });
-        tasks.push((stage.submit(ECHO, input.clone())?, input));
+        tasks.push((stage.submit(ECHO, &input)?, input));
     }
     for (task, input) in tasks {
         let over = stage.over(&task, SOON)?;
@@ -112,7 +112,7 @@ fn completes(stage: &mut Stage) -> Result<Seen, String> {
 fn fails(stage: &mut Stage) -> Result<Seen, String> {
     for (retryable, attempts) in [(false, 1), (true, 3)] {
         let input = json!({ "code": "conformance.asked", "retryable": retryable });
-        let task = stage.submit(FAIL, input)?;
+        let task = stage.submit(FAIL, &input)?;
         let over = stage.over(&task, SOON)?;
         let code = over.failure.as_ref().map(|it| it.code.clone()).unwrap_or_default();
         if over.state != "failed" || code != "conformance.asked" {
@@ -137,7 +137,7 @@ fn attempts_of(stage: &Stage, task: &str) -> Result<u32, String> {
 fn extends(stage: &mut Stage) -> Result<Seen, String> {
     let (transcript, long) = (stage.transcript(), LEASE * 5 / 2);
     let mark = transcript.mark();
-    let task = stage.submit(WORK, json!({ "ms": millis(long) }))?;
+    let task = stage.submit(WORK, &json!({ "ms": millis(long) }))?;
     let over = stage.over(&task, long + SOON)?;
     let made = attempts_of(stage, &task.task)?;
     if over.state != "succeeded" || made != 1 {
@@ -157,7 +157,7 @@ fn names(exchange: &Exchange, task: &str) -> bool {
 fn obeys(stage: &mut Stage) -> Result<Seen, String> {
     let transcript = stage.transcript();
     let mark = transcript.mark();
-    let task = stage.submit(WORK, json!({ "ms": 60_000 }))?;
+    let task = stage.submit(WORK, &json!({ "ms": 60_000 }))?;
     let claimed = claimed(stage, mark, &task.task)?;
     stage.cancel(&task)?;
     let told = transcript.wait(mark, LEASE * 2, |all| {
@@ -168,7 +168,7 @@ fn obeys(stage: &mut Stage) -> Result<Seen, String> {
     });
     let told = told.ok_or("it did not extend the task, so it was not told")?;
     // Its place is free again: there is work for it, and it is not at the old task any more.
-    stage.succeeds(ECHO, json!("after the cancelled task"))?;
+    stage.succeeds(ECHO, &json!("after the cancelled task"))?;
     pause(LEASE);
     let later = transcript.since(mark + told + 1);
     let presented = |it: &Exchange| {
@@ -216,7 +216,7 @@ fn busy(stage: &mut Stage) -> Result<Seen, String> {
             ));
         }
     }
-    stage.succeeds(ECHO, json!("after 503"))?;
+    stage.succeeds(ECHO, &json!("after 503"))?;
     passed("three times, and then goes on")
 }
 
@@ -224,7 +224,7 @@ fn cut_claim(stage: &mut Stage) -> Result<Seen, String> {
     let transcript = stage.transcript();
     let mark = transcript.mark();
     transcript.spoil(&[Fault::CutAnswer("claim")]);
-    let task = stage.submit(ECHO, json!("its claim's answer is lost"))?;
+    let task = stage.submit(ECHO, &json!("its claim's answer is lost"))?;
     let over = stage.over(&task, SOON + LEASE)?;
     let is_spoiled = transcript.unspoiled() == 0;
     let made = attempts_of(stage, &task.task)?;
@@ -246,7 +246,7 @@ fn cut_complete(stage: &mut Stage) -> Result<Seen, String> {
     let transcript = stage.transcript();
     let mark = transcript.mark();
     transcript.spoil(&[Fault::CutAnswer("complete")]);
-    let task = stage.submit(ECHO, json!("the answer to its result is lost"))?;
+    let task = stage.submit(ECHO, &json!("the answer to its result is lost"))?;
     let claimed = claimed(stage, mark, &task.task)?;
     let repeated = transcript.wait(mark, SOON, |all| {
         let answers = all.iter().filter(|it| it.verb == "complete" && it.fault.is_none());
@@ -254,7 +254,7 @@ fn cut_complete(stage: &mut Stage) -> Result<Seen, String> {
         tokens.find(|it| text(it, "pt") == claimed)
     });
     let left = transcript.unspoiled();
-    let repeated = repeated.ok_or_else(|| match left {
+    let repeated = repeated.ok_or(match left {
         0 => "it did not present the result again",
         _ => "it presented no result",
     })?;
@@ -276,7 +276,7 @@ fn forgotten(stage: &mut Stage) -> Result<Seen, String> {
     });
     transcript.unspoiled();
     registered.ok_or("it did not register again")?;
-    stage.succeeds(ECHO, json!("after it was forgotten"))?;
+    stage.succeeds(ECHO, &json!("after it was forgotten"))?;
     passed("and works on")
 }
 
@@ -312,7 +312,7 @@ fn leaves(stage: &mut Stage) -> Result<Seen, String> {
     }
     let transcript = stage.transcript();
     let mark = transcript.mark();
-    let task = stage.submit(WORK, json!({ "ms": 1_500 }))?;
+    let task = stage.submit(WORK, &json!({ "ms": 1_500 }))?;
     claimed(stage, mark, &task.task)?;
     let Some(mut worker) = stage.worker.take() else {
         return Err("it has ended already".to_owned());

@@ -109,7 +109,7 @@ impl Stage {
     }
 
     /// Submits a task; its id.
-    pub(super) fn submit(&self, skill: &str, input: Value) -> Result<TaskStatus, String> {
+    pub(super) fn submit(&self, skill: &str, input: &Value) -> Result<TaskStatus, String> {
         let body = json!({ "skill": skill, "input": input, "retry": {
             "attempts": 3, "backoff": "1ms", "max": "10ms" } });
         self.client.post("/tasks", &body, None).map_err(|failure| failure.message().to_owned())
@@ -127,7 +127,7 @@ impl Stage {
     }
 
     /// Submits a task and waits until it succeeded.
-    pub(super) fn succeeds(&self, skill: &str, input: Value) -> Result<TaskStatus, String> {
+    pub(super) fn succeeds(&self, skill: &str, input: &Value) -> Result<TaskStatus, String> {
         let task = self.submit(skill, input)?;
         let over = self.over(&task, SOON)?;
         match over.state.as_str() {

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::support::command;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_ark-os");
 
 fn root() -> PathBuf {
@@ -19,14 +21,14 @@ fn run(command: &mut Command) -> (i32, String) {
 
 fn conformance(checks: &[&str], worker: &[&str]) -> (i32, String) {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(BINARY);
-    command.args(["workers", "conformance", "--directory"]).arg(directory.path());
+    let mut asked = command(BINARY);
+    asked.args(["workers", "conformance", "--directory"]).arg(directory.path());
     for check in checks {
-        command.args(["--check", check]);
+        asked.args(["--check", check]);
     }
-    command.arg("--").args(worker);
-    command.current_dir(root()).env("PYTHONPATH", root().join("clients/python/src"));
-    run(&mut command)
+    asked.arg("--").args(worker);
+    asked.current_dir(root()).env("PYTHONPATH", root().join("clients/python/src"));
+    run(&mut asked)
 }
 
 #[test]
@@ -52,9 +54,9 @@ fn the_typescript_client_conforms() {
 
 #[test]
 fn the_clients_own_tests_pass() {
-    let mut python = Command::new("python3");
+    let mut python = command("python3");
     python.args(["-m", "unittest", "discover", "-s", "clients/python/tests"]);
-    let mut node = Command::new("node");
+    let mut node = command("node");
     node.args(["--test", "clients/typescript/test/"]);
     for command in [&mut python, &mut node] {
         let (code, text) = run(command.current_dir(root()).env("ARK_OS_BIN", BINARY));
@@ -70,20 +72,19 @@ fn both_clients_install_as_packages_without_a_network() {
         assert_eq!(code, 0, "{command:?}: {text}");
         text
     };
-    at(Command::new("python3").args(["-m", "venv", "venv"]));
+    at(command("python3").args(["-m", "venv", "venv"]));
     let python = home.path().join("venv/bin/python");
-    at(Command::new(&python)
+    at(command(&python)
         .args(["-m", "pip", "install", "--no-index", "--quiet"])
         .arg(root().join("clients/python")));
-    let seen =
-        at(Command::new(&python).args(["-c", "import ark_os_worker as it; print(it.__file__)"]));
+    let seen = at(command(&python).args(["-c", "import ark_os_worker as it; print(it.__file__)"]));
     assert!(seen.contains("venv"), "{seen}");
-    at(Command::new("npm")
+    at(command("npm")
         .args(["pack", "--offline", "--silent"])
         .arg(root().join("clients/typescript")));
-    at(Command::new("npm").args(["install", "--offline", "--silent", "./ark-os-worker-0.1.0.tgz"]));
+    at(command("npm").args(["install", "--offline", "--silent", "./ark-os-worker-0.1.0.tgz"]));
     let script = "import('ark-os-worker').then(({ Worker }) => console.log(typeof Worker))";
-    let seen = at(Command::new("node").args(["-e", script]));
+    let seen = at(command("node").args(["-e", script]));
     assert_eq!(seen.trim(), "function");
 }
 

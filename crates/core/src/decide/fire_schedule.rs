@@ -25,8 +25,9 @@ pub(super) fn decide(
 ) -> Result<Change, Rejected> {
     let Some(schedule) = state.schedules.find(fire.schedule) else { return Ok(nothing(now)) };
     if let Some(time) = schedule.waiting_turn() {
-        let fired = fired(schedule, time, Trigger::Queued);
-        return begin(state, rules, schedule, fired, now);
+        let begun = begin(state, rules, schedule, fired(schedule, time, Trigger::Queued), now);
+        // One that can never begin must not keep everybody else waiting.
+        return begun.or_else(|rejected| refused(schedule, (time, Some(true)), rejected, now));
     }
     let Some(due) = schedule.next.filter(|_| schedule.due().is_some_and(|at| at <= now)) else {
         return Ok(nothing(now));
@@ -39,7 +40,7 @@ pub(super) fn decide(
     let since = (time > due).then_some(due);
     let skip = |cause| {
         let number = schedule.number;
-        let skipped = ScheduleSkipped { schedule: number, time, next, cause, since };
+        let skipped = ScheduleSkipped { schedule: number, time, next, cause, since, queued: None };
         of_instance(vec![Event::ScheduleSkipped(Box::new(skipped))], now)
     };
     if is_missed {
@@ -60,12 +61,34 @@ pub(super) fn decide(
     match begin(state, rules, schedule, fired, now) {
         // It may be begun in a moment.
         Err(rejected) if is_passing(&rejected) => Err(rejected),
-        Err(rejected) => {
-            let failure = Failure::fatal(rejected.code(), rejected.to_string());
-            Ok(skip(ScheduleSkip::Refused(failure)))
-        }
+        Err(rejected) => Ok(skip(ScheduleSkip::Refused(failure_of(&rejected)))),
         Ok(change) => Ok(change),
     }
+}
+
+/// A time whose run is refused for good is passed over, and the record says why.
+fn refused(
+    schedule: &Schedule,
+    (time, queued): (Time, Option<bool>),
+    rejected: Rejected,
+    now: Time,
+) -> Result<Change, Rejected> {
+    if is_passing(&rejected) {
+        return Err(rejected);
+    }
+    let skipped = ScheduleSkipped {
+        schedule: schedule.number,
+        time,
+        next: schedule.next,
+        cause: ScheduleSkip::Refused(failure_of(&rejected)),
+        since: None,
+        queued,
+    };
+    Ok(of_instance(vec![Event::ScheduleSkipped(Box::new(skipped))], now))
+}
+
+fn failure_of(rejected: &Rejected) -> Failure {
+    Failure::fatal(rejected.code(), rejected.to_string())
 }
 
 pub(super) fn manual(

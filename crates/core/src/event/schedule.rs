@@ -94,6 +94,9 @@ pub struct ScheduleSkipped {
     /// All times since this one passed.
     #[n(4)]
     pub since: Option<Time>,
+    /// Whether it stood in the schedule's queue; none: it was due.
+    #[n(5)]
+    pub queued: Option<bool>,
 }
 
 /// Why a time of a schedule passed without a run.

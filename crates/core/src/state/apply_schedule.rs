@@ -27,6 +27,9 @@ impl State {
             Event::ScheduleSkipped(skipped) => self.schedules.change(skipped.schedule, |it| {
                 it.next = skipped.next;
                 it.skipped += 1;
+                if skipped.queued == Some(true) {
+                    it.waiting.pop_front();
+                }
             }),
             Event::ScheduleQueued { schedule, time, next } => {
                 self.schedules.change(*schedule, |it| {

@@ -26,7 +26,9 @@ impl State {
                 self.intake == Intake::Open && parent().is_some_and(|parent| !parent.paused)
             }
             Errand::Settle(_) => parent().is_some(),
-            Errand::Cancel(_) | Errand::Pause(_) | Errand::Resume(_) => true,
+            Errand::Cancel(_) => true,
+            // One that waits on disk hears of it when it is read: until then the other takes it back.
+            Errand::Pause(run) | Errand::Resume(run) => self.runs.contains_key(&run),
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) fn listed(value: &Value, of: &Kind) -> Option<(&'static str, Value)> 
         Value::String(text) if takes_names(of) => {
             let names = text.split([',', ';']).map(str::trim).filter(|name| !name.is_empty());
             let names: Vec<Value> = names.map(Value::from).collect();
-            (!names.is_empty()).then(|| ("item-to-list", Value::Array(names)))
+            (!names.is_empty()).then_some(("item-to-list", Value::Array(names)))
         }
         Value::Object(map) => named_entries(map, of).map(|list| ("entries-to-list", list)),
         _ => None,

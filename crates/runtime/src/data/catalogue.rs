@@ -36,8 +36,9 @@ impl Catalogue {
     /// Adds a skill that agents of another kind have; whether it takes the place of another one of its
     /// name.
     pub fn insert(&mut self, name: &str, shape: SkillShape) -> bool {
-        let before = self.skills.insert(name.to_owned(), shape.clone());
-        before.is_some_and(|before| before != shape)
+        let is_other = self.skills.get(name).is_some_and(|before| *before != shape);
+        self.skills.insert(name.to_owned(), shape);
+        is_other
     }
 }
 

@@ -229,6 +229,11 @@ impl Attempts {
         let Some(active) = active.filter(|active| active.fence == pt.fence) else {
             return Ok(None);
         };
+        let spec = run.spec(pt.task.node);
+        if spec.is_some_and(|spec| spec.expands.is_some()) {
+            let message = "a remote worker cannot add tasks to a run";
+            return Err(Failure::fatal("tasks_refused", message));
+        }
         let skill = state.fleet().skill_info(begun.skill);
         let skill = skill.and_then(|info| worker.skill(&info.name)).ok_or_else(|| {
             Failure::retryable("unknown_skill", "the worker does not offer the skill any more")
@@ -241,7 +246,7 @@ impl Attempts {
             skill: skill.clone(),
             input: input.json,
             input_hash: input.hash,
-            output_schema: run.spec(pt.task.node).and_then(|spec| spec.output_schema.clone()),
+            output_schema: spec.and_then(|spec| spec.output_schema.clone()),
             deadline: active.timeout,
             lease_until: active.lease,
             cause: begun.seq,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ark_os_core::Command;
 use ark_os_core::command::{FireSchedule, ScheduleName};
+use ark_os_core::ids::RunId;
 use ark_os_core::limits::SCHEDULE_LATE_MS_MAX;
 use ark_os_core::schedule::{CatchUp, Overlap, Schedule, ScheduleSpec};
 use ark_os_core::text::Text;
@@ -84,8 +85,12 @@ impl<R: Recipient> Loop<R> {
             let Some((_, schedule)) = self.kernel.state.schedules().first_due() else { return };
             let firings = self.calendars.firings(schedule, now);
             for firing in firings {
-                self.make_way(firing.schedule, now, out);
+                let (number, before) = (firing.schedule, self.last_of(firing.schedule));
+                let old = self.replaced_by(number);
                 let fired = self.execute(Command::FireSchedule(firing), 0, now, out);
+                if self.last_of(number) != before {
+                    self.make_way(old, now, out);
+                }
                 if !fired.unwrap_or(false) {
                     // It stays due, and nothing of it is lost.
                     self.calendars.held = now.plus(HOLD_MS);
@@ -113,11 +118,20 @@ impl<R: Recipient> Loop<R> {
         }
     }
 
-    /// Runs of a schedule that the next one takes the place of are cancelled.
-    fn make_way(&mut self, schedule: u64, now: Time, out: &mut Output<R>) {
+    /// The newest run of a schedule.
+    fn last_of(&self, schedule: u64) -> Option<RunId> {
+        self.kernel.state.schedules().find(schedule)?.last.as_ref().map(|last| last.run)
+    }
+
+    /// The runs of a schedule that its next one takes the place of.
+    fn replaced_by(&self, schedule: u64) -> Vec<RunId> {
         let schedule = self.kernel.state.schedules().find(schedule);
         let schedule = schedule.filter(|it| it.spec.overlap == Overlap::CancelPrevious);
-        let runs: Vec<_> = schedule.into_iter().flat_map(|it| it.runs.iter().copied()).collect();
+        schedule.into_iter().flat_map(|it| it.runs.iter().copied()).collect()
+    }
+
+    /// Cancels them, once that one has begun.
+    fn make_way(&mut self, runs: Vec<RunId>, now: Time, out: &mut Output<R>) {
         for run in runs {
             let reason = Text::from("the next run of its schedule takes its place");
             let command = Command::CancelRun { run, reason };

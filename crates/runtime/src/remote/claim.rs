@@ -177,7 +177,7 @@ impl Worker {
                 };
                 let reply = RemoteReply::new(self, work.pt, Asked::Intent, batch);
                 let command = Command::IntendStep(Box::new(intent));
-                let reply = Some(crate::reply::Reply::Remote(reply));
+                let reply = Some(crate::reply::Reply::Remote(Box::new(reply)));
                 Input::Command { command, cause: work.cause, reply }
             }
             Err(failure) => {

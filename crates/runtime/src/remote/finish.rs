@@ -175,7 +175,7 @@ impl Worker {
             Command::RenewLease { pt, .. } | Command::ReportProgress { pt, .. } => *pt,
             _ => return,
         };
-        let reply = Some(Reply::Remote(RemoteReply::new(self, pt, asked, batch)));
+        let reply = Some(Reply::Remote(Box::new(RemoteReply::new(self, pt, asked, batch))));
         let input = Input::Command { command, cause: 0, reply };
         // The loop is gone only when the instance stops; the reply knows when it is dropped.
         let _ = self.shop.to_loop.send(Message::One(input));
@@ -317,7 +317,7 @@ pub(super) fn finish_of(
         micros,
     };
     let command = Command::FinishAttempt(Box::new(finish));
-    Input::Command { command, cause: work.cause, reply: Some(Reply::Remote(reply)) }
+    Input::Command { command, cause: work.cause, reply: Some(Reply::Remote(Box::new(reply))) }
 }
 
 /// A token as a worker writes it, if both parts of it agree.

@@ -2,7 +2,6 @@
 
 use ark_os_api::{AgentView, Page, Problem, Reason, Resources};
 use ark_os_core::Command;
-use ark_os_core::event::Standing;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::fleet::profile;
 use ark_os_core::ids::AgentIx;

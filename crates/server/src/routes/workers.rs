@@ -134,7 +134,7 @@ pub(super) async fn claim_tasks(
         // Whoever waits for work does not hold up a server that stops.
         () = stopped(&mut stopping) => Vec::new(),
     };
-    let tasks = claimed.into_iter().map(task).collect::<Result<Vec<_>, _>>()?;
+    let tasks = claimed.iter().map(task).collect::<Result<Vec<_>, _>>()?;
     Ok(json(StatusCode::OK, &ClaimAnswer { tasks }))
 }
 
@@ -369,7 +369,7 @@ fn answer(pt: String, told: Told) -> TokenAnswer {
     answer
 }
 
-fn task(it: Claimed) -> Result<ClaimedTask, Refusal> {
+fn task(it: &Claimed) -> Result<ClaimedTask, Refusal> {
     let text = String::from_utf8_lossy(&it.input).into_owned();
     let input = RawValue::from_string(text)
         .or_else(|_| to_raw_value(&()))

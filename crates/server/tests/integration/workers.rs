@@ -222,8 +222,9 @@ fn an_effectful_task_whose_worker_died_is_parked_and_not_repeated() {
     assert_eq!(parked["parked"]["reason"], "in_doubt", "{parked}");
     assert_eq!(dead.complete(&task)["state"], "cancelled", "nobody waits for it");
     let run = task["run"].as_str().unwrap();
-    let body = json!({"key": task["key"], "happened": {"by": "hand"}, "reason": "seen"});
-    let resolved = world.post(&format!("/api/v1/runs/{run}/resolve"), body.to_string());
+    let body = json!({"happened": {"by": "hand"}, "reason": "seen"});
+    let key = task["key"].as_str().unwrap();
+    let resolved = world.post(&format!("/api/v1/runs/{run}/steps/{key}/resolve"), body.to_string());
     assert_eq!(resolved.status, 200, "{}", resolved.text());
     // What happened is answered from the journal: the worker never sees the task again.
     let next = dead.ask("claim", json!({"max": 1, "wait": "200ms"}));
@@ -335,7 +336,8 @@ fn who_registers_under_a_workers_name_takes_its_place() {
     let path = submit(&world, "read");
     let task = older.claim(1);
     let newer = Worker::join(&world, "a-1", "read");
-    for (verb, body) in [("claim", json!({"max": 1})), ("extend", json!({})), ("leave", json!({}))]
+    for (verb, body) in
+        [("claim", json!({"max": 1})), ("extend", json!({"tokens": []})), ("leave", json!({}))]
     {
         older.call(verb, body).problem(409, "worker_fenced");
     }
@@ -424,7 +426,7 @@ fn after_a_restart_workers_register_again_and_tasks_go_on() {
     let worker = Worker::join(&first, "a-1", "read");
     let path = submit(&first, "read");
     let task = worker.claim(1);
-    let session = worker.session.clone();
+    let session = worker.session;
     first.stop();
     let second = world(dir.path());
     let headers = [("Worker-Session", session.as_str())];
@@ -536,7 +538,7 @@ fn foreign_bodies_of_the_protocol_never_are_a_fault_of_ours() {
     let cuts = prop::collection::vec((any::<usize>(), any::<usize>(), any::<usize>()), 0..6);
     let config =
         ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
-    let sessions = std::cell::RefCell::new(worker.session.clone());
+    let sessions = std::cell::RefCell::new(worker.session);
     proptest!(config, |(which in 0..SEEDS.len(), cuts in cuts)| {
         let (verb, seed) = SEEDS[which];
         let body = mutated(seed, &cuts, &parts);

@@ -22,6 +22,18 @@ struct Tool {
 }
 
 const TOOLS: &[Tool] = &[
+    Tool {
+        program: "node",
+        package: "nodejs",
+        version: "--version",
+        tests: "the TypeScript client of workers",
+    },
+    Tool {
+        program: "npm",
+        package: "npm",
+        version: "--version",
+        tests: "the TypeScript client's package",
+    },
     Tool { program: "git", version: "--version", package: "git", tests: "the audit's history" },
     Tool {
         program: "strace",

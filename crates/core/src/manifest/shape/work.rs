@@ -3,7 +3,7 @@
 use super::super::limits::{
     ATTEMPTS_MAX, CONDITION_BYTES_MAX, DESCRIPTION_BYTES_MAX, VERSION_BYTES_MAX,
 };
-use super::{Field, Kind, Shape, field, required, shape};
+use super::{Choice, Field, Kind, Shape, field, required, shape};
 use crate::limits::{MAP_CHILDREN_MAX, PLAN_TASKS_MAX};
 
 /// The largest amount that can be written.
@@ -35,36 +35,43 @@ const TRIES: Field = field("retry", Kind::Object(&RETRY), "Attempts, and the pau
 const COSTS: Field = field("budget", Kind::Object(&BUDGET), "Reserved before every attempt");
 const PROMISE: Field = field("output_schema", Kind::Schema, "JSON Schema of the output");
 
-pub(in crate::manifest) static TASK: Shape = shape(
-    "task",
-    "One task of a workflow",
-    &[
-        required("name", Kind::Name, "Its name"),
-        DESCRIPTION,
-        field("skill", Kind::DottedName, "What it needs; required but for `wait` and `run`"),
-        field("input", Kind::Any, "Template of its input"),
-        field("after", Kind::List(&Kind::Name, 0, PLAN_TASKS_MAX), "Tasks that are over before"),
-        field("when", Kind::Text(CONDITION_BYTES_MAX), "CEL condition; false skips the task"),
-        field("map", Kind::Object(&MAP), "One child for each item of a list"),
-        field("reduce", Kind::Name, "The map whose results this task gathers"),
-        field("wait", Kind::Object(&WAIT), "Nobody works on it: it waits"),
-        field("run", Kind::Object(&CHILD_RUN), "It is a run of its own"),
-        field("expands", Kind::Flag, "Whether its output may add tasks to the run"),
-        field(
-            "on_failure",
-            Kind::Either(&[
-                Kind::Pattern("^(fail|continue|fallback:\\s*[A-Za-z0-9_-]{1,100}\\s*)$"),
-                Kind::Object(&FALLBACK),
-            ]),
-            "What its failure does to the run: `fail`, `continue`, or `fallback: TASK`",
-        ),
-        TIMEOUT,
-        DEADLINE,
-        TRIES,
-        COSTS,
-        PROMISE,
-    ],
-);
+pub(in crate::manifest) static TASK: Shape = Shape {
+    choice: Choice::Some(&["skill", "wait", "run"]),
+    ..shape(
+        "task",
+        "One task of a workflow",
+        &[
+            required("name", Kind::Name, "Its name"),
+            DESCRIPTION,
+            field("skill", Kind::DottedName, "What it needs; required but for `wait` and `run`"),
+            field("input", Kind::Any, "Template of its input"),
+            field(
+                "after",
+                Kind::List(&Kind::Name, 0, PLAN_TASKS_MAX),
+                "Tasks that are over before",
+            ),
+            field("when", Kind::Text(CONDITION_BYTES_MAX), "CEL condition; false skips the task"),
+            field("map", Kind::Object(&MAP), "One child for each item of a list"),
+            field("reduce", Kind::Name, "The map whose results this task gathers"),
+            field("wait", Kind::Object(&WAIT), "Nobody works on it: it waits"),
+            field("run", Kind::Object(&CHILD_RUN), "It is a run of its own"),
+            field("expands", Kind::Flag, "Whether its output may add tasks to the run"),
+            field(
+                "on_failure",
+                Kind::Either(&[
+                    Kind::Pattern("^(fail|continue|fallback:\\s*[A-Za-z0-9_-]{1,100}\\s*)$"),
+                    Kind::Object(&FALLBACK),
+                ]),
+                "What its failure does to the run: `fail`, `continue`, or `fallback: TASK`",
+            ),
+            TIMEOUT,
+            DEADLINE,
+            TRIES,
+            COSTS,
+            PROMISE,
+        ],
+    )
+};
 
 /// What may be said of a task that is submitted alone.
 pub(in crate::manifest) static SINGLE: Shape =
