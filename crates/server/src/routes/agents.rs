@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::json::{parse_or_default, read_body};
 use crate::overview::select;
 use crate::problems::{Answered, Refusal};
-use crate::query::{AgentsQuery, read};
+use crate::query::{AgentsQuery, read, wrong};
 use crate::words;
 
 /// The agents of the fleet: those it began with, highest layer first, then those that were added.
@@ -31,6 +31,9 @@ use crate::words;
 pub(super) async fn list_agents(State(context): State<Context>, uri: Uri) -> Answered {
     let query: AgentsQuery = read(&uri)?;
     let limit = query.limit()?;
+    if query.stack.is_some_and(|stack| i32::try_from(stack).is_err()) {
+        return Err(wrong("stack", "there are not so many stacks"));
+    }
     let page = context.handle().read(move |kernel| {
         let fleet = kernel.state().fleet();
         let first = match query.cursor.as_deref().map(|name| fleet.find(name)) {

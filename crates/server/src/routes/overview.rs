@@ -12,7 +12,7 @@ use super::json;
 use crate::context::Context;
 use crate::overview;
 use crate::problems::Answered;
-use crate::query::{limit, read};
+use crate::query::{limit, read, wrong};
 use crate::{line, show};
 
 /// Timers that are looked through for the attempts of an agent: a look takes a few milliseconds at
@@ -68,6 +68,9 @@ pub(super) async fn list_queues(State(context): State<Context>) -> Answered {
 pub(super) async fn list_logs(State(context): State<Context>, uri: Uri) -> Answered {
     let query: LogsQuery = read(&uri)?;
     let limit = limit(query.limit)?;
+    if query.after.is_some_and(|after| i64::try_from(after).is_err()) {
+        return Err(wrong("after", "no line has such a number"));
+    }
     Ok(json(StatusCode::OK, &context.settings().logs.page(query.after, limit)))
 }
 
