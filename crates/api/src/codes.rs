@@ -272,7 +272,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "worker_replaced", title: "Another process took the worker's place", ..FAILED },
     Row { code: "worker_silent", title: "The worker was not heard of", ..FAILED },
     Row { code: "workflow_ambiguous", title: "Not exactly one workflow", ..INVALID },
-    Row { code: "workflow_not_found", title: "No such workflow", ..NOT_FOUND },
+    Row { code: "workflow_not_found", title: "No such workflow is deployed", ..NOT_FOUND },
     Row { code: "wrong_type", title: "Wrong type", ..INVALID },
 ];
 

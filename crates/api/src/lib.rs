@@ -7,6 +7,7 @@ mod admin;
 mod agent;
 mod batch;
 pub mod codes;
+mod deployment;
 mod event;
 mod fleet;
 mod graph;
@@ -28,6 +29,9 @@ pub use admin::{Reason, Resolution, Retry, Shutdown, ShuttingDown};
 pub use agent::{AgentView, Resources};
 pub use batch::{BatchAnswer, BatchLine};
 pub use codes::{Exit, Kind, Row};
+pub use deployment::{
+    CancelDeployment, Deploy, DeploymentView, DeploymentsView, NamedWorkflowView,
+};
 pub use event::EventView;
 pub use fleet::{FleetView, GroupView, LayerView, Scale, StackView};
 pub use graph::{GraphEdge, GraphNode, GraphView, MapCounts};

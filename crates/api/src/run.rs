@@ -16,9 +16,9 @@ use crate::{Json, Stamp};
     "input": {"who": "world"}, "priority": "high", "deadline": "30s"
 }))]
 pub struct RunSubmission {
-    /// A workflow, or a manifest with just one.
+    /// A workflow, a manifest with just one, or the name of one that is deployed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub workflow: Option<Json>,
     /// A single task.
     #[serde(skip_serializing_if = "Option::is_none")]

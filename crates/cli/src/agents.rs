@@ -2,6 +2,7 @@
 //! instance is made of.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ark_os_core::agent::SecretRef;
 use ark_os_core::authority::Scopes;
@@ -31,7 +32,7 @@ pub(crate) fn components(
     config: &Config,
     besides: Option<&Path>,
 ) -> Result<Components, Failure> {
-    let mut components = components.clone();
+    let mut components = Components { secret: Arc::new(secret), ..components.clone() };
     if !config.operator_scopes.is_empty() {
         let scopes = config.operator_scopes.iter().map(String::as_str);
         components.operator =

@@ -22,7 +22,8 @@ use crate::output::{field, field_text};
 /// What to run, and how.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Submission {
-    /// Workflow file (YAML, JSON or TOML); `-` reads standard input
+    /// Workflow file (YAML, JSON or TOML), or the name of a workflow that is deployed; `-` reads
+    /// standard input
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Run a single task that needs this skill, instead of a file
@@ -107,7 +108,12 @@ impl Submission {
             return Err(Failure::usage(format!("`{deadline}` is no duration"))
                 .with_hint("write it like `30s`, `5m` or `1h30m`"));
         }
+        let deployed = self.file.as_deref().and_then(deployed_name);
         let source = match (&self.file, &self.task) {
+            _ if deployed.is_some() => {
+                body.workflow = Some(raw(&json!(deployed))?);
+                None
+            }
             (Some(path), _) => {
                 let file = ManifestFile::read(path)?;
                 Some(self.check_file(file, &Catalogue::new(skills), is_ours)?)
@@ -155,6 +161,15 @@ impl Submission {
         let index = chosen(&file, self.workflow.as_deref())?;
         Ok(Source { file, agents, index })
     }
+}
+
+/// What is no file, and could be the name of a workflow that is deployed.
+fn deployed_name(path: &Path) -> Option<&str> {
+    let name = path.to_str().filter(|name| *name != "-" && !path.exists())?;
+    let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    let is_file =
+        ["yaml", "yml", "json", "toml"].iter().any(|it| path.extension() == Some(it.as_ref()));
+    (is_name && !is_file).then_some(name)
 }
 
 /// Which workflow of a file is meant.

@@ -300,6 +300,11 @@ impl Fleet {
         self.seated_in(layer) == 0
     }
 
+    /// Agents that are here to stay, whatever their standing.
+    pub fn present(&self) -> u32 {
+        self.seated.iter().sum()
+    }
+
     /// Agents of a layer that are here to stay, whatever their standing.
     pub fn seated_in(&self, layer: Layer) -> u32 {
         self.seated.get(layer.rank()).copied().unwrap_or(0)

@@ -183,6 +183,8 @@ trait Effects: Send + Sync {
     fn output_bytes_max(&self) -> usize;
     /// The most that a call with so many bytes of input may cost, besides the step itself.
     fn reserve(&self, input_bytes: u64) -> Amounts;
+    /// Whether it could be had now, or why not.
+    fn health(&self) -> Result<(), String>;
     /// The effect of this input.
     fn effect<'a>(&'a self, host: &'a dyn Host, input: &'a [u8]) -> Box<dyn Effect + 'a>;
 }
@@ -196,6 +198,10 @@ struct Offered {
 impl Skill for Offered {
     fn spec(&self) -> &SkillSpec {
         &self.spec
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.work.health()
     }
 
     fn run(&self, host: &dyn Host, input: &[u8]) -> Result<Vec<u8>, SkillError> {

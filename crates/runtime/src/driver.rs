@@ -23,6 +23,7 @@ use crate::reply::{Lines, Reply};
 use crate::settings::Settings;
 
 mod attempts;
+mod deployments;
 mod evaluator;
 mod fetcher;
 mod remote;
@@ -417,6 +418,7 @@ impl Driver {
         self.metrics.runs_live.set(state.live() as u64);
         self.metrics.runs_waiting.set(state.backlog().len() as u64);
         self.metrics.tasks_ready.set(state.queue().len() as u64);
+        self.metrics.agents.set(u64::from(state.fleet().present()));
         self.metrics.tokens_in_use.set(u64::from(state.fleet().in_use()));
         let capacity: u32 = state.fleet().pools().map(|(capacity, _)| capacity).sum();
         self.metrics.tokens_capacity.set(u64::from(capacity));

@@ -14,7 +14,7 @@ use ark_os_core::fleet::profile::FleetPlan;
 use ark_os_core::limits::AGENTS_MAX;
 use ark_os_core::rules::{BuiltinRules, Rules};
 use ark_os_core::text::Text;
-use ark_os_core::{Command, Kind};
+use ark_os_core::{Command, Kind, State};
 use ark_os_store::{Blobs, DataLock, Files};
 use tokio::sync::{Semaphore, watch};
 
@@ -22,6 +22,7 @@ use crate::RuntimeError;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::data::{BlobSource, Catalogue, Payloads, Schemas};
+use crate::deployment::{self, FindSecret, Outfit};
 use crate::driver::{Attempts, Driver, Fetcher, Forming, Line};
 use crate::follower;
 use crate::handle::{Handle, Message, Shared, Stopped};
@@ -54,6 +55,8 @@ pub struct Components {
     pub operator: Scopes,
     /// The clock.
     pub clock: Clock,
+    /// Finds the secrets of declared agents.
+    pub secret: Arc<FindSecret>,
     /// Where journal, blobs and keys lie; none: in the data directory.
     pub files: Option<Arc<dyn Files>>,
 }
@@ -72,6 +75,7 @@ impl Components {
             rules: Arc::new(BuiltinRules),
             operator: Scopes::parse(OPERATOR_SCOPES).unwrap_or_default(),
             clock: Clock::new(),
+            secret: Arc::new(|_, _| Err("this program looks up no secrets".to_owned())),
             files: None,
         }
     }
@@ -224,7 +228,8 @@ impl Parts {
         let newest = journal.next_seq() - 1;
         let reader = journal.reader();
         let fetcher = Fetcher::new(reader.clone(), tx.clone(), self.components.clock);
-        let started = instance_started(&self.settings, &self.components);
+        let outfit = Arc::new(outfit_of(&self.settings, &self.components, &shop));
+        let started = instance_started(&self.settings, &self.components, (&outfit, &state));
         let clock = self.components.clock;
         let (committer, changes) = Committer::start(journal, tx.clone(), metrics.clone(), clock)?;
         let keeper =
@@ -256,7 +261,7 @@ impl Parts {
             waiting,
             committer,
             keeper,
-            attempts: Attempts::new((skills, remotes), shop, workers, fetcher),
+            attempts: Attempts::new((skills, outfit), remotes, shop, workers, fetcher),
             settings: self.settings,
             clock,
             metrics,
@@ -282,7 +287,7 @@ impl Parts {
         Arc::new(Shop {
             payloads,
             schemas: Arc::new(Schemas::new()),
-            catalogue: Catalogue::new(&self.components.skills),
+            plans: Arc::new(Plans::new(Catalogue::new(&self.components.skills))),
             to_loop: tx.clone(),
             metrics: metrics.clone(),
             clock,
@@ -299,11 +304,20 @@ fn submissions(components: &Components, shop: &Shop) -> Submissions {
         clock: components.clock,
         ids: RunIds::new(),
         grant: Arc::new(operator_grant(components)),
-        plans: Plans::new(Catalogue::new(&components.skills)),
+        plans: shop.plans.clone(),
         payloads: shop.payloads.clone(),
         schemas: shop.schemas.clone(),
         turns: Arc::new(Semaphore::new(LONG_PREPARATIONS_MAX)),
     }
+}
+
+/// What sets declared agents up.
+fn outfit_of(settings: &Settings, components: &Components, shop: &Shop) -> Outfit {
+    let skills = Arc::new(components.skills.clone());
+    Outfit::new(
+        (skills, shop.payloads.clone(), shop.plans.clone()),
+        (components.secret.clone(), deployment::own_dirs(settings)),
+    )
 }
 
 /// The first thing that the loop takes.
@@ -313,7 +327,13 @@ fn begin(tx: &Sender<Message>, started: InstanceStarted) -> Result<(), RuntimeEr
     tx.send(Message::One(input)).map_err(|_| RuntimeError::closed())
 }
 
-fn instance_started(settings: &Settings, components: &Components) -> InstanceStarted {
+/// The make-up of the instance; what is deployed is set up, as far as it can be.
+fn instance_started(
+    settings: &Settings,
+    components: &Components,
+    (outfit, state): (&Outfit, &State),
+) -> InstanceStarted {
+    let broken = state.deployments().current().map(|it| outfit.restore(it));
     let limits = &settings.skill_concurrency;
     let skills = components.skills.iter().map(|skill| skill.spec()).map(|spec| SkillInfo {
         name: Text::from(&*spec.name),
@@ -334,7 +354,7 @@ fn instance_started(settings: &Settings, components: &Components) -> InstanceSta
         lease_ms: Some(u64::try_from(settings.lease.as_millis()).unwrap_or(u64::MAX)),
         runs_resident_max: Some(settings.runs_resident_max),
         agents_max: Some(settings.agents_max),
-        broken: None,
+        broken: broken.filter(|broken| !broken.is_empty()),
     }
 }
 

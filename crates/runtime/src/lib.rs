@@ -8,6 +8,7 @@ pub mod agents;
 pub mod calendar;
 pub mod clock;
 pub mod data;
+pub mod deployment;
 pub mod handle;
 pub mod history;
 pub mod instance;

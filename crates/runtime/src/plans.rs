@@ -1,11 +1,13 @@
 //! Plans from requests: parsed and validated once, then shared by the digest of their text.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ark_os_core::Kind;
 use ark_os_core::hash::Hash;
-use ark_os_core::manifest::{self, Findings, SkillShape};
+use ark_os_core::manifest::{self, Findings, NAME_CHARS_MAX, SkillShape};
 use ark_os_core::plan::Workflow;
+use ark_os_core::text::{Text, beginning};
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
@@ -20,32 +22,85 @@ const PLANS_KEPT_MAX: usize = 4_096;
 /// Parsed plans.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    /// Skills that remote workers bring are added while the instance runs.
-    catalogue: RwLock<Catalogue>,
+    catalogue: RwLock<Arc<Catalogue>>,
+    /// Skills that remote workers bring while the instance runs. A deployment does not take them away.
+    /// Whoever changes the catalogue holds them, so that no skill is lost between the two.
+    offered: Mutex<BTreeMap<String, SkillShape>>,
+    /// The workflows that are deployed, by name.
+    deployed: RwLock<BTreeMap<Text, Arc<Workflow>>>,
     known: Mutex<FxHashMap<Hash, Arc<Workflow>>>,
 }
 
 impl Plans {
     pub(crate) fn new(catalogue: Catalogue) -> Self {
-        Plans { catalogue: RwLock::new(catalogue), known: Mutex::default() }
+        let catalogue = RwLock::new(Arc::new(catalogue));
+        Plans {
+            catalogue,
+            offered: Mutex::default(),
+            deployed: RwLock::default(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// What plans are checked against now.
+    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A catalogue, and what remote workers offer besides.
+    pub(crate) fn with_offered(&self, mut catalogue: Catalogue) -> Catalogue {
+        let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, shape) in &*offered {
+            catalogue.insert(name, shape.clone());
+        }
+        catalogue
     }
 
     /// Plans may use this skill from now on. Those that were checked against another of its name are
     /// checked again.
     pub(crate) fn offer(&self, name: &str, shape: SkillShape) {
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        offered.insert(name.to_owned(), shape.clone());
         let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-        if catalogue.insert(name, shape) {
+        if Arc::make_mut(&mut catalogue).insert(name, shape) {
             self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
 
+    /// From now on plans are checked against these skills and those of remote workers, and these
+    /// workflows are run by name.
+    pub(crate) fn publish(
+        &self,
+        mut catalogue: Catalogue,
+        workflows: impl Iterator<Item = Arc<Workflow>>,
+    ) {
+        let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, shape) in &*offered {
+            catalogue.insert(name, shape.clone());
+        }
+        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue);
+        *self.deployed.write().unwrap_or_else(PoisonError::into_inner) =
+            workflows.map(|it| (it.name.clone(), it)).collect();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The plan of a request, if it is ready.
     pub(crate) fn known(&self, request: &PlanRequest) -> Option<Arc<Workflow>> {
-        self.find(&name_of(request))
+        match request {
+            PlanRequest::Deployed(name) => self.deployed(name),
+            _ => self.find(&name_of(request)),
+        }
+    }
+
+    fn deployed(&self, name: &str) -> Option<Arc<Workflow>> {
+        self.deployed.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// The plan of a request.
     pub(crate) fn plan(&self, request: &PlanRequest) -> Result<Arc<Workflow>, RuntimeError> {
+        if let PlanRequest::Deployed(name) = request {
+            return self.deployed(name).ok_or_else(|| not_deployed(name));
+        }
         let name = name_of(request);
         if let Some(plan) = self.find(&name) {
             return Ok(plan);
@@ -64,8 +119,9 @@ impl Plans {
     }
 
     fn parse(&self, request: &PlanRequest) -> Result<Arc<Workflow>, RuntimeError> {
-        let catalogue = self.catalogue.read().unwrap_or_else(PoisonError::into_inner);
+        let catalogue = self.catalogue();
         match request {
+            PlanRequest::Deployed(name) => Err(not_deployed(name)),
             PlanRequest::Task(task) => {
                 let options = task.options.clone().unwrap_or(Value::Null);
                 manifest::single_task(&task.skill, &options, &*catalogue).map_err(invalid)
@@ -106,8 +162,16 @@ fn refuse_agents(value: &Value) -> Result<(), RuntimeError> {
     Err(RuntimeError::new(Kind::Invalid, "manifest_invalid", message).with_places(vec![place]))
 }
 
+fn not_deployed(name: &str) -> RuntimeError {
+    let name = beginning(name, NAME_CHARS_MAX);
+    let message = format!("find the workflow `{name}`: none of that name is deployed");
+    RuntimeError::new(Kind::NotFound, "workflow_not_found", message)
+        .with_hint("`GET /api/v1/deployments` shows what is deployed")
+}
+
 fn name_of(request: &PlanRequest) -> Hash {
     match request {
+        PlanRequest::Deployed(name) => Hash::of_parts(&[b"deployed", name.as_bytes()]),
         PlanRequest::Task(TaskRequest { skill, options: None }) => {
             Hash::of_parts(&[b"task", skill.as_bytes()])
         }
@@ -121,7 +185,7 @@ fn name_of(request: &PlanRequest) -> Hash {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "what `map_err` gives")]
-fn invalid(findings: Findings) -> RuntimeError {
+pub(crate) fn invalid(findings: Findings) -> RuntimeError {
     let more = findings.more();
     let places = findings.as_slice().iter().map(|finding| Place {
         pointer: finding.pointer.clone(),

@@ -48,6 +48,8 @@ pub enum PlanRequest {
     Task(TaskRequest),
     /// A workflow as in a manifest, or a whole manifest with just one.
     Workflow(Value),
+    /// The newest workflow of this name that is deployed.
+    Deployed(String),
 }
 
 /// A run that somebody asks for.
@@ -108,7 +110,7 @@ pub(crate) struct Submissions {
     pub(crate) clock: Clock,
     pub(crate) ids: RunIds,
     pub(crate) grant: Arc<Grant>,
-    pub(crate) plans: crate::plans::Plans,
+    pub(crate) plans: Arc<crate::plans::Plans>,
     pub(crate) payloads: Arc<Payloads>,
     pub(crate) schemas: Arc<Schemas>,
     /// Turns of long preparations.

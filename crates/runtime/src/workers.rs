@@ -19,11 +19,12 @@ use ark_os_core::{Command, Kind};
 
 use crate::RuntimeError;
 use crate::clock::Clock;
-use crate::data::{Catalogue, Payloads, Schemas};
+use crate::data::{Payloads, Schemas};
 use crate::handle::Message;
 use crate::kernel::Input;
 use crate::messages::Messages;
 use crate::metrics::Metrics;
+use crate::plans::Plans;
 use crate::skills::{Cost, Skill, SkillError};
 use crate::threads::{spawn, spawn_small};
 
@@ -79,7 +80,7 @@ pub(crate) struct Shop {
     pub(crate) payloads: Arc<Payloads>,
     pub(crate) schemas: Arc<Schemas>,
     /// What tasks that are added are checked against.
-    pub(crate) catalogue: Catalogue,
+    pub(crate) plans: Arc<Plans>,
     pub(crate) to_loop: Sender<Message>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,

@@ -12,6 +12,8 @@
 
 #[path = "agents/calls.rs"]
 mod calls;
+#[path = "agents/deployments.rs"]
+mod deployments;
 #[path = "agents/probes.rs"]
 mod probes;
 #[path = "agents/server.rs"]

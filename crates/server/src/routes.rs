@@ -18,6 +18,7 @@ use crate::problems::{Refusal, no_route};
 
 mod admin;
 mod agents;
+mod deployments;
 mod fleet;
 mod health;
 mod ledger;
@@ -55,6 +56,10 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(fleet::show_fleet))
         .routes(routes!(fleet::scale_fleet))
         .routes(routes!(overview::list_agent_tasks))
+        .routes(routes!(deployments::deploy, deployments::list_deployments))
+        .routes(routes!(deployments::fetch_manifest))
+        .routes(routes!(deployments::cancel_deployment))
+        .routes(routes!(deployments::show_deployment))
         .routes(routes!(tasks::submit_task))
         .routes(routes!(tasks::submit_batch))
         .routes(routes!(tasks::show_task))

@@ -69,11 +69,13 @@ pub enum Bug {
     ChildEndedEarly,
     /// What a task adds to its run is added twice.
     TasksAddedTwice,
+    /// Agents of a deployment are said to be healthy without a look at them.
+    HealthUnasked,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 30] = [
+    pub const ALL: [Bug; 31] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -104,6 +106,7 @@ impl Bug {
         Bug::ChildStartedTwice,
         Bug::ChildEndedEarly,
         Bug::TasksAddedTwice,
+        Bug::HealthUnasked,
     ];
 
     /// Its name on the command line.
@@ -139,6 +142,7 @@ impl Bug {
             Bug::ChildStartedTwice => "child-started-twice",
             Bug::ChildEndedEarly => "child-ended-early",
             Bug::TasksAddedTwice => "tasks-added-twice",
+            Bug::HealthUnasked => "health-unasked",
         }
     }
 

@@ -10,6 +10,7 @@ use ark_os_core::effect::Effect;
 use ark_os_core::event::RunEnd;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{PtId, RunId};
+use ark_os_core::layer::Layer;
 use ark_os_core::run::{RunState, RunSummary};
 use ark_os_core::step::StepKey;
 use ark_os_core::text::Text;
@@ -39,6 +40,8 @@ struct Told {
     signals: BTreeSet<(RunId, Hash)>,
     /// Runs with an agent that reported more than was reserved.
     liars: BTreeSet<RunId>,
+    /// Layers of deployments whose agents were found healthy.
+    healthy: BTreeSet<(u64, Option<Layer>)>,
 }
 
 /// The checker.
@@ -100,6 +103,12 @@ impl Checker {
     /// Records seen in all, those lost in crashes not counted.
     pub(crate) fn records(&self) -> u64 {
         self.log.len() as u64
+    }
+
+    /// The new agents of a layer were looked at, and are healthy.
+    pub(crate) fn healthy(&mut self, version: u64, layer: Option<Layer>) {
+        self.told.healthy.insert((version, layer));
+        self.model.fleet.healthy.insert((version, layer));
     }
 
     /// An agent presents an output under its token.
@@ -249,6 +258,7 @@ impl Checker {
         self.log.truncate(changes.len());
         self.durable = found;
         self.model = Model::default();
+        self.model.fleet.healthy.clone_from(&self.told.healthy);
         let mut shadow = State::default();
         let mut effects = Vec::new();
         for appended in &self.log {

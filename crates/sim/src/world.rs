@@ -25,6 +25,7 @@ mod agents;
 mod clients;
 mod end;
 mod faults;
+mod fleet;
 mod node;
 mod signals;
 mod snapshots;

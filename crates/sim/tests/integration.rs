@@ -217,6 +217,11 @@ fn step_that_is_repeated_unasked_is_found() {
 }
 
 #[test]
+fn deployment_whose_agents_nobody_looked_at_is_found() {
+    is_found(Bug::HealthUnasked, &["I20"]);
+}
+
+#[test]
 fn answer_that_is_trusted_while_the_effect_is_on_its_way_is_found() {
     is_found(Bug::ProbeTooEarly, &["I3"]);
 }

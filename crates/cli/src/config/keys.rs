@@ -94,7 +94,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "system.max_agents",
         variable: "ARK_OS_MAX_AGENTS",
         form: Form::Number,
-        about: "agents that a fleet may have at most",
+        about: "agents that a fleet may have at most, also by `scale`",
         set: |config, text| put(&mut config.agents_max, whole(text, 1..=AGENTS_MAX)),
         show: |config| config.agents_max.to_string(),
     },

@@ -2,6 +2,7 @@
 //! of those before.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::admission::allowed;
 use super::{nothing, of_instance};
@@ -11,7 +12,9 @@ use crate::error::{Kind, Rejected};
 use crate::event::{Change, Event, Intake};
 use crate::layer::Layer;
 use crate::limits::{DEPLOYMENT_BYTES_MAX, GROUPS_KEPT_MAX, REASON_BYTES_MAX, SEATS_MAX};
+use crate::plan::{ChildSpec, Workflow};
 use crate::rules::{Act, Question, Rules};
+use crate::schedule::Planned;
 use crate::state::State;
 use crate::text::{Text, beginning};
 use crate::time::Time;
@@ -81,6 +84,9 @@ fn is_sound(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
     let mut faults = spec.faults();
     let of_fleet: BTreeSet<&str> = spec.skills.iter().map(|it| &*it.name).collect();
     for group in &spec.groups {
+        if state.fleet.joined(&group.name).is_some() {
+            faults.push(format!("a remote worker is called `{}`", group.name));
+        }
         let unknown =
             |name: &&Text| !of_fleet.contains(&***name) && !state.fleet.is_of_instance(name);
         faults.extend(group.skills.iter().filter(unknown).map(|name| {
@@ -138,19 +144,28 @@ fn listed(of: &[String]) -> String {
     }
 }
 
-/// The skills that nobody would offer and that somebody needs: runs that are not over, and the
-/// workflows of the deployment.
+/// The skills that nobody would offer and that somebody needs: runs that are not over, schedules, and
+/// the workflows of the deployment, which are those of schedules that name one.
 fn orphans(state: &State, deployment: &Deployment) -> BTreeSet<Text> {
     let spec = &deployment.fleet;
     let offered: BTreeSet<&str> =
         spec.groups.iter().flat_map(|group| &group.skills).map(|name| &**name).collect();
     let of_deployment = deployment.workflows.iter().map(|it| &it.workflow);
+    let of_schedules = state.schedules.iter().filter_map(|it| match &it.spec.workflow {
+        Planned::Inline(workflow) => Some(workflow),
+        Planned::Named(_) => None,
+    });
     let mut orphans = BTreeSet::new();
-    for workflow in of_deployment.chain(state.workflows_in_flight()) {
+    let mut workflows: Vec<Arc<Workflow>> =
+        of_deployment.chain(of_schedules).chain(state.workflows_in_flight()).cloned().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(workflow) = workflows.pop() {
         for task in &workflow.tasks {
-            let has_somebody =
-                offered.contains(&*task.skill) || state.fleet.is_of_instance(&task.skill);
-            if !has_somebody {
+            let child = task.child().filter(|child| seen.insert(child.hash));
+            workflows.extend(child.and_then(ChildSpec::workflow));
+            let name = &*task.skill;
+            let is_elsewhere = || state.fleet.is_of_instance(name) || state.fleet.is_brought(name);
+            if task.is_work() && !offered.contains(name) && !is_elsewhere() {
                 orphans.insert(task.skill.clone());
             }
         }

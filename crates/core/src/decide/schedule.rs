@@ -85,14 +85,14 @@ pub(super) fn known<'a>(state: &'a State, name: &ScheduleName) -> Result<&'a Sch
 }
 
 /// The plan that a schedule's runs follow now.
-pub(super) fn plan_of(_state: &State, planned: &Planned) -> Result<Arc<Workflow>, Rejected> {
+pub(super) fn plan_of(state: &State, planned: &Planned) -> Result<Arc<Workflow>, Rejected> {
     match planned {
         Planned::Inline(workflow) => Ok(workflow.clone()),
-        Planned::Named(name) => {
+        Planned::Named(name) => state.deployments.workflow(name).cloned().ok_or_else(|| {
             let message = format!("no workflow `{name}` is deployed");
-            Err(Rejected::new(Kind::NotFound, "workflow_not_found", message)
-                .hint("give the workflow itself"))
-        }
+            Rejected::new(Kind::NotFound, "workflow_not_found", message)
+                .hint("deploy it, or give the workflow itself")
+        }),
     }
 }
 

@@ -95,6 +95,13 @@ impl Fleet {
         self.added_seats().filter(move |(_, seat)| seat.group == Some(group)).map(|(ix, _)| ix)
     }
 
+    /// The places of groups of which somebody is still here.
+    pub fn groups_present(&self) -> BTreeSet<u32> {
+        let is_here =
+            |ix: AgentIx| self.agent(ix).is_some_and(|row| row.standing != Standing::Retired);
+        self.added_seats().filter(|(ix, _)| is_here(*ix)).filter_map(|(_, it)| it.group).collect()
+    }
+
     /// Agents that start, of a layer.
     pub fn starting(&self, layer: Layer) -> impl Iterator<Item = AgentIx> + '_ {
         let starts =
@@ -121,10 +128,8 @@ impl Fleet {
     /// Seats for what is new in a deployment: they start, and take no work yet. A group that works
     /// and is led as before keeps its seats.
     pub(crate) fn stage(&mut self, spec: &FleetSpec) {
-        let mut order: Vec<&GroupSpec> = spec.groups.iter().collect();
-        order.sort_by_key(|group| group.layer);
         let mut staging = self.staging();
-        for group in order {
+        for group in spec.in_order() {
             let above = group.supervisor.as_ref().map(|name| staging.done.get(name).copied());
             let is_led_as_before = above.is_none_or(|it| it.is_some_and(|(_, is_same)| is_same));
             let known = self.kept(group, &staging).filter(|_| is_led_as_before);

@@ -35,6 +35,12 @@ impl Fleet {
         known.is_some_and(|skill| skill.offered || skill.groups.iter().any(is_deployed))
     }
 
+    /// Whether a remote worker brought this skill since the instance was started.
+    pub fn is_brought(&self, name: &str) -> bool {
+        let mut joined = self.groups.iter().filter(|group| group.joined);
+        joined.any(|group| group.spec.skills.iter().any(|skill| **skill == *name))
+    }
+
     /// A remote worker joins, or is back, or offers something else.
     pub(crate) fn join(&mut self, spec: &GroupSpec, skills: &[SkillInfo]) {
         let known = self.joined_group(&spec.name).filter(|(_, it)| it.spec.layer == spec.layer);

@@ -80,9 +80,14 @@ impl Fleet {
         self.stacks.get(stack.0 as usize).and_then(|stack| stack.leader)
     }
 
+    /// The place of the declared group that an agent is of; none: it is of the profile.
+    pub fn group_place(&self, ix: AgentIx) -> Option<u32> {
+        self.added(ix)?.group
+    }
+
     /// The declared group that an agent is of; none: it is of the profile.
     pub fn group_of(&self, ix: AgentIx) -> Option<&Group> {
-        self.groups.get(self.added(ix)?.group? as usize)
+        self.groups.get(self.group_place(ix)? as usize)
     }
 
     /// Attempts that this agent may have under way.

@@ -104,6 +104,14 @@ impl GroupSpec {
 }
 
 impl FleetSpec {
+    /// Its groups, those of the highest layer first: the places that they have in a fleet that begins
+    /// with them.
+    pub fn in_order(&self) -> Vec<&GroupSpec> {
+        let mut order: Vec<&GroupSpec> = self.groups.iter().collect();
+        order.sort_by_key(|group| group.layer);
+        order
+    }
+
     /// Agents in all.
     pub fn agents(&self) -> u64 {
         self.groups.iter().map(|group| u64::from(group.count)).sum()

@@ -102,6 +102,30 @@ impl Program {
         }
     }
 
+    /// Where on this machine a program may lie: behind the mounts where there is one, for the jail
+    /// shows programs and libraries as they are.
+    fn places_of(&self, program: &Path) -> Vec<PathBuf> {
+        let in_jail: Vec<PathBuf> = if program.components().count() > 1 {
+            vec![self.workdir.join(program)]
+        } else {
+            let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
+            let dirs = path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+            dirs.split(':').map(|dir| Path::new(dir).join(program)).collect()
+        };
+        in_jail.iter().map(|path| self.on_host(path)).collect()
+    }
+
+    fn on_host(&self, path: &Path) -> PathBuf {
+        let above = self.mounts.iter().filter(|mount| path.starts_with(&mount.target));
+        let mount = above.max_by_key(|mount| mount.target.components().count());
+        let below = mount.and_then(|mount| Some((mount, path.strip_prefix(&mount.target).ok()?)));
+        match below {
+            Some((mount, rest)) if rest.as_os_str().is_empty() => mount.source().to_path_buf(),
+            Some((mount, rest)) => mount.source().join(rest),
+            None => path.to_path_buf(),
+        }
+    }
+
     fn run(&self, job: &Job, host: &dyn Host) -> Result<Finished, SkillError> {
         let finished = self.jail.demand()?.run(job, &|| {
             host.progress(0, 0);
@@ -194,6 +218,17 @@ impl Effects for Program {
         let bytes = input_bytes + self.profile.stdout_bytes + self.profile.stderr_bytes;
         let cpu_ms = millis(self.profile.cpu_time + CPU_MARGIN);
         Amounts { calls: 1, bytes, cpu_ms, ..Amounts::ZERO }
+    }
+
+    /// The jail can hold the profile, and the program is where it is looked for.
+    fn health(&self) -> Result<(), String> {
+        let jail = self.jail.demand().map_err(|error| error.to_string())?;
+        jail.check(&self.profile).map_err(|error| error.to_string())?;
+        let Some(program) = self.argv.first() else { return Err("it has no program".to_owned()) };
+        match self.places_of(Path::new(program)).iter().any(|place| place.is_file()) {
+            true => Ok(()),
+            false => Err(format!("there is no program `{}`", program.to_string_lossy())),
+        }
     }
 
     fn effect<'a>(&'a self, host: &'a dyn Host, input: &'a [u8]) -> Box<dyn Effect + 'a> {

@@ -176,6 +176,12 @@ impl Effects for Service {
         Amounts { calls: 1, bytes, ..Amounts::ZERO }
     }
 
+    /// Its host is known, and somebody accepts a connection there.
+    fn health(&self) -> Result<(), String> {
+        let reached = self.caller.reach(&self.url);
+        reached.map_err(|why| format!("reach {}: {why}", place(&self.url)))
+    }
+
     fn effect<'a>(&'a self, host: &'a dyn Host, input: &'a [u8]) -> Box<dyn Effect + 'a> {
         Box::new(Post { service: self, host, input, moved: 0 })
     }

@@ -19,9 +19,15 @@ impl Catalogue {
     /// The catalogue of a set.
     pub fn new(set: &skills::SkillSet) -> Self {
         let mut catalogue = Catalogue::default();
+        catalogue.add(set);
+        catalogue
+    }
+
+    /// Adds the skills of another set.
+    pub fn add(&mut self, set: &skills::SkillSet) {
         for skill in set.iter() {
             let spec = skill.spec();
-            catalogue.insert(
+            self.insert(
                 &spec.name,
                 SkillShape {
                     class: spec.class,
@@ -30,7 +36,6 @@ impl Catalogue {
                 },
             );
         }
-        catalogue
     }
 
     /// Adds a skill that agents of another kind have; whether it takes the place of another one of its

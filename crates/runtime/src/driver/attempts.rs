@@ -19,18 +19,21 @@ use rustc_hash::FxHashMap;
 
 use crate::RuntimeError;
 use crate::data::{self, Payloads};
+use crate::deployment::Outfit;
 use crate::driver::evaluator::{Evaluator, is_heavy};
 use crate::driver::fetcher::Fetcher;
 use crate::driver::remote::{RemoteAttempts, absent};
 use crate::kernel::{Input, Loop};
 use crate::remote::{Remotes, Work, Worker};
 use crate::reply::Reply;
-use crate::skills::{Cost, SkillSet};
+use crate::skills::{Cost, Skill, SkillSet};
 use crate::workers::{Assignment, Caught, Shop, Stop, Workers, delay_of, work};
 
 /// Attempts under way in this process, and everything that begins them.
 pub(crate) struct Attempts {
     skills: Arc<SkillSet>,
+    /// What declared groups do.
+    outfit: Arc<Outfit>,
     shop: Arc<Shop>,
     workers: Workers,
     remote: RemoteAttempts,
@@ -67,7 +70,8 @@ enum Phase {
 
 impl Attempts {
     pub(crate) fn new(
-        (skills, remotes): (Arc<SkillSet>, Arc<Remotes>),
+        (skills, outfit): (Arc<SkillSet>, Arc<Outfit>),
+        remotes: Arc<Remotes>,
         shop: Arc<Shop>,
         workers: Workers,
         fetcher: Fetcher,
@@ -76,6 +80,7 @@ impl Attempts {
         let evaluator = Evaluator::new(shop.to_loop.clone());
         Attempts {
             skills,
+            outfit,
             shop,
             workers,
             remote: RemoteAttempts::new(remotes, renewal),
@@ -129,12 +134,10 @@ impl Attempts {
                 })?;
             }
             Effect::CheckHealth { version, layer } => {
-                // Nothing is set up for it yet.
-                let result = Err("this version does not deploy".into());
-                let command = Command::ReportHealth { version, layer, result };
-                inputs.push(Input::Command { command, cause: seq, reply: None });
+                let check = super::deployments::Check { version, layer, seq };
+                inputs.extend(check.begin(state, &self.outfit, &self.shop.to_loop));
             }
-            Effect::EndDeployment { .. } => {}
+            Effect::EndDeployment { .. } => self.outfit.end(state),
             Effect::FetchRuns { ref runs } => self.fetcher.fetch(runs.clone())?,
             // The loop has told who waits.
             Effect::AnnounceRun { .. } => {}
@@ -176,9 +179,8 @@ impl Attempts {
         if active.is_none_or(|active| active.fence != pt.fence) {
             return Ok(None);
         }
-        let skill = state.fleet().skill_info(begun.skill);
-        let skill = skill
-            .and_then(|info| self.skills.find(&info.name))
+        let skill = self
+            .skill(state, begun)
             .ok_or_else(|| Failure::fatal("unknown_skill", "the skill is not on offer any more"))?;
         let input = data::input_of(run, pt.task, &self.shop.payloads)?;
         let spec = run.spec(pt.task.node);
@@ -191,7 +193,7 @@ impl Attempts {
             agent: begun.agent,
             attempt: begun.attempt,
             layer: state.fleet().layer(begun.agent),
-            skill: skill.clone(),
+            skill,
             input: input.json,
             input_hash: input.hash,
             items,
@@ -251,6 +253,14 @@ impl Attempts {
             lease_until: active.lease,
             cause: begun.seq,
         }))
+    }
+
+    /// What the agent does for the skill: its group's own way, or what everybody does.
+    fn skill(&self, state: &State, begun: &Begun) -> Option<Arc<dyn Skill>> {
+        let fleet = state.fleet();
+        let name = &fleet.skill_info(begun.skill)?.name;
+        let own = fleet.group_place(begun.agent).and_then(|group| self.outfit.skill(group, name));
+        own.or_else(|| self.skills.find(name).cloned())
     }
 
     fn start(&mut self, assignment: Assignment, inputs: &mut Vec<Input<Reply>>) {

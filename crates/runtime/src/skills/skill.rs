@@ -169,6 +169,11 @@ pub trait Skill: Send + Sync {
         Ok(None)
     }
 
+    /// Whether it could work now, or why not; asked before it is deployed.
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Does the work: `input` is JSON text and so is the answer.
     fn run(&self, host: &dyn Host, input: &[u8]) -> Result<Vec<u8>, SkillError>;
 }
@@ -298,6 +303,11 @@ impl SkillSet {
             set.insert(skill);
         }
         set
+    }
+
+    /// A set without any skill, for those that find the jail where these do.
+    pub(crate) fn bare(&self) -> Self {
+        Self { jail: self.jail.clone(), ..Self::default() }
     }
 
     /// Where its skills find the jail.

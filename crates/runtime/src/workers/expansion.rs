@@ -55,7 +55,7 @@ fn tasks_of(
 ) -> Result<Vec<TaskSpec>, String> {
     let Some(tasks) = tasks.filter(|tasks| !tasks.is_null()) else { return Ok(Vec::new()) };
     let node = assignment.pt.task.node;
-    parse_added(&tasks, plan, node, &shop.catalogue).map_err(|findings| {
+    parse_added(&tasks, plan, node, &*shop.plans.catalogue()).map_err(|findings| {
         let first = findings.as_slice().first();
         let told = first.map_or_else(String::new, |it| format!("{}: {}", it.pointer, it.message));
         match findings.as_slice().len() + findings.more() {

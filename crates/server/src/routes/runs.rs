@@ -116,6 +116,12 @@ fn request_of(submission: &RunSubmission, default: &Text) -> Result<(RunRequest,
     let (plan, prefix) = match (&submission.workflow, &submission.task) {
         (Some(workflow), None) => {
             let value = line::value(workflow, "/workflow")?;
+            if let Value::String(name) = value {
+                return Ok((
+                    ask(submission, PlanRequest::Deployed(name), default)?,
+                    Prefix::Manifest,
+                ));
+            }
             let is_manifest = value.get("workflows").is_some();
             let prefix = if is_manifest { Prefix::Manifest } else { Prefix::Workflow };
             (PlanRequest::Workflow(value), prefix)
@@ -126,8 +132,16 @@ fn request_of(submission: &RunSubmission, default: &Text) -> Result<(RunRequest,
             return Err(Refusal::new("request_invalid", message).at("", message));
         }
     };
+    Ok((ask(submission, plan, default)?, prefix))
+}
+
+fn ask(
+    submission: &RunSubmission,
+    plan: PlanRequest,
+    default: &Text,
+) -> Result<RunRequest, Refusal> {
     let deadline = submission.deadline.as_deref();
-    let request = RunRequest {
+    Ok(RunRequest {
         namespace: line::namespace(submission.namespace.as_deref(), default)?,
         plan,
         input: line::input(submission.input.as_deref())?,
@@ -136,8 +150,7 @@ fn request_of(submission: &RunSubmission, default: &Text) -> Result<(RunRequest,
         start: start_of(submission)?,
         budget: submission.budget.as_ref().map(amounts::budget).transpose()?,
         key: None,
-    };
-    Ok((request, prefix))
+    })
 }
 
 fn start_of(submission: &RunSubmission) -> Result<Option<Start>, Refusal> {

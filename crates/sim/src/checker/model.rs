@@ -1,13 +1,15 @@
 //! What the journal said so far, in the simplest terms: runs, tasks, tokens, intents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ark_os_core::event::{RunAccepted, RunEnd, SkipCause};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, Fence, PtId, RunId, TaskRef};
+use ark_os_core::layer::Layer;
 use ark_os_core::plan::Workflow;
 use ark_os_core::step::StepKey;
+use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 
 /// How a task came to its end.
@@ -96,6 +98,30 @@ pub(super) struct Model {
     pub(super) at: Time,
     /// Every child that a task ever asked for.
     pub(super) asked: BTreeMap<RunId, (RunId, TaskRef)>,
+    pub(super) fleet: FleetModel,
+}
+
+/// What the journal said of the fleet.
+#[derive(Debug, Default)]
+pub(super) struct FleetModel {
+    /// Agents of the profile.
+    pub(super) profile: u32,
+    /// The newest version given out.
+    pub(super) newest: u64,
+    /// The version that is deployed.
+    pub(super) current: u64,
+    /// The groups that are.
+    pub(super) groups: BTreeSet<Text>,
+    /// The deployment under way and its groups.
+    pub(super) next: Option<(u64, BTreeSet<Text>)>,
+    /// Layers of deployments whose agents were found healthy.
+    pub(super) healthy: BTreeSet<(u64, Option<Layer>)>,
+}
+
+impl FleetModel {
+    pub(super) fn under_way(&self) -> Option<u64> {
+        self.next.as_ref().map(|(version, _)| *version)
+    }
 }
 
 impl Model {

@@ -6,16 +6,66 @@ use ark_os_core::event::{
     Admission, AttemptEnd, AttemptEnded, AttemptStarted, ChildEnded, Event, RunAccepted, RunEnd,
     RunEnded, SignalReceived, SkipCause, StepIntended, TasksAdded,
 };
-
+use ark_os_core::fleet::profile::parse_agent_name;
 use ark_os_core::ids::{Fence, RunId, TaskRef};
 use ark_os_core::limits::LOST_ATTEMPTS_MAX;
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::{EffectClass, OnFailure};
 use ark_os_core::step::{Finding, StepKey};
+use ark_os_core::text::Text;
 use ark_os_runtime::kernel::record::Appended;
 
-use super::model::{End, Intent, Model, RunModel, TaskModel, Token};
+use super::model::{End, FleetModel, Intent, Model, RunModel, TaskModel, Token};
 use crate::violation::{Check, Violation, ensure};
+
+impl FleetModel {
+    /// INVARIANT I20: one deployment at a time, in rising versions; whole or not at all, and only after
+    /// its agents were found healthy.
+    fn observe(&mut self, event: &Event) -> Check {
+        match event {
+            Event::DeploymentStarted(it) => {
+                let version = it.version;
+                let is_next = self.next.is_none() && version > self.newest;
+                ensure(is_next, "I20", || format!("version {version} begins after {self:?}"))?;
+                self.newest = version;
+                let names = it.fleet.groups.iter().map(|group| group.name.clone());
+                self.next = Some((version, names.collect()));
+            }
+            Event::LayerDeployed { version, layer, .. } => {
+                let is_healthy = self.healthy.contains(&(*version, Some(*layer)));
+                let is_next = self.under_way() == Some(*version);
+                ensure(is_next && is_healthy, "I20", || {
+                    format!("{layer} of version {version} is deployed and was not found healthy")
+                })?;
+            }
+            Event::DeploymentFinished { version } => {
+                let over = self.next.take().filter(|(next, _)| next == version);
+                let over = over.filter(|_| *version > self.current);
+                let (_, groups) = over.ok_or_else(|| {
+                    Violation::new("I20", format!("version {version} is finished after {self:?}"))
+                })?;
+                (self.current, self.groups) = (*version, groups);
+            }
+            Event::DeploymentRolledBack { version, .. } => {
+                let over = self.next.take().filter(|(next, _)| next == version);
+                ensure(over.is_some(), "I20", || {
+                    format!("version {version} is rolled back and was not under way")
+                })?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether an agent of this name may begin something: of the profile, or of a deployed group.
+    fn has(&self, name: &Text) -> bool {
+        let of_group = |group: &Text| {
+            let rest = name.strip_prefix(&**group);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        parse_agent_name(name).is_some() || self.groups.iter().any(of_group)
+    }
+}
 
 impl Model {
     /// Takes a record in, or says which promise it breaks.
@@ -39,9 +89,14 @@ impl Model {
     }
 
     fn observe_instance(&mut self, event: &Event) -> Check {
-        if let Event::InstanceStarted(_) = event {
-            self.epoch += 1;
-            self.in_use.clear();
+        match event {
+            Event::InstanceStarted(started) => {
+                self.epoch += 1;
+                self.in_use.clear();
+                self.fleet.profile = started.agents;
+            }
+            Event::FleetScaled { agents, .. } => self.fleet.profile = *agents,
+            _ => return self.fleet.observe(event),
         }
         Ok(())
     }
@@ -223,7 +278,11 @@ impl Model {
     }
 
     fn start(&mut self, id: RunId, seq: u64, started: &AttemptStarted) -> Check {
-        let AttemptStarted { task, fence, agent, attempt, .. } = *started;
+        let AttemptStarted { task, fence, agent, attempt, ref place, .. } = *started;
+        if let Some(place) = place {
+            let is_here = self.fleet.has(&place.name);
+            ensure(is_here, "I20", || format!("`{}` works and is not deployed", place.name))?;
+        }
         let pt = ark_os_core::ids::PtId { run: id, task, fence };
         ensure(fence > self.fence, "I4", || {
             format!("`{pt}` was drawn after fence {}", self.fence.0)

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ark_os_core::State;
-use ark_os_core::event::Intake;
-use ark_os_core::ids::{RunId, StackIx, TaskRef};
+use ark_os_core::event::{Intake, Standing};
+use ark_os_core::ids::{AgentIx, RunId, StackIx, TaskRef};
 use ark_os_core::limits::RUNS_RESTING_TIMES;
 use ark_os_core::run::{Run, TaskState};
 use ark_os_core::text::Text;
@@ -18,6 +18,7 @@ impl Checker {
     /// Looks at the state after a step: tokens, budgets, and the runs that changed.
     pub(crate) fn look(&mut self, state: &State) -> Check {
         self.check_tokens(state)?;
+        self.check_fleet(state)?;
         for (namespace, account) in state.accounts() {
             ensure(account.is_sound(), "I11", || format!("account of `{namespace}`: {account:?}"))?;
         }
@@ -48,7 +49,11 @@ impl Checker {
             ensure(busy == *count, "I19", || {
                 format!("agent {} has {busy} tokens, {count} were drawn", agent.0)
             })?;
-            if let Some(stack) = fleet.plan().stack(*agent) {
+            let standing = fleet.agent(*agent).map(|row| row.standing);
+            ensure(standing.is_some_and(Standing::has_tokens), "I19", || {
+                format!("agent {} has tokens and is {standing:?}", agent.0)
+            })?;
+            if let Some(stack) = fleet.stack(*agent) {
                 *pools.entry(stack).or_insert(0) += count;
             }
         }
@@ -63,6 +68,32 @@ impl Checker {
             })?;
         }
         Ok(())
+    }
+
+    /// INVARIANT I20: what is deployed is what the journal says, and the profile has its size.
+    fn check_fleet(&self, state: &State) -> Check {
+        let (fleet, known) = (state.fleet(), &self.model.fleet);
+        let deployments = state.deployments();
+        let under_way = deployments.under_way().map(|it| it.deployment.version);
+        ensure(
+            deployments.version() == known.current && under_way == known.under_way(),
+            "I20",
+            || {
+                format!(
+                    "version {} is deployed and {under_way:?} under way, not {known:?}",
+                    deployments.version()
+                )
+            },
+        )?;
+        let stays = |ix: &AgentIx| {
+            fleet.group_of(*ix).is_none()
+                && fleet.agent(*ix).is_some_and(|row| !row.standing.is_passing())
+        };
+        let here = (0..fleet.len()).map(AgentIx).filter(stays).count() as u32;
+        let should = known.profile;
+        ensure(self.model.epoch == 0 || here == should, "I20", || {
+            format!("{here} agents of the profile are here, {should} should be")
+        })
     }
 
     fn check_waiting(&self, state: &State, id: RunId, known: &RunModel) -> Check {

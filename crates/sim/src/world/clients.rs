@@ -10,7 +10,7 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::command::{SendSignal, SubmitRun};
 use ark_os_core::event::{Intake, Resolution, SubmissionKey};
 use ark_os_core::hash::Hash;
-use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId};
+use ark_os_core::ids::{PtId, RunId, TaskId};
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::Workflow;
 use ark_os_core::priority::Priority;
@@ -100,6 +100,18 @@ impl Clients {
         })
     }
 
+    /// What everybody of the operators may do.
+    pub(super) fn operator(&self) -> Arc<Grant> {
+        let [operator, _] = &self.grants;
+        operator.clone()
+    }
+
+    /// Workflows to be run by name: one or none.
+    pub(super) fn some_workflow(&self, rng: &mut Rng) -> Vec<Arc<Workflow>> {
+        let one = rng.per_mille(500).then(|| rng.pick(&self.workflows).cloned());
+        one.flatten().into_iter().collect()
+    }
+
     /// Operations that wait for an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.pending.len() + self.lost.len()
@@ -117,7 +129,7 @@ impl World {
         if self.node.is_none() {
             return Ok(());
         }
-        match self.rng.weighted(&[30, 6, 4, 6, 5, 5, 8, 6, 5, 2, 3, 3, 1]) {
+        match self.rng.weighted(&[30, 6, 4, 6, 5, 5, 8, 6, 5, 2, 3, 3, 1, 4, 6, 1]) {
             0 => self.submit(),
             1 => self.cancel()?,
             2 => self.on_some_run(|run| Command::PauseRun { run, reason: "sim".into() }),
@@ -133,7 +145,10 @@ impl World {
             9 => self.drain(),
             10 => self.look(),
             11 => self.submit_once_more(),
-            _ => self.revoke(),
+            12 => self.revoke(),
+            13 => self.scale(),
+            14 => self.deploy(),
+            _ => self.cancel_deployment(),
         }
         Ok(())
     }
@@ -150,7 +165,7 @@ impl World {
         Reply::Client(number)
     }
 
-    fn command(&mut self, command: Command) {
+    pub(super) fn command(&mut self, command: Command) {
         self.note(|| format!("client: {command:?}"));
         let reply = self.ask(Operation::Other);
         self.send(command, 0, Some(reply));
@@ -310,12 +325,6 @@ impl World {
         if let Some(run) = self.some_run() {
             self.input(Input::Watch { run, over: Reply::Over });
         }
-    }
-
-    fn set_agent(&mut self) {
-        let agent = AgentIx(self.rng.below(u64::from(self.profile.agents)) as u32);
-        let online = self.rng.per_mille(600);
-        self.command(Command::SetAgent { agent, online, reason: "sim".into() });
     }
 
     /// The instance drains, and after a while takes work again.

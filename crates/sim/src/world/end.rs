@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ark_os_core::event::Intake;
+use ark_os_core::event::{Intake, Standing};
 use ark_os_core::ids::{AgentIx, RunId};
 use ark_os_core::{Command, Event, State};
 use ark_os_runtime::kernel::record::decode;
@@ -104,8 +104,9 @@ impl World {
                 .into_iter()
                 .filter(|id| state.run(*id).is_some_and(|run| run.paused))
                 .collect();
+            let agents = state.fleet().len();
             self.send(Command::SetIntake { intake: Intake::Open, reason: "end".into() }, 0, None);
-            for agent in 0..self.profile.agents {
+            for agent in 0..agents {
                 let agent = AgentIx(agent);
                 self.send(Command::SetAgent { agent, online: true, reason: "end".into() }, 0, None);
             }
@@ -187,7 +188,7 @@ fn offline(state: &State) -> usize {
     let fleet = state.fleet();
     let is_out = |agent: &u32| {
         let row = fleet.agent(AgentIx(*agent));
-        row.is_some_and(|row| row.standing != ark_os_core::event::Standing::Ready)
+        row.is_some_and(|row| row.standing != Standing::Ready && !row.standing.is_passing())
     };
     (0..fleet.len()).filter(is_out).count()
 }

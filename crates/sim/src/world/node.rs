@@ -227,7 +227,8 @@ impl World {
                 return Ok(());
             }
             Effect::CheckHealth { version, layer } => {
-                Command::ReportHealth { version, layer, result: Ok(()) }
+                self.check_health(version, layer);
+                return Ok(());
             }
             Effect::EndDeployment { .. } | Effect::AnnounceRun { .. } => return Ok(()),
         };

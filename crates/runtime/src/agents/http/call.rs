@@ -1,18 +1,19 @@
 //! One call of a service: on a thread of its own, so that the attempt hears at once when it is
 //! cancelled and goes on renewing its lease. No redirects, no proxies, no connection twice.
 
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use ureq::http::{HeaderName, HeaderValue, Request, Response};
+use ureq::http::{HeaderName, HeaderValue, Request, Response, Uri};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
 };
 use ureq::{Agent, Body, Error};
 
-use super::egress::Egress;
+use super::egress::{Egress, addresses};
 use super::tls::Tls;
 use crate::skills::Host;
 use crate::threads::spawn_small;
@@ -103,6 +104,19 @@ impl Caller {
                 Err(Broken { stage, message: "the attempt was cancelled".to_owned() })
             }
         }
+    }
+
+    /// Whether somebody accepts a connection at an address, or why not.
+    pub(super) fn reach(&self, url: &str) -> Result<(), String> {
+        let uri: Uri = url.parse().map_err(|error| format!("no address: {error}"))?;
+        let mut why = String::new();
+        for address in addresses(&uri, self.allows_private)? {
+            match TcpStream::connect_timeout(&address, self.connect_timeout) {
+                Ok(_) => return Ok(()),
+                Err(error) => why = error.to_string(),
+            }
+        }
+        Err(why)
     }
 
     fn agent(&self, wanted: &Wanted, seen: &Seen) -> Agent {

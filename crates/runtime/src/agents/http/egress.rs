@@ -2,7 +2,7 @@
 //! checked are those that are connected to, so a name that means something else a moment later is of
 //! no use to anybody.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,12 +46,38 @@ impl Resolver for Egress {
     }
 }
 
+/// The addresses of a host that may be called.
+///
+/// # Errors
+/// It is not known, or none of them may be.
+pub(super) fn addresses(uri: &Uri, allows_private: bool) -> Result<Vec<SocketAddr>, String> {
+    let found = match literal(uri) {
+        Some(address) => vec![address],
+        None => {
+            let host = uri.host().ok_or("it names no host")?;
+            let found =
+                (host, port_of(uri)).to_socket_addrs().map_err(|error| error.to_string())?;
+            found.collect()
+        }
+    };
+    let allowed = found.into_iter().filter(|it| allows_private || is_public(it.ip()));
+    let allowed: Vec<SocketAddr> = allowed.collect();
+    match allowed.is_empty() {
+        true => Err("its address is not public, and `allow_private` is not said".to_owned()),
+        false => Ok(allowed),
+    }
+}
+
+fn port_of(uri: &Uri) -> u16 {
+    let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    uri.port_u16().unwrap_or(default)
+}
+
 /// The address of a host that is one.
 fn literal(uri: &Uri) -> Option<SocketAddr> {
     let host = uri.host()?;
     let ip: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
-    let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-    Some(SocketAddr::new(ip, uri.port_u16().unwrap_or(default)))
+    Some(SocketAddr::new(ip, port_of(uri)))
 }
 
 /// Whether an address is one of the public internet.

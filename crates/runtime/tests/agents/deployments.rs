@@ -1,0 +1,188 @@
+//! Deployments to an instance that runs: set up, looked at, used, taken back, and there again after a
+//! restart.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ark_os_core::event::{Event, Standing};
+use ark_os_core::rules::Mode;
+use ark_os_core::run::RunState;
+use ark_os_runtime::agents::Secret;
+use ark_os_runtime::deployment::{DeployRequest, Deployed};
+use ark_os_runtime::{
+    Components, Handle, Instance, PlanRequest, RunRequest, RuntimeError, Settings,
+};
+use serde_json::{Value, json};
+
+use crate::server::{Act, Server};
+use crate::world::{PATIENCE, output};
+
+fn answering(text: &'static str) -> Server {
+    Server::start(move |_| Act::Answer(200, text.to_owned()))
+}
+
+/// An agent `caller` that offers `call.it` there, and a workflow `ask` that needs it.
+fn manifest(url: &str, more: Value) -> Value {
+    let mut http = json!({"url": url, "allow_private": true, "effect": "idempotent"});
+    http.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({
+        "agents": [{"name": "caller", "skills": ["call.it"], "behaviour": {"http": http}}],
+        "workflows": [{"name": "ask", "tasks": [{"name": "only", "skill": "call.it"}]}],
+    })
+}
+
+fn request(manifest: Value) -> DeployRequest {
+    let reason = "a test".into();
+    DeployRequest { manifest, base: None, expected: None, health_timeout: None, reason }
+}
+
+async fn deploy(handle: &Handle, manifest: Value) -> Result<Deployed, RuntimeError> {
+    let deployed = handle.deploy(request(manifest)).await?;
+    assert!(handle.deployment_over(deployed.version, PATIENCE).await?);
+    Ok(deployed)
+}
+
+async fn version(handle: &Handle) -> u64 {
+    handle.read(|kernel| kernel.state().deployments().version()).await.unwrap()
+}
+
+async fn standing(handle: &Handle) -> (Standing, Option<String>) {
+    let look = |kernel: &ark_os_runtime::kernel::Kernel| {
+        let fleet = kernel.state().fleet();
+        let agent = fleet.find("caller")?;
+        Some((fleet.agent(agent)?.standing, fleet.reason(agent).map(ToString::to_string)))
+    };
+    handle.read(look).await.unwrap().unwrap()
+}
+
+async fn ask(handle: &Handle) -> Result<Value, RuntimeError> {
+    let request = RunRequest::new(PlanRequest::Deployed("ask".to_owned()), b"{}".to_vec());
+    let (_, outcome) = handle.submit_and_wait(request, PATIENCE).await?;
+    Ok(output(handle, &outcome.expect("it ends in time")))
+}
+
+struct World {
+    settings: Settings,
+    components: Components,
+    /// Whether the secret is there.
+    has_secret: Arc<AtomicBool>,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::new(dir.path());
+        settings.segment_bytes = 1 << 20;
+        settings.mode = Mode::Autonomous;
+        settings.agents = 12;
+        let mut components = Components::builtin();
+        let has_secret = Arc::new(AtomicBool::new(true));
+        let is_there = has_secret.clone();
+        components.secret = Arc::new(move |_, _| match is_there.load(Ordering::SeqCst) {
+            true => Ok(Secret::new("Bearer planted".to_owned())),
+            false => Err("the variable `KEY` is not set".to_owned()),
+        });
+        World { settings, components, has_secret, _dir: dir }
+    }
+
+    fn start(&self) -> Instance {
+        Instance::start(self.settings.clone(), self.components.clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_deployed_agent_works_from_the_end_of_its_deployment_on_and_after_a_restart() {
+    let (first, second) = (answering("1"), answering("2"));
+    let world = World::new();
+    let instance = world.start();
+    let handle = instance.handle();
+    assert_eq!(ask(&handle).await.unwrap_err().code(), "workflow_not_found");
+    let deployed = deploy(&handle, manifest(&first.url("/"), json!({}))).await.unwrap();
+    assert_eq!((deployed.version, deployed.is_new), (1, true));
+    assert_eq!(ask(&handle).await.unwrap(), json!(1));
+    assert!(first.seen().len() == 1, "a look at it is no call");
+    // The same again changes nothing; another address takes the place of the first.
+    let again = deploy(&handle, manifest(&first.url("/"), json!({}))).await.unwrap();
+    assert_eq!((again.version, again.is_new), (1, false));
+    deploy(&handle, manifest(&second.url("/"), json!({}))).await.unwrap();
+    assert_eq!(ask(&handle).await.unwrap(), json!(2));
+    // A single task of that skill is known, too, and the record says who worked.
+    let (submitted, outcome) = handle
+        .submit_and_wait(RunRequest::task("call.it", b"{}".to_vec()), PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(outcome.unwrap().state, RunState::Succeeded);
+    let newest = handle.read(|kernel| kernel.newest()).await.unwrap();
+    handle.viewed().wait_for(|viewed| *viewed >= newest).await.unwrap();
+    let names = names_of(&handle, submitted.run);
+    assert_eq!(names, ["caller"]);
+    instance.stop().unwrap();
+    let instance = world.start();
+    assert_eq!(version(&instance.handle()).await, 2);
+    assert_eq!(ask(&instance.handle()).await.unwrap(), json!(2));
+    instance.stop().unwrap();
+}
+
+fn names_of(handle: &Handle, run: ark_os_core::ids::RunId) -> Vec<String> {
+    let mut names = Vec::new();
+    let page = handle.history(run, 0, 100).unwrap();
+    for event in page.records.iter().flat_map(|it| &it.change.events) {
+        if let Event::AttemptStarted(started) = event {
+            names.extend(started.place.as_ref().map(|place| place.name.to_string()));
+        }
+    }
+    names
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_healthy_is_not_deployed_and_nothing_changes() {
+    let server = answering("1");
+    let world = World::new();
+    let instance = world.start();
+    let handle = instance.handle();
+    deploy(&handle, manifest(&server.url("/"), json!({}))).await.unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = deploy(&handle, manifest(&format!("http://{closed}/"), json!({}))).await.unwrap();
+    assert_eq!(refused.version, 2);
+    let over = handle.read(|kernel| kernel.state().deployments().past().next_back().cloned());
+    let why = over.await.unwrap().unwrap().rolled_back.unwrap();
+    assert!(why.contains("`caller` is not healthy: reach http://127.0.0.1"), "{why}");
+    assert_eq!(version(&handle).await, 1);
+    assert_eq!(ask(&handle).await.unwrap(), json!(1));
+    // A manifest that is wrong, or takes a skill that there is, is told with its places.
+    let wrong = handle.deploy(request(json!({"agents": [{"name": "x"}]}))).await.unwrap_err();
+    assert!(wrong.code() == "manifest_invalid" && !wrong.places().is_empty());
+    let mut taken = manifest(&server.url("/"), json!({}));
+    taken["agents"][0]["skills"] = json!(["echo"]);
+    taken["workflows"] = json!([{"name": "ask", "tasks": [{"name": "only", "skill": "echo"}]}]);
+    let taken = handle.deploy(request(taken)).await.unwrap_err();
+    assert!(taken.places().iter().any(|it| it.pointer == "/agents/0/skills/0"), "{taken:?}");
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_whose_secret_is_gone_is_offline_after_a_restart_and_all_else_goes_on() {
+    let server = answering("1");
+    let world = World::new();
+    let instance = world.start();
+    let secret = json!({"secret_headers": {"Authorization": "env:KEY"}});
+    deploy(&instance.handle(), manifest(&server.url("/"), secret)).await.unwrap();
+    assert_eq!(ask(&instance.handle()).await.unwrap(), json!(1));
+    instance.stop().unwrap();
+    world.has_secret.store(false, Ordering::SeqCst);
+    let instance = world.start();
+    let (standing_now, why) = standing(&instance.handle()).await;
+    assert_eq!(standing_now, Standing::Offline);
+    assert!(why.unwrap().contains("`KEY` is not set"));
+    let echo = RunRequest::task("echo", b"7".to_vec());
+    let (_, outcome) = instance.handle().submit_and_wait(echo, PATIENCE).await.unwrap();
+    assert_eq!(outcome.unwrap().state, RunState::Succeeded);
+    instance.stop().unwrap();
+    world.has_secret.store(true, Ordering::SeqCst);
+    let instance = world.start();
+    assert_eq!(standing(&instance.handle()).await, (Standing::Ready, None));
+    assert_eq!(ask(&instance.handle()).await.unwrap(), json!(1));
+    instance.stop().unwrap();
+}
