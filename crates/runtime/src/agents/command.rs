@@ -102,19 +102,8 @@ impl Program {
         }
     }
 
-    /// Where on this machine a program may lie: behind the mounts where there is one, for the jail
-    /// shows programs and libraries as they are.
-    fn places_of(&self, program: &Path) -> Vec<PathBuf> {
-        let in_jail: Vec<PathBuf> = if program.components().count() > 1 {
-            vec![self.workdir.join(program)]
-        } else {
-            let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value);
-            let dirs = path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-            dirs.split(':').map(|dir| Path::new(dir).join(program)).collect()
-        };
-        in_jail.iter().map(|path| self.on_host(path)).collect()
-    }
-
+    /// Where a path of the jail lies on this machine: behind a mount where there is one, else it is shown
+    /// as it is.
     fn on_host(&self, path: &Path) -> PathBuf {
         let above = self.mounts.iter().filter(|mount| path.starts_with(&mount.target));
         let mount = above.max_by_key(|mount| mount.target.components().count());
@@ -225,7 +214,7 @@ impl Effects for Program {
         let jail = self.jail.demand().map_err(|error| error.to_string())?;
         jail.check(&self.profile).map_err(|error| error.to_string())?;
         let Some(program) = self.argv.first() else { return Err("it has no program".to_owned()) };
-        match self.places_of(Path::new(program)).iter().any(|place| place.is_file()) {
+        match self.on_host(Path::new(program)).is_file() {
             true => Ok(()),
             false => Err(format!("there is no program `{}`", program.to_string_lossy())),
         }
