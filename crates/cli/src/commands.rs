@@ -5,6 +5,7 @@ mod bench;
 mod cancel;
 mod completions;
 mod config;
+mod deploy;
 mod doctor;
 mod get;
 mod graph;
@@ -109,6 +110,7 @@ enum Command {
     Resolve(resolve::Resolve),
     Signal(signal::Signal),
     Scale(scale::Scale),
+    Deploy(deploy::Deploy),
     Logs(logs::Logs),
     Message(message::Message),
     Trace(trace::Trace),
@@ -148,6 +150,7 @@ impl Command {
             Command::Resolve(command) => command.carry_out(session),
             Command::Signal(command) => command.carry_out(session),
             Command::Scale(command) => command.carry_out(session),
+            Command::Deploy(command) => command.carry_out(session),
             Command::Logs(command) => command.carry_out(session),
             Command::Message(command) => command.carry_out(session),
             Command::Trace(command) => command.carry_out(session),

@@ -207,7 +207,7 @@ pub(crate) fn plan_of_file(
     skills: &SkillSet,
 ) -> Result<Arc<Workflow>, Failure> {
     let file = ManifestFile::read(path)?;
-    let catalogue = AnySkill(Catalogue::new(skills));
+    let catalogue = AnySkill::of(skills);
     let parsed = manifest::parse(file.value(), &catalogue);
     let parsed = parsed.map_err(|findings| file.findings(&findings))?;
     let index = chosen(&file, workflow)?;
@@ -215,7 +215,13 @@ pub(crate) fn plan_of_file(
 }
 
 /// A catalogue in which no skill is unknown: of those that are not ours nothing is known.
-struct AnySkill(Catalogue);
+pub(crate) struct AnySkill(Catalogue);
+
+impl AnySkill {
+    pub(crate) fn of(skills: &SkillSet) -> Self {
+        AnySkill(Catalogue::new(skills))
+    }
+}
 
 impl SkillCatalogue for AnySkill {
     fn skill(&self, name: &str) -> Option<SkillShape> {
@@ -321,7 +327,7 @@ impl Prepared {
     }
 }
 
-fn raw(value: &Value) -> Result<Json, Failure> {
+pub(crate) fn raw(value: &Value) -> Result<Json, Failure> {
     serde_json::value::to_raw_value(value)
         .map_err(|error| Failure::usage(format!("cannot write the request: {error}")))
 }

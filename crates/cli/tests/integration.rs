@@ -16,6 +16,8 @@ mod audit;
 mod backup;
 #[path = "integration/config.rs"]
 mod config;
+#[path = "integration/deploy.rs"]
+mod deploy;
 #[path = "integration/explained.rs"]
 mod explained;
 #[path = "integration/help.rs"]

@@ -60,19 +60,14 @@ pub fn decide(
         Command::SetIntake { intake, reason } => {
             Ok(of_instance(instance::set_intake(state, intake, reason), now))
         }
-        Command::SetAgent { agent, online, reason } => {
-            agent::set(state, agent, online, reason).map(|events| of_instance(events, now))
-        }
-        Command::ScaleFleet { agents, reason } => {
-            scale::decide(state, agents, reason).map(|events| of_instance(events, now))
-        }
-        Command::Deploy(deploy) => deploy::decide(state, rules, *deploy, now),
-        Command::ReportHealth { version, layer, result } => {
-            Ok(deploy::report(state, version, layer, result, now))
-        }
-        Command::CancelDeployment { version, reason } => {
-            deploy::cancel(state, version, &reason, now)
-        }
+        command @ (Command::SetAgent { .. }
+        | Command::ScaleFleet { .. }
+        | Command::Deploy(_)
+        | Command::ReportHealth { .. }
+        | Command::CancelDeployment { .. }
+        | Command::JoinAgent(_)
+        | Command::LeaveAgent { .. }
+        | Command::MarkAgent { .. }) => of_fleet(state, rules, command, now),
         Command::Revoke { id, reason } => {
             Ok(of_instance(vec![Event::AuthorityRevoked { id, reason }], now))
         }
@@ -101,38 +96,17 @@ pub fn decide(
         Command::ReportProbe { pt, agent, key, finding } => {
             probe::decide(state, probe::Report { pt, agent, key, finding }, now)
         }
-        Command::JoinAgent(join) => remote::join(state, *join, now),
-        Command::LeaveAgent { name, reason } => Ok(remote::leave(state, name, reason, now)),
-        Command::MarkAgent { name, standing, reason } => {
-            Ok(remote::mark(state, &name, (standing, reason), now))
-        }
-        command => on_run(state, rules, command, now),
-    }
-}
-
-/// What people and schedules want of runs.
-fn on_run(
-    state: &State,
-    rules: &dyn Rules,
-    command: Command,
-    now: Time,
-) -> Result<Change, Rejected> {
-    match command {
         Command::CancelRun { run, reason } => run_control::cancel(state, run, &reason, now),
         Command::PauseRun { run, reason } => run_control::pause(state, run, reason, now),
         Command::ResumeRun { run, reason } => run_control::resume(state, run, reason, now),
         Command::PrioritizeRun { run, priority, reason } => {
             prioritize_run::decide(state, run, (priority, reason), now)
         }
-        Command::PutSchedule(put) => schedule::put(state, *put, now),
-        Command::SetSchedule { schedule, is_paused, next, reason } => {
-            schedule::set(state, &schedule, schedule::Setting { is_paused, next, reason }, now)
-        }
-        Command::RemoveSchedule { schedule, reason } => {
-            schedule::remove(state, &schedule, reason, now)
-        }
-        Command::RunSchedule { schedule } => fire_schedule::manual(state, rules, &schedule, now),
-        Command::FireSchedule(fire) => fire_schedule::decide(state, rules, fire, now),
+        command @ (Command::PutSchedule(_)
+        | Command::SetSchedule { .. }
+        | Command::RemoveSchedule { .. }
+        | Command::RunSchedule { .. }
+        | Command::FireSchedule(_)) => of_schedules(state, rules, command, now),
         Command::RetryRun { run, task, reason } => {
             retry_run::decide(state, run, (task, reason), now)
         }
@@ -143,6 +117,56 @@ fn on_run(
         Command::SendSignal(signal) => signal::decide(state, *signal, now),
         Command::StartChild { child } => child_run::start(state, rules, child, now),
         Command::SettleChild { child } => child_run::settle(state, child, now),
+    }
+}
+
+/// Commands about agents, each by itself or all that are deployed.
+fn of_fleet(
+    state: &State,
+    rules: &dyn Rules,
+    command: Command,
+    now: Time,
+) -> Result<Change, Rejected> {
+    match command {
+        Command::SetAgent { agent, online, reason } => {
+            agent::set(state, agent, online, reason).map(|events| of_instance(events, now))
+        }
+        Command::ScaleFleet { agents, reason } => {
+            scale::decide(state, agents, reason).map(|events| of_instance(events, now))
+        }
+        Command::Deploy(deploy) => deploy::decide(state, rules, *deploy, now),
+        Command::ReportHealth { version, layer, result } => {
+            Ok(deploy::report(state, version, layer, result, now))
+        }
+        Command::CancelDeployment { version, reason } => {
+            deploy::cancel(state, version, &reason, now)
+        }
+        Command::JoinAgent(join) => remote::join(state, *join, now),
+        Command::LeaveAgent { name, reason } => Ok(remote::leave(state, name, reason, now)),
+        Command::MarkAgent { name, standing, reason } => {
+            Ok(remote::mark(state, &name, (standing, reason), now))
+        }
+        _ => Ok(nothing(now)),
+    }
+}
+
+/// Commands about schedules.
+fn of_schedules(
+    state: &State,
+    rules: &dyn Rules,
+    command: Command,
+    now: Time,
+) -> Result<Change, Rejected> {
+    match command {
+        Command::PutSchedule(put) => schedule::put(state, *put, now),
+        Command::SetSchedule { schedule, is_paused, next, reason } => {
+            schedule::set(state, &schedule, schedule::Setting { is_paused, next, reason }, now)
+        }
+        Command::RemoveSchedule { schedule, reason } => {
+            schedule::remove(state, &schedule, reason, now)
+        }
+        Command::RunSchedule { schedule } => fire_schedule::manual(state, rules, &schedule, now),
+        Command::FireSchedule(fire) => fire_schedule::decide(state, rules, fire, now),
         _ => Ok(nothing(now)),
     }
 }

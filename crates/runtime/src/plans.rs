@@ -48,12 +48,8 @@ impl Plans {
     }
 
     /// A catalogue, and what remote workers offer besides.
-    pub(crate) fn with_offered(&self, mut catalogue: Catalogue) -> Catalogue {
-        let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, shape) in &*offered {
-            catalogue.insert(name, shape.clone());
-        }
-        catalogue
+    pub(crate) fn with_offered(&self, catalogue: Catalogue) -> Catalogue {
+        join(catalogue, &self.offered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Plans may use this skill from now on. Those that were checked against another of its name are
@@ -71,14 +67,12 @@ impl Plans {
     /// workflows are run by name.
     pub(crate) fn publish(
         &self,
-        mut catalogue: Catalogue,
+        catalogue: Catalogue,
         workflows: impl Iterator<Item = Arc<Workflow>>,
     ) {
         let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, shape) in &*offered {
-            catalogue.insert(name, shape.clone());
-        }
-        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue);
+        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(join(catalogue, &offered));
         *self.deployed.write().unwrap_or_else(PoisonError::into_inner) =
             workflows.map(|it| (it.name.clone(), it)).collect();
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -146,6 +140,13 @@ impl Plans {
             }
         }
     }
+}
+
+fn join(mut catalogue: Catalogue, offered: &BTreeMap<String, SkillShape>) -> Catalogue {
+    for (name, shape) in offered {
+        catalogue.insert(name, shape.clone());
+    }
+    catalogue
 }
 
 /// Agents are part of an instance from its start: a run brings none.

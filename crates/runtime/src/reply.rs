@@ -25,7 +25,7 @@ pub(crate) enum Reply {
     },
     /// An attempt's thread that waits for its step.
     Step(std::sync::mpsc::SyncSender<Answer>),
-    /// What was done for a remote worker.
+    /// What was done for a remote worker; boxed, so that the others stay small.
     Remote(Box<RemoteReply>),
 }
 

@@ -61,7 +61,7 @@ fn manifest_of(session: &Session, file: &ManifestFile) -> Result<Manifest, Failu
 }
 
 /// Changes as lines for people: what becomes of what, and its fields below.
-fn change_lines(changes: &[Change], terminal: &Terminal) -> Vec<String> {
+pub(super) fn change_lines(changes: &[Change], terminal: &Terminal) -> Vec<String> {
     let mut lines = Vec::new();
     for change in changes {
         let (sign, tone) = match change.becomes {

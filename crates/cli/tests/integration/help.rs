@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 62] = [
+const COMMANDS: [&str; 63] = [
     "",
     "start",
     "run",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 62] = [
     "unpark",
     "resolve",
     "scale",
+    "deploy",
     "prioritize",
     "schedule",
     "schedule add",
