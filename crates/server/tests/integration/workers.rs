@@ -45,6 +45,7 @@ impl<'a> Worker<'a> {
         Worker { world, name: name.to_owned(), session }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "written where it is given")]
     fn call(&self, verb: &str, body: Value) -> Answer {
         let path = format!("/api/v1/workers/{}/{verb}", self.name);
         let headers = [("Worker-Session", self.session.as_str())];
@@ -69,6 +70,7 @@ impl<'a> Worker<'a> {
         self.ask("complete", json!({"results": [result]}))["tokens"][0].clone()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "written where it is given")]
     fn fail(&self, task: &Value, failure: Value) -> Value {
         let mut it = json!({"pt": task["pt"], "fence": task["fence"], "message": "no"});
         it.as_object_mut().unwrap().extend(failure.as_object().unwrap().clone());
