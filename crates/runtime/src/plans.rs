@@ -201,3 +201,32 @@ pub(crate) fn invalid(findings: Findings) -> RuntimeError {
     )
     .with_places(places.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use ark_os_core::manifest::SkillCatalogue;
+    use ark_os_core::plan::EffectClass;
+
+    use super::*;
+
+    fn shape(class: EffectClass) -> SkillShape {
+        SkillShape { class, input_schema: None, output_schema: None }
+    }
+
+    #[test]
+    fn what_workers_offer_outlasts_deployments_and_what_they_offer_later_is_added() {
+        let plans = Plans::new(Catalogue::default());
+        plans.offer("far.off", shape(EffectClass::Read));
+        let mut deployed = Catalogue::default();
+        deployed.insert("call.it", shape(EffectClass::Pure));
+        plans.publish(deployed, std::iter::empty());
+        plans.offer("far.other", shape(EffectClass::Read));
+        assert_eq!(plans.catalogue().names(), ["call.it", "far.off", "far.other"]);
+        plans.publish(Catalogue::default(), std::iter::empty());
+        assert_eq!(plans.catalogue().names(), ["far.off", "far.other"]);
+        let task = TaskRequest { skill: "far.off".to_owned(), options: None };
+        assert!(plans.plan(&PlanRequest::Task(task)).is_ok());
+        let deployed = PlanRequest::Deployed("no".to_owned());
+        assert_eq!(plans.plan(&deployed).unwrap_err().code(), "workflow_not_found");
+    }
+}

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use ark_os_core::Command;
+use ark_os_core::command::JoinAgent;
 use ark_os_core::event::{BrokenGroup, Event, Standing};
 use ark_os_core::fleet::spec::{FleetSpec, GroupSpec};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, RunId};
 use ark_os_core::layer::Layer;
-use ark_os_core::plan::{EffectClass, Workflow};
+use ark_os_core::plan::{ChildSpec, EffectClass, Shape, Workflow};
 use ark_os_core::priority::Priority;
 use ark_os_core::run::RunState;
+use ark_os_core::schedule::{Overlap, Planned, ScheduleSpec};
 
+use super::schedules;
 use super::world::{World, group, list, map, plan, skill, task};
 
 fn fleet(groups: Vec<GroupSpec>) -> FleetSpec {
@@ -240,6 +243,49 @@ fn skills_that_somebody_needs_keep_somebody_who_offers_them() {
     let gone = world.submit_with(needs("extra"), |_| {}).unwrap_err();
     assert_eq!(gone.code(), "unknown_skill");
     assert_eq!(standing(&world, "solo"), Some(Standing::Retired));
+    world.replayed();
+}
+
+#[test]
+fn what_schedules_and_their_children_need_is_kept_and_what_workers_bring_is_there() {
+    let mut world = World::new(12);
+    deploy(&mut world, vec![solo()]);
+    let mut parent = task("parent", &[]);
+    (parent.skill, parent.shape) =
+        ("".into(), Shape::Child(ChildSpec::new(&needs("extra"), false)));
+    let planned = Planned::Inline(plan(vec![parent]));
+    schedules::put(
+        &mut world,
+        ScheduleSpec { workflow: planned, ..schedules::spec(Overlap::Skip) },
+    )
+    .unwrap();
+    let refused = world.deploy(fleet(Vec::new()), Vec::new()).unwrap_err();
+    assert_eq!(refused.code(), "skill_orphaned");
+    assert!(refused.to_string().contains("needed: `extra`"), "{refused}");
+    // A worker's skill is no deployment's, and its name is its own.
+    let join = JoinAgent {
+        name: "far".into(),
+        layer: Layer::Specialist,
+        concurrency: 1,
+        skills: vec![skill("far.off", EffectClass::Read, None)],
+    };
+    world.act(Command::JoinAgent(Box::new(join))).unwrap();
+    let taken = vec![solo(), group("far", Layer::Specialist, 1, &[])];
+    assert_eq!(world.deploy(fleet(taken), Vec::new()).unwrap_err().code(), "fleet_invalid");
+    world.deploy(fleet(vec![solo()]), vec![named("a", "far.off")]).unwrap();
+    world.all_well();
+    // A schedule names what is deployed.
+    let by_name = |name: &str| ScheduleSpec {
+        workflow: Planned::Named(name.into()),
+        ..schedules::spec(Overlap::Skip)
+    };
+    let unknown = schedules::put(&mut world, by_name("b")).unwrap_err();
+    assert_eq!(unknown.code(), "workflow_not_found");
+    schedules::put(&mut world, by_name("a")).unwrap();
+    let run = schedules::fire(&mut world).unwrap().run.expect("it begins one");
+    assert_eq!(worker(&world, run), "far");
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
     world.replayed();
 }
 
