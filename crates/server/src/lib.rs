@@ -23,6 +23,7 @@ mod past;
 mod problems;
 mod prometheus;
 mod query;
+mod refused;
 mod routes;
 mod sampling;
 mod settings;

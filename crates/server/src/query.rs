@@ -8,6 +8,7 @@ use axum::extract::Query;
 use axum::http::Uri;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use crate::problems::Refusal;
 
@@ -19,9 +20,11 @@ pub(crate) const LIMIT: usize = 100;
 pub(crate) const LIMIT_MAX: usize = 500;
 
 /// `?wait`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Waiting {
+    /// Wait for the result, such as `30s`; `true` for the longest, 10 minutes
     wait: Option<String>,
 }
 
@@ -45,9 +48,11 @@ fn patience(name: &str, text: Option<&str>) -> Result<Option<Duration>, Refusal>
 }
 
 /// What `POST /messages` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ReplyQuery {
+    /// Send it as a request and wait for the answers, such as `5s`; at most 10 minutes
     reply: Option<String>,
 }
 
@@ -59,11 +64,14 @@ impl ReplyQuery {
 }
 
 /// What `GET /agents/{id}/messages` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct MailQuery {
+    /// The `place` of the last message that was seen
     #[serde(default)]
     pub(crate) after: u64,
+    /// Wait for the next where there is none, such as `30s`; at most 10 minutes
     wait: Option<String>,
 }
 
@@ -74,10 +82,14 @@ impl MailQuery {
 }
 
 /// What `POST /agents/{id}/messages/take` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct TakeQuery {
+    /// Messages; 100 where nobody asks
+    #[param(minimum = 1, maximum = 500)]
     max: Option<usize>,
+    /// Wait for the next where there is none, such as `30s`; at most 10 minutes
     wait: Option<String>,
 }
 
@@ -92,10 +104,14 @@ impl TakeQuery {
 }
 
 /// `?cursor` and `?limit`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Paging {
+    /// `next` of the page before
     pub(crate) cursor: Option<String>,
+    /// Items of the page; 100 where nobody asks
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
@@ -106,27 +122,39 @@ impl Paging {
 }
 
 /// `?namespace`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Namespaced {
+    /// `default` where nobody asks
     pub(crate) namespace: Option<String>,
 }
 
 /// `?namespace` and `?reason`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Reasoned {
+    /// `default` where nobody asks
     pub(crate) namespace: Option<String>,
+    /// Why; recorded
     pub(crate) reason: Option<String>,
 }
 
 /// What `GET /agents` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct AgentsQuery {
+    /// Of this layer
+    #[param(value_type = Option<String>)]
     pub(crate) layer: Option<Layer>,
+    /// Of this stack: its chief and those he supervises
     pub(crate) stack: Option<u32>,
+    /// `next` of the page before
     pub(crate) cursor: Option<String>,
+    /// Items of the page; 100 where nobody asks
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
@@ -137,13 +165,20 @@ impl AgentsQuery {
 }
 
 /// What `GET /runs` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct RunsQuery {
+    /// In one of these states, separated by commas
     pub(crate) state: Option<String>,
+    /// Of the workflow of this name
     pub(crate) workflow: Option<String>,
+    /// `default` where nobody asks
     pub(crate) namespace: Option<String>,
+    /// `next` of the page before
     pub(crate) cursor: Option<String>,
+    /// Items of the page; 100 where nobody asks
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
@@ -154,10 +189,14 @@ impl RunsQuery {
 }
 
 /// What `GET /runs/{id}/events` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct EventsQuery {
+    /// The id of the last event seen
     pub(crate) after: Option<String>,
+    /// Items of the page; 100 where nobody asks
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
@@ -168,13 +207,21 @@ impl EventsQuery {
 }
 
 /// What `GET /runs/{id}/trace` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct TraceQuery {
+    /// `next` of the page before
     pub(crate) after: Option<String>,
+    /// Only of this task: its id, its name, or `map[17]`
     pub(crate) task: Option<String>,
+    /// 1: of the run, 2: of tasks too, 3: of attempts, 4 (where nobody asks): all
+    #[param(minimum = 1, maximum = 4)]
     pub(crate) depth: Option<u32>,
+    /// `true`: rows for every child of a map, not one for all
     pub(crate) expand: Option<bool>,
+    /// Items of the page; 100 where nobody asks
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
@@ -185,9 +232,12 @@ impl TraceQuery {
 }
 
 /// What `GET /runs/{id}/graph` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct GraphQuery {
+    /// `json` where nobody asks, `text`, `dot` (Graphviz) or `mermaid`
+    #[param(pattern = "^(json|text|dot|mermaid)$")]
     pub(crate) format: Option<String>,
 }
 

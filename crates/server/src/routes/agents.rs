@@ -1,6 +1,6 @@
 //! `/agents`: the fleet.
 
-use ark_os_api::{AgentView, Page, Problem, Reason, Resources};
+use ark_os_api::{AgentView, Page, Reason, Resources};
 use ark_os_core::Command;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::fleet::profile;
@@ -15,17 +15,13 @@ use crate::json::{parse_or_default, read_body};
 use crate::overview::select;
 use crate::problems::{Answered, Refusal};
 use crate::query::{AgentsQuery, read, wrong};
+use crate::refused::NoAgent;
 use crate::words;
 
 /// The agents of the fleet: those it began with, highest layer first, then those that were added.
 #[utoipa::path(
     get, path = "/api/v1/agents", tag = "agents",
-    params(
-        ("layer" = Option<String>, Query, description = "Of this layer"),
-        ("stack" = Option<u32>, Query, description = "Of this stack: its chief and those he supervises"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
-    ),
+    params(AgentsQuery),
     responses((status = 200, description = "A page of agents", body = Page<AgentView>)),
 )]
 pub(super) async fn list_agents(State(context): State<Context>, uri: Uri) -> Answered {
@@ -59,7 +55,7 @@ pub(super) async fn list_agents(State(context): State<Context>, uri: Uri) -> Ans
     params(("id" = String, Path, description = "Its name, such as `micro-00042`")),
     responses(
         (status = 200, description = "The agent", body = AgentView),
-        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoAgent,
     ),
 )]
 pub(super) async fn show_agent(State(context): State<Context>, Path(id): Path<String>) -> Answered {

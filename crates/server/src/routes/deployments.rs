@@ -15,13 +15,14 @@ use crate::context::Context;
 use crate::json::{parse, parse_or_default, read_body};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Waiting, read};
+use crate::refused::NoDeployment;
 use crate::{amounts, line, words};
 
 /// Begins a deployment: its new agents are checked layer by layer, then everything changes at once, or
 /// nothing does.
 #[utoipa::path(
     post, path = "/api/v1/deployments", tag = "fleet",
-    params(("wait" = Option<String>, Query, description = "Wait until it is over, such as `60s`; `true` for the longest, 10 minutes")),
+    params(Waiting),
     request_body(content = Deploy),
     responses(
         (status = 200, description = "It is over in the time of `?wait`, or changes nothing", body = DeploymentView),
@@ -69,7 +70,7 @@ pub(super) async fn list_deployments(State(context): State<Context>) -> Answered
     params(("version" = u64, Path, description = "Its version")),
     responses(
         (status = 200, description = "The deployment", body = DeploymentView),
-        (status = 404, description = "`deployment_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoDeployment,
     ),
 )]
 pub(super) async fn show_deployment(
@@ -85,7 +86,7 @@ pub(super) async fn show_deployment(
     get, path = "/api/v1/deployments/current/manifest", tag = "fleet",
     responses(
         (status = 200, description = "The manifest", body = serde_json::Value),
-        (status = 404, description = "`deployment_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoDeployment,
     ),
 )]
 pub(super) async fn fetch_manifest(State(context): State<Context>) -> Answered {
@@ -103,7 +104,7 @@ pub(super) async fn fetch_manifest(State(context): State<Context>) -> Answered {
     request_body(content = CancelDeployment, description = "May be left out"),
     responses(
         (status = 200, description = "What became of the last ones", body = DeploymentsView),
-        (status = 404, description = "`deployment_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoDeployment,
     ),
 )]
 pub(super) async fn cancel_deployment(State(context): State<Context>, body: Body) -> Answered {

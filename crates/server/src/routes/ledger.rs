@@ -1,19 +1,20 @@
 //! `/ledger`: the newest signed statement about the journal.
 
-use ark_os_api::{CheckpointView, Problem};
+use ark_os_api::CheckpointView;
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::json;
 use crate::context::Context;
 use crate::problems::{Answered, Refusal};
+use crate::refused::NoCheckpoint;
 
 /// The newest checkpoint. Keep it elsewhere: later changes of what it covers are then found.
 #[utoipa::path(
     get, path = "/api/v1/ledger/checkpoint", tag = "ledger",
     responses(
         (status = 200, description = "The checkpoint", body = CheckpointView),
-        (status = 404, description = "`checkpoint_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoCheckpoint,
     ),
 )]
 pub(super) async fn show_checkpoint(State(context): State<Context>) -> Answered {

@@ -13,24 +13,25 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
-use super::agents::shown;
+use super::agents::not_found;
 use super::json;
 use crate::cloud_event;
 use crate::context::Context;
 use crate::json::{parse, read_body};
 use crate::problems::{Answered, Refusal};
 use crate::query::{MailQuery, ReplyQuery, TakeQuery, read};
+use crate::refused::{MessageDenied, NoAgent};
 
 /// Sends a message, or asks and waits for the answers.
 #[utoipa::path(
     post, path = "/api/v1/messages", tag = "messages",
-    params(("reply" = Option<String>, Query, description = "Send it as a request and wait for the answers, such as `5s`; at most 10 minutes")),
+    params(ReplyQuery),
     request_body = CloudEvent,
     responses(
         (status = 200, description = "With `?reply`: the answers", body = MessageAnswers),
         (status = 202, description = "Sent; it is not durable", body = MessageSent),
         (status = 400, description = "`message_invalid`, …", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
+        MessageDenied,
         (status = 404, description = "`addressee_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`message_exists`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`message_too_large`", body = Problem, content_type = "application/problem+json"),
@@ -69,13 +70,12 @@ pub(super) async fn send_message(State(context): State<Context>, uri: Uri, body:
     get, path = "/api/v1/agents/{id}/messages", tag = "messages",
     params(
         ("id" = String, Path, description = "The agent"),
-        ("after" = Option<u64>, Query, description = "The `place` of the last message that was seen"),
-        ("wait" = Option<String>, Query, description = "Wait for the next where there is none, such as `30s`; at most 10 minutes"),
+        MailQuery,
     ),
     responses(
         (status = 200, description = "What is in it", body = MailboxView),
-        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+        MessageDenied,
+        NoAgent,
     ),
 )]
 pub(super) async fn look_at_messages(
@@ -104,13 +104,12 @@ pub(super) async fn look_at_messages(
     post, path = "/api/v1/agents/{id}/messages/take", tag = "messages",
     params(
         ("id" = String, Path, description = "The agent"),
-        ("max" = Option<usize>, Query, description = "1 to 500; 100 where nobody asks"),
-        ("wait" = Option<String>, Query, description = "Wait for the next where there is none, such as `30s`; at most 10 minutes"),
+        TakeQuery,
     ),
     responses(
         (status = 200, description = "What was taken: nobody else gets it", body = TakenMessages),
-        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+        MessageDenied,
+        NoAgent,
     ),
 )]
 pub(super) async fn take_messages(
@@ -133,8 +132,8 @@ pub(super) async fn take_messages(
     request_body = Topic,
     responses(
         (status = 200, description = "It has subscribed", body = Subscription),
-        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+        MessageDenied,
+        NoAgent,
         (status = 429, description = "`too_many_subscriptions`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -153,8 +152,8 @@ pub(super) async fn subscribe_agent(
     request_body = Topic,
     responses(
         (status = 200, description = "It has not subscribed", body = Subscription),
-        (status = 403, description = "`message_denied`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+        MessageDenied,
+        NoAgent,
     ),
 )]
 pub(super) async fn unsubscribe_agent(
@@ -181,10 +180,7 @@ async fn set(context: &Context, id: String, body: Body, subscribed: bool) -> Ans
 fn reach(context: &Context, id: &str) -> Result<(AgentIx, std::sync::Arc<Directory>), Refusal> {
     let messages = context.handle().messages();
     let directory = messages.directory();
-    let agent = directory.find(id).ok_or_else(|| {
-        Refusal::new("agent_not_found", format!("no agent `{}` is in the fleet", shown(id)))
-            .hint("`GET /api/v1/agents` lists them; names are such as `micro-00042`")
-    })?;
+    let agent = directory.find(id).ok_or_else(|| not_found(id))?;
     messages.may_act_as(&operator(context), agent)?;
     Ok((agent, directory))
 }

@@ -1,6 +1,6 @@
 //! `/overview`, `/queues`, `/logs`, and what an agent works on: for those who watch.
 
-use ark_os_api::{LogPage, Overview, Page, Problem, QueueView, TaskView};
+use ark_os_api::{LogPage, Overview, Page, QueueView, TaskView};
 use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::timers::Timer;
 use axum::extract::{Path, State};
@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::overview;
 use crate::problems::Answered;
 use crate::query::{limit, read, wrong};
+use crate::refused::NoAgent;
 use crate::{line, show};
 
 /// Timers that are looked through for the attempts of an agent: a look takes a few milliseconds at
@@ -80,7 +81,7 @@ pub(super) async fn list_logs(State(context): State<Context>, uri: Uri) -> Answe
     params(("id" = String, Path, description = "Its name")),
     responses(
         (status = 200, description = "Tasks with an attempt of this agent under way", body = Page<TaskView>),
-        (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoAgent,
     ),
 )]
 pub(super) async fn list_agent_tasks(

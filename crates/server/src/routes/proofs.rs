@@ -21,6 +21,7 @@ use super::{json, with_type};
 use crate::context::Context;
 use crate::problems::{Answered, Refusal};
 use crate::query::read;
+use crate::refused::NoCheckpoint;
 use crate::tasks;
 
 /// Bundles that are made at one time: each reads a run's records twice.
@@ -155,7 +156,7 @@ impl Write for Pieces {
     responses(
         (status = 200, description = "The path", body = ConsistencyView),
         (status = 400, description = "`query_invalid`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`checkpoint_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoCheckpoint,
     ),
 )]
 pub(super) async fn show_consistency(State(context): State<Context>, uri: Uri) -> Answered {

@@ -1,28 +1,28 @@
 //! `/runs/{id}/children`: the runs that a run's tasks asked for.
 
-use ark_os_api::{Page, Problem, RunView};
-use ark_os_core::ids::{RunId, TaskId, TaskRef};
+use ark_os_api::{Page, RunView};
+use ark_os_core::ids::{TaskId, TaskRef};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
 use super::json;
-use super::runs::{look_up, not_found, run_id};
+use super::runs::{look_up, not_found, run_id, task_before};
 use crate::context::Context;
 use crate::past::past_of;
-use crate::problems::{Answered, Refusal};
+use crate::problems::Answered;
 use crate::query::{Paging, read};
+use crate::refused::NoRun;
 
 /// The runs that the tasks of a run asked for, in the order of its plan.
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}/children", tag = "runs",
     params(
         ("id" = String, Path, description = "The run"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
+        Paging,
     ),
     responses(
         (status = 200, description = "A page of runs", body = Page<RunView>),
-        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoRun,
     ),
 )]
 pub(super) async fn list_run_children(
@@ -33,7 +33,7 @@ pub(super) async fn list_run_children(
     let run = run_id(&id)?;
     let paging: Paging = read(&uri)?;
     let limit = paging.limit()?;
-    let after = paging.cursor.as_deref().map(|cursor| after(run, cursor)).transpose()?;
+    let after = task_before(run, &paging)?.map(|task| task.node);
     let live = context.handle().read(move |kernel| {
         let it = kernel.run(run)?;
         let rows = (0u32..).zip(&it.tasks).filter(|(node, _)| after.is_none_or(|it| *node > it));
@@ -57,11 +57,4 @@ pub(super) async fn list_run_children(
     let last = children.last().filter(|_| more);
     let next = last.map(|(node, _)| TaskId { run, task: TaskRef::node(*node) }.to_string());
     Ok(json(StatusCode::OK, &Page::<RunView> { items, next }))
-}
-
-/// The node behind which the page begins.
-fn after(run: RunId, cursor: &str) -> Result<u32, Refusal> {
-    let task = TaskId::parse(cursor).filter(|task| task.run == run);
-    task.map(|task| task.task.node)
-        .ok_or_else(|| Refusal::new("cursor_invalid", "the cursor was not given out by this list"))
 }

@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use ark_os_api::{EventView, Page, Problem};
+use ark_os_api::{EventView, Page};
 use ark_os_core::ids::RunId;
 use ark_os_core::{Change, Event};
 use ark_os_runtime::{HistoryPage, RecordedEvents, RuntimeError};
@@ -25,6 +25,7 @@ use crate::context::stopped;
 use crate::events::{AgentNames, EventJson};
 use crate::problems::{Answered, Refusal};
 use crate::query::{EventsQuery, read};
+use crate::refused::NoRun;
 use crate::tasks;
 
 /// Records read at a time by a stream.
@@ -71,8 +72,7 @@ impl Position {
     get, path = "/api/v1/runs/{id}/events", tag = "runs",
     params(
         ("id" = String, Path, description = "The run"),
-        ("after" = Option<String>, Query, description = "The id of the last event seen"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
+        EventsQuery,
         ("Last-Event-ID" = Option<String>, Header, description = "As `after`"),
     ),
     responses(
@@ -80,7 +80,7 @@ impl Position {
             (Page<EventView> = "application/json"),
             (String = "text/event-stream", example = "id: 17.1\nevent: task_ready\ndata: {\"id\":\"17.1\",…}\n\n"),
         )),
-        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoRun,
     ),
 )]
 pub(super) async fn list_run_events(

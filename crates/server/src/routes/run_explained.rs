@@ -21,11 +21,7 @@ use crate::trace::{Cursor, DEPTH_MAX, Wanted, beginning, page_of, task_named};
     get, path = "/api/v1/runs/{id}/trace", tag = "runs",
     params(
         ("id" = String, Path, description = "The run"),
-        ("after" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
-        ("depth" = Option<u32>, Query, minimum = 1, maximum = 4, description = "1: of the run, 2: of tasks too, 3: of attempts, 4 (where nobody asks): all"),
-        ("task" = Option<String>, Query, description = "Only of this task: its id, its name, or `map[17]`"),
-        ("expand" = Option<bool>, Query, description = "`true`: rows for every child of a map, not one for all"),
+        TraceQuery,
     ),
     responses(
         (status = 200, description = "A page of rows", body = TraceView),
@@ -79,7 +75,7 @@ fn no_task(name: &str) -> Refusal {
     get, path = "/api/v1/runs/{id}/graph", tag = "runs",
     params(
         ("id" = String, Path, description = "The run"),
-        ("format" = Option<String>, Query, pattern = "^(json|text|dot|mermaid)$", description = "`json` where nobody asks, `text`, `dot` (Graphviz) or `mermaid`"),
+        GraphQuery,
     ),
     responses(
         (status = 200, description = "The graph", content(

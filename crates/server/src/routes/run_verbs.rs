@@ -20,6 +20,7 @@ use super::{idempotency_key, json, reason};
 use crate::context::Context;
 use crate::json::{parse, parse_or_default, read_body};
 use crate::problems::{Answered, Refusal};
+use crate::refused::{NoRun, RunOver};
 use crate::words;
 
 /// Stops a run; what was done stays recorded.
@@ -29,8 +30,8 @@ use crate::words;
     request_body(content = Reason, description = "Why; may be left out"),
     responses(
         (status = 200, description = "The run", body = RunView),
-        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`run_over`", body = Problem, content_type = "application/problem+json"),
+        NoRun,
+        RunOver,
     ),
 )]
 pub(super) async fn cancel_run(
@@ -48,8 +49,8 @@ pub(super) async fn cancel_run(
     request_body(content = Reason, description = "Why; may be left out"),
     responses(
         (status = 200, description = "The run", body = RunView),
-        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`run_over`", body = Problem, content_type = "application/problem+json"),
+        NoRun,
+        RunOver,
     ),
 )]
 pub(super) async fn pause_run(
@@ -67,7 +68,7 @@ pub(super) async fn pause_run(
     request_body(content = Reason, description = "May be left out"),
     responses(
         (status = 200, description = "The run", body = RunView),
-        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoRun,
         (status = 409, description = "`run_not_paused`, `run_over`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -147,8 +148,8 @@ pub(super) async fn send_signal(
     request_body = Prioritize,
     responses(
         (status = 200, description = "The run", body = RunView),
-        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`run_over`", body = Problem, content_type = "application/problem+json"),
+        NoRun,
+        RunOver,
     ),
 )]
 pub(super) async fn prioritize_run(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ark_os_api::{Counts, Json, Page, Problem, RunAccepted, RunSubmission, RunView, TaskView};
-use ark_os_core::ids::{RunId, TaskId};
+use ark_os_core::ids::{RunId, TaskId, TaskRef};
 use ark_os_core::run::RunState;
 use ark_os_core::text::Text;
 use ark_os_runtime::views::{Cursor, RUNS_PAGE_MAX, RunFilter, RunRow};
@@ -24,6 +24,7 @@ use crate::json::{parse, read_body};
 use crate::past::{page_of, past_of};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, RunsQuery, Waiting, read, wrong};
+use crate::refused::{BodyTooLarge, KeyReused, NoRun, Overloaded};
 use crate::show::{self, Output};
 use crate::{amounts, line, tasks, words};
 
@@ -31,7 +32,7 @@ use crate::{amounts, line, tasks, words};
 #[utoipa::path(
     post, path = "/api/v1/runs", tag = "runs",
     params(
-        ("wait" = Option<String>, Query, description = "Wait for the result, such as `30s`; `true` for the longest, 10 minutes"),
+        Waiting,
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run for 24 hours"),
     ),
     request_body = RunSubmission,
@@ -39,9 +40,9 @@ use crate::{amounts, line, tasks, words};
         (status = 200, description = "Over or parked in the time of `?wait`", body = RunAccepted),
         (status = 202, description = "Durably accepted", body = RunAccepted),
         (status = 400, description = "`json_invalid`, `request_invalid`, `manifest_invalid`, `input_invalid`, …", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`key_reused`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "`overloaded`; see `Retry-After`", body = Problem, content_type = "application/problem+json"),
+        KeyReused,
+        BodyTooLarge,
+        Overloaded,
     ),
 )]
 pub(super) async fn submit_run(
@@ -184,24 +185,14 @@ fn task_of(task: &ark_os_api::TaskSpec) -> Result<TaskRequest, Refusal> {
 /// The runs of a namespace, newest first.
 #[utoipa::path(
     get, path = "/api/v1/runs", tag = "runs",
-    params(
-        ("state" = Option<String>, Query, description = "In one of these states, separated by commas"),
-        ("workflow" = Option<String>, Query, description = "Of the workflow of this name"),
-        ("namespace" = Option<String>, Query, description = "`default` where nobody asks"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
-    ),
+    params(RunsQuery),
     responses((status = 200, description = "A page of runs, without large outputs", body = Page<RunView>)),
 )]
 pub(super) async fn list_runs(State(context): State<Context>, uri: Uri) -> Answered {
     let query: RunsQuery = read(&uri)?;
     let limit = query.limit()?.min(RUNS_PAGE_MAX);
-    let cursor = query.cursor.as_deref().map(|cursor| {
-        Cursor::parse(cursor).ok_or_else(|| {
-            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
-        })
-    });
-    let cursor = cursor.transpose()?;
+    let cursor = query.cursor.as_deref();
+    let cursor = cursor.map(|it| Cursor::parse(it).ok_or_else(cursor_invalid)).transpose()?;
     let states = query.state.iter().flat_map(|list| list.split(',')).map(|word| {
         let found = RunState::ALL.into_iter().find(|it| words::run_state(*it) == word);
         found.ok_or_else(|| wrong("state", "it is a list of states of a run"))
@@ -226,11 +217,11 @@ pub(super) async fn list_runs(State(context): State<Context>, uri: Uri) -> Answe
     get, path = "/api/v1/runs/{id}", tag = "runs",
     params(
         ("id" = String, Path, description = "Such as `run_01J…`"),
-        ("wait" = Option<String>, Query, description = "Wait until it is over or parked, such as `30s`"),
+        Waiting,
     ),
     responses(
         (status = 200, description = "The run", body = RunView),
-        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoRun,
     ),
 )]
 pub(super) async fn show_run(
@@ -282,12 +273,11 @@ pub(super) async fn fetch_run_output(
     get, path = "/api/v1/runs/{id}/tasks", tag = "runs",
     params(
         ("id" = String, Path, description = "The run"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
+        Paging,
     ),
     responses(
         (status = 200, description = "A page of tasks, without large outputs", body = Page<TaskView>),
-        (status = 404, description = "`run_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoRun,
     ),
 )]
 pub(super) async fn list_run_tasks(
@@ -298,13 +288,7 @@ pub(super) async fn list_run_tasks(
     let run = run_id(&id)?;
     let paging: Paging = read(&uri)?;
     let limit = paging.limit()?;
-    let after = paging.cursor.as_deref().map(|cursor| {
-        let found = TaskId::parse(cursor).filter(|task| task.run == run);
-        found.map(|task| task.task).ok_or_else(|| {
-            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
-        })
-    });
-    let after = after.transpose()?;
+    let after = task_before(run, &paging)?;
     let live = context.handle().read(move |kernel| {
         let it = kernel.run(run)?;
         Some(show::tasks_of(&it, kernel.state().fleet(), after, limit))
@@ -319,6 +303,17 @@ pub(super) async fn list_run_tasks(
     };
     let next = items.last().filter(|_| more).map(|task| task.id.clone());
     Ok(json(StatusCode::OK, &Page { items, next }))
+}
+
+/// The task of a run behind which a page of its tasks begins.
+pub(super) fn task_before(run: RunId, paging: &Paging) -> Result<Option<TaskRef>, Refusal> {
+    let parse = |it: &str| TaskId::parse(it).filter(|task| task.run == run);
+    let cursor = paging.cursor.as_deref();
+    cursor.map(|it| parse(it).map(|it| it.task).ok_or_else(cursor_invalid)).transpose()
+}
+
+fn cursor_invalid() -> Refusal {
+    Refusal::new("cursor_invalid", "the cursor was not given out by this list")
 }
 
 pub(super) fn run_id(id: &str) -> Result<RunId, Refusal> {

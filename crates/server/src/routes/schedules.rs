@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::json::{parse, read_body};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Namespaced, Paging, Reasoned, read};
+use crate::refused::NoSchedule;
 use crate::{amounts, line, words};
 
 /// Times that are shown of what is to come.
@@ -54,10 +55,7 @@ pub(super) async fn put_schedule(State(context): State<Context>, body: Body) -> 
 /// The schedules of a namespace, by name.
 #[utoipa::path(
     get, path = "/api/v1/schedules", tag = "schedules",
-    params(
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
-    ),
+    params(Paging),
     responses((status = 200, description = "A page of schedules", body = Page<ScheduleView>)),
 )]
 pub(super) async fn list_schedules(State(context): State<Context>, uri: Uri) -> Answered {
@@ -84,11 +82,11 @@ pub(super) async fn list_schedules(State(context): State<Context>, uri: Uri) -> 
     get, path = "/api/v1/schedules/{name}", tag = "schedules",
     params(
         ("name" = String, Path, description = "Its name"),
-        ("namespace" = Option<String>, Query, description = "`default` where nobody asks"),
+        Namespaced,
     ),
     responses(
         (status = 200, description = "The schedule", body = ScheduleView),
-        (status = 404, description = "`schedule_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoSchedule,
     ),
 )]
 pub(super) async fn show_schedule(
@@ -105,12 +103,11 @@ pub(super) async fn show_schedule(
     delete, path = "/api/v1/schedules/{name}", tag = "schedules",
     params(
         ("name" = String, Path, description = "Its name"),
-        ("namespace" = Option<String>, Query, description = "`default` where nobody asks"),
-        ("reason" = Option<String>, Query, description = "Why; recorded"),
+        Reasoned,
     ),
     responses(
         (status = 200, description = "The schedule as it was", body = ScheduleView),
-        (status = 404, description = "`schedule_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoSchedule,
     ),
 )]
 pub(super) async fn delete_schedule(
@@ -132,12 +129,12 @@ pub(super) async fn delete_schedule(
     post, path = "/api/v1/schedules/{name}/pause", tag = "schedules",
     params(
         ("name" = String, Path, description = "Its name"),
-        ("namespace" = Option<String>, Query, description = "`default` where nobody asks"),
+        Namespaced,
     ),
     request_body(content = Reason, description = "Why; may be left out"),
     responses(
         (status = 200, description = "The schedule", body = ScheduleView),
-        (status = 404, description = "`schedule_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoSchedule,
     ),
 )]
 pub(super) async fn pause_schedule(
@@ -154,12 +151,12 @@ pub(super) async fn pause_schedule(
     post, path = "/api/v1/schedules/{name}/resume", tag = "schedules",
     params(
         ("name" = String, Path, description = "Its name"),
-        ("namespace" = Option<String>, Query, description = "`default` where nobody asks"),
+        Namespaced,
     ),
     request_body(content = Reason, description = "Why; may be left out"),
     responses(
         (status = 200, description = "The schedule", body = ScheduleView),
-        (status = 404, description = "`schedule_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoSchedule,
     ),
 )]
 pub(super) async fn resume_schedule(
@@ -176,11 +173,11 @@ pub(super) async fn resume_schedule(
     post, path = "/api/v1/schedules/{name}/run-now", tag = "schedules",
     params(
         ("name" = String, Path, description = "Its name"),
-        ("namespace" = Option<String>, Query, description = "`default` where nobody asks"),
+        Namespaced,
     ),
     responses(
         (status = 202, description = "The run, durably accepted", body = ScheduleStarted),
-        (status = 404, description = "`schedule_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoSchedule,
     ),
 )]
 pub(super) async fn run_schedule(

@@ -19,6 +19,7 @@ use crate::line::Line;
 use crate::past::{found, past_of};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Waiting, read};
+use crate::refused::{BodyTooLarge, KeyReused, NoTask, Overloaded};
 use crate::show::{self, Output};
 use crate::tasks;
 
@@ -26,7 +27,7 @@ use crate::tasks;
 #[utoipa::path(
     post, path = "/api/v1/tasks", tag = "tasks",
     params(
-        ("wait" = Option<String>, Query, description = "Wait for the result, such as `30s`; `true` for the longest, 10 minutes"),
+        Waiting,
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same task for 24 hours"),
     ),
     request_body = TaskSubmission,
@@ -34,9 +35,9 @@ use crate::tasks;
         (status = 200, description = "Over or parked in the time of `?wait`", body = TaskStatus),
         (status = 202, description = "Durably accepted", body = TaskStatus),
         (status = 400, description = "`json_invalid`, `request_invalid`, `manifest_invalid`, `input_invalid`, …", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`key_reused`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "`overloaded`; see `Retry-After`", body = Problem, content_type = "application/problem+json"),
+        KeyReused,
+        BodyTooLarge,
+        Overloaded,
     ),
 )]
 pub(super) async fn submit_task(
@@ -74,7 +75,7 @@ pub(super) async fn submit_task(
 /// Callers that send more than about 100 000 lines have to read answers meanwhile.
 #[utoipa::path(
     post, path = "/api/v1/tasks/batch", tag = "tasks",
-    params(("wait" = Option<String>, Query, description = "Answer each line when its run is over or parked, at most so late: `30s`, `true` for 10 minutes")),
+    params(Waiting),
     request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One task a line"),
     responses((status = 200, description = "One answer a line", body = BatchAnswer, content_type = "application/x-ndjson")),
 )]
@@ -90,7 +91,7 @@ pub(super) async fn submit_batch(State(context): State<Context>, uri: Uri, body:
     params(("id" = String, Path, description = "Such as `task_01J…_0`, of a map's child `task_01J…_2.17`")),
     responses(
         (status = 200, description = "The task", body = TaskView),
-        (status = 404, description = "`task_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoTask,
     ),
 )]
 pub(super) async fn show_task(State(context): State<Context>, Path(id): Path<String>) -> Answered {
@@ -104,7 +105,7 @@ pub(super) async fn show_task(State(context): State<Context>, Path(id): Path<Str
     params(("id" = String, Path, description = "The task")),
     responses(
         (status = 200, description = "Where it stands", body = TaskStatus),
-        (status = 404, description = "`task_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoTask,
     ),
 )]
 pub(super) async fn show_task_status(

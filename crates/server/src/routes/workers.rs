@@ -28,9 +28,20 @@ use crate::context::{Context, stopped};
 use crate::json::{DEPTH_MAX, is_shallow, parse, parse_or_default, read_body};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, read};
+use crate::refused::{BodyTooLarge, NoWorker, WorkerFenced};
 
 /// Tokens of one request: more than a worker has in hand, so that one that is out of step is told.
 const TOKENS_MAX: usize = 2_000;
+
+/// What every question of a worker's session carries.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "read by hand from the headers; this describes it")]
+struct Session {
+    /// The secret of its session
+    #[param(rename = "Worker-Session")]
+    session: String,
+}
 
 /// Takes a worker in: it becomes an agent of the fleet.
 ///
@@ -65,10 +76,7 @@ pub(super) async fn register_worker(State(context): State<Context>, body: Body) 
 /// The workers, in the order of their names.
 #[utoipa::path(
     get, path = "/api/v1/workers", tag = "workers",
-    params(
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
-    ),
+    params(Paging),
     responses((status = 200, description = "A page of workers", body = Page<WorkerView>)),
 )]
 pub(super) async fn list_workers(State(context): State<Context>, uri: Uri) -> Answered {
@@ -88,7 +96,7 @@ pub(super) async fn list_workers(State(context): State<Context>, uri: Uri) -> An
     params(("id" = String, Path, description = "Its name")),
     responses(
         (status = 200, description = "The worker", body = WorkerView),
-        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoWorker,
     ),
 )]
 pub(super) async fn show_worker(
@@ -103,15 +111,12 @@ pub(super) async fn show_worker(
 /// The intent of each task's effect is durable before this answers.
 #[utoipa::path(
     post, path = "/api/v1/workers/{id}/claim", tag = "workers",
-    params(
-        ("id" = String, Path, description = "The worker"),
-        ("Worker-Session" = String, Header, description = "The secret of its session"),
-    ),
+    params(("id" = String, Path, description = "The worker"), Session),
     request_body = ClaimRequest,
     responses(
         (status = 200, description = "Tasks, or none in time", body = ClaimAnswer),
-        (status = 404, description = "`worker_not_found`: register again", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`worker_fenced`: another process is the worker", body = Problem, content_type = "application/problem+json"),
+        NoWorker,
+        WorkerFenced,
     ),
 )]
 pub(super) async fn claim_tasks(
@@ -141,15 +146,12 @@ pub(super) async fn claim_tasks(
 /// Says that tasks are still worked on; the answer tells which are not the worker's any more.
 #[utoipa::path(
     post, path = "/api/v1/workers/{id}/extend", tag = "workers",
-    params(
-        ("id" = String, Path, description = "The worker"),
-        ("Worker-Session" = String, Header, description = "The secret of its session"),
-    ),
+    params(("id" = String, Path, description = "The worker"), Session),
     request_body(content = ExtendRequest, description = "May be left out: a sign of life"),
     responses(
         (status = 200, description = "What became of each token", body = ExtendAnswer),
-        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`worker_fenced`", body = Problem, content_type = "application/problem+json"),
+        NoWorker,
+        WorkerFenced,
     ),
 )]
 pub(super) async fn extend_tasks(
@@ -161,29 +163,27 @@ pub(super) async fn extend_tasks(
     let session = session_of(&headers)?;
     let body = read_body(body, context.settings().max_body_bytes).await?;
     let asked: ExtendRequest = parse_or_default(&body)?;
-    let named = named(asked.tokens, "tokens", |it: &HeldToken| (&it.pt, it.fence))?;
-    let known = |(pt, it): (Option<PtId>, HeldToken)| {
-        pt.map(|pt| Extension { pt, checkpoint: it.checkpoint })
-    };
-    let (texts, extensions) = split(named, |it| it.pt.clone(), known);
+    let (named, extensions) = tokens(
+        "tokens",
+        asked.tokens,
+        |it: &HeldToken| (&it.pt, it.fence),
+        |pt, it| Extension { pt, checkpoint: it.checkpoint },
+    )?;
     let told = context.handle().remotes().extend(&id, session, extensions).await?;
-    Ok(json(StatusCode::OK, &ExtendAnswer { tokens: answers(texts, told) }))
+    Ok(json(StatusCode::OK, &ExtendAnswer { tokens: answers(named, told) }))
 }
 
 /// Presents results; each is answered when it is durable. What was presented before is answered as it
 /// was then.
 #[utoipa::path(
     post, path = "/api/v1/workers/{id}/complete", tag = "workers",
-    params(
-        ("id" = String, Path, description = "The worker"),
-        ("Worker-Session" = String, Header, description = "The secret of its session"),
-    ),
+    params(("id" = String, Path, description = "The worker"), Session),
     request_body = CompleteRequest,
     responses(
         (status = 200, description = "What became of each result", body = FinishAnswer),
-        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`worker_fenced`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
+        NoWorker,
+        WorkerFenced,
+        BodyTooLarge,
     ),
 )]
 pub(super) async fn complete_tasks(
@@ -200,27 +200,24 @@ pub(super) async fn complete_tasks(
         let at = format!("/results/{i}/output");
         return Err(Refusal::new("request_invalid", "accept an output").at(at, message));
     }
-    let named = named(asked.results, "results", |it: &WorkResult| (&it.pt, it.fence))?;
-    let known = |(pt, it): (Option<PtId>, WorkResult)| {
-        pt.map(|pt| (pt, Presented::Output(Box::<RawValue>::into(it.output))))
-    };
-    let (texts, ends) = split(named, |it| it.pt.clone(), known);
-    let told = context.handle().remotes().finish(&id, session, ends).await?;
-    Ok(json(StatusCode::OK, &FinishAnswer { tokens: answers(texts, told) }))
+    let said = tokens(
+        "results",
+        asked.results,
+        |it: &WorkResult| (&it.pt, it.fence),
+        |pt, it| (pt, Presented::Output(Box::<RawValue>::into(it.output))),
+    )?;
+    finish(&context, &id, session, said).await
 }
 
 /// Says that tasks could not be done; each is answered when that is durable.
 #[utoipa::path(
     post, path = "/api/v1/workers/{id}/fail", tag = "workers",
-    params(
-        ("id" = String, Path, description = "The worker"),
-        ("Worker-Session" = String, Header, description = "The secret of its session"),
-    ),
+    params(("id" = String, Path, description = "The worker"), Session),
     request_body = FailRequest,
     responses(
         (status = 200, description = "What became of each", body = FinishAnswer),
-        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`worker_fenced`", body = Problem, content_type = "application/problem+json"),
+        NoWorker,
+        WorkerFenced,
     ),
 )]
 pub(super) async fn fail_tasks(
@@ -231,27 +228,27 @@ pub(super) async fn fail_tasks(
 ) -> Answered {
     let session = session_of(&headers)?;
     let asked: FailRequest = body_of(&context, body).await?;
-    let named = named(asked.failures, "failures", |it: &WorkFailure| (&it.pt, it.fence))?;
-    let known = |(pt, it): (Option<PtId>, WorkFailure)| {
+    let failed = |it: WorkFailure| {
         let WorkFailure { code, message, retryable, unknown, .. } = it;
-        pt.map(|pt| (pt, Presented::Failed { code, message, retryable, unknown }))
+        Presented::Failed { code, message, retryable, unknown }
     };
-    let (texts, ends) = split(named, |it| it.pt.clone(), known);
-    let told = context.handle().remotes().finish(&id, session, ends).await?;
-    Ok(json(StatusCode::OK, &FinishAnswer { tokens: answers(texts, told) }))
+    let said = tokens(
+        "failures",
+        asked.failures,
+        |it: &WorkFailure| (&it.pt, it.fence),
+        |pt, it| (pt, failed(it)),
+    )?;
+    finish(&context, &id, session, said).await
 }
 
 /// Takes nothing new. What is in hand may still be extended, completed and failed.
 #[utoipa::path(
     post, path = "/api/v1/workers/{id}/leave", tag = "workers",
-    params(
-        ("id" = String, Path, description = "The worker"),
-        ("Worker-Session" = String, Header, description = "The secret of its session"),
-    ),
+    params(("id" = String, Path, description = "The worker"), Session),
     responses(
         (status = 200, description = "How much is in hand", body = LeaveAnswer),
-        (status = 404, description = "`worker_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`worker_fenced`", body = Problem, content_type = "application/problem+json"),
+        NoWorker,
+        WorkerFenced,
     ),
 )]
 pub(super) async fn leave_fleet(
@@ -262,6 +259,16 @@ pub(super) async fn leave_fleet(
     let under_way = context.handle().leave_worker(&id, session_of(&headers)?).await?;
     let under_way = u32::try_from(under_way).unwrap_or(u32::MAX);
     Ok(json(StatusCode::OK, &LeaveAnswer { under_way }))
+}
+
+async fn finish(
+    context: &Context,
+    id: &str,
+    session: &str,
+    (named, ends): (Named, Vec<(PtId, Presented)>),
+) -> Answered {
+    let told = context.handle().remotes().finish(id, session, ends).await?;
+    Ok(json(StatusCode::OK, &FinishAnswer { tokens: answers(named, told) }))
 }
 
 fn session_of(headers: &HeaderMap) -> Result<&str, Refusal> {
@@ -312,12 +319,16 @@ fn wrong(pointer: &str, message: &str) -> Refusal {
     Refusal::new("worker_invalid", format!("accept `{pointer}`: {message}")).at(pointer, message)
 }
 
-/// Tokens as they are named, each with what they are named with; none: it is no token of ours.
-fn named<T>(
-    items: Vec<T>,
+/// What is named in a request, in its order: a token as the worker wrote it, and whether it is one of ours.
+type Named = Vec<(String, bool)>;
+
+/// Reads what is said of tokens; the second part is for the runtime.
+fn tokens<T, U>(
     field: &str,
+    items: Vec<T>,
     names: impl Fn(&T) -> (&String, u64),
-) -> Result<Vec<(Option<PtId>, T)>, Refusal> {
+    said: impl Fn(PtId, T) -> U,
+) -> Result<(Named, Vec<U>), Refusal> {
     if items.len() > TOKENS_MAX {
         let message = format!("at most {TOKENS_MAX} tokens a request");
         return Err(
@@ -325,29 +336,21 @@ fn named<T>(
         );
     }
     let read = |item: T| {
-        let (pt, fence) = names(&item);
-        (token(pt, fence), item)
+        let (text, fence) = names(&item);
+        let (text, pt) = (text.clone(), token(text, fence));
+        ((text, pt.is_some()), pt.map(|pt| said(pt, item)))
     };
-    Ok(items.into_iter().map(read).collect())
+    let (named, said): (Named, Vec<Option<U>>) = items.into_iter().map(read).unzip();
+    Ok((named, said.into_iter().flatten().collect()))
 }
 
-/// What is answered for, each with whether it is a token of ours, and what goes to the runtime.
-fn split<T, U>(
-    named: Vec<(Option<PtId>, T)>,
-    text: impl Fn(&T) -> String,
-    known: impl Fn((Option<PtId>, T)) -> Option<U>,
-) -> (Vec<(String, bool)>, Vec<U>) {
-    let texts = named.iter().map(|(pt, item)| (text(item), pt.is_some())).collect();
-    (texts, named.into_iter().filter_map(known).collect())
-}
-
-fn answers(texts: Vec<(String, bool)>, told: Vec<Told>) -> Vec<TokenAnswer> {
+fn answers(named: Named, told: Vec<Told>) -> Vec<TokenAnswer> {
     let mut told = told.into_iter();
     let answer = |(pt, is_known): (String, bool)| {
         let told = is_known.then(|| told.next()).flatten();
         answer(super::agents::shown(&pt), told.unwrap_or(Told::Over(Fate::Stale, false)))
     };
-    texts.into_iter().map(answer).collect()
+    named.into_iter().map(answer).collect()
 }
 
 fn answer(pt: String, told: Told) -> TokenAnswer {

@@ -13,10 +13,7 @@ use crate::query::{Paging, read};
 /// The workflow versions let in since the instance started, oldest first.
 #[utoipa::path(
     get, path = "/api/v1/workflows", tag = "workflows",
-    params(
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 500; 100 where nobody asks"),
-    ),
+    params(Paging),
     responses((status = 200, description = "A page of versions with their decisions", body = Page<WorkflowView>)),
 )]
 pub(super) async fn list_workflows(State(context): State<Context>, uri: Uri) -> Answered {
