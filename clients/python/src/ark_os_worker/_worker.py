@@ -127,15 +127,24 @@ class Worker(Core):
             if self.leaving.is_set():
                 return
             for task in self.claim(self.free()):
-                self._pool.submit(self._carry_out, task)
+                self._begin(task)
+
+    def _begin(self, task: Task) -> None:
+        self._pool.submit(self._carry_out, task)
 
     def _carry_out(self, task: Task) -> None:
         if not self.is_mine(task):
             return
-        handler = self.skills.get(task.skill)
-        end = outcome(task, lambda: call(handler, task))
+        end = outcome(task, lambda: checked(task, self.begun(task)))
         if self.is_mine(task):
             self._ends.put(end)
+
+    def begun(self, task: Task) -> Any:
+        """Carries a skill out; of one that is a coroutine, what is to be awaited."""
+        handler = self.skills.get(task.skill)
+        if handler is None:
+            raise Failed("worker.no_such_skill", f"this worker has no skill {task.skill}", retryable=True)
+        return handler(task.input, task) if takes_task(handler) else handler(task.input)
 
     def _send(self) -> None:
         unsent: List[Tuple[str, Dict[str, Any]]] = []
@@ -178,11 +187,8 @@ def present(core: Core, ends: List[Tuple[str, Dict[str, Any]]]) -> None:
     core.finish("fail", "failures", failures)
 
 
-def call(handler: Optional[Handler], task: Task) -> Any:
-    """Carries a skill out."""
-    if handler is None:
-        raise Failed("worker.no_such_skill", f"this worker has no skill {task.skill}", retryable=True)
-    value = handler(task.input, task) if takes_task(handler) else handler(task.input)
+def checked(task: Task, value: Any) -> Any:
+    """What a skill returned, if it can be sent."""
     if not is_json(value):
         raise TypeError(f"the skill {task.skill} returned what has no JSON form")
     return value
