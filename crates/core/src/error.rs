@@ -54,6 +54,11 @@ impl Rejected {
         self
     }
 
+    /// Whether the same may go well in a moment, without anybody doing anything.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self.kind, Kind::Closed | Kind::Unavailable) || self.code == "overloaded"
+    }
+
     /// What the caller would do differently.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -151,16 +151,20 @@ pub(crate) struct Skill {
     /// The groups that offer it, by their places; none: the profile does, if the instance has it.
     #[cbor(skip)]
     groups: Vec<u32>,
+    /// Whether remote workers had it when the instance was started last: tasks wait for their return.
+    #[n(2)]
+    #[cbor(skip_if = "crate::shared::is_default")]
+    awaited: bool,
 }
 
 impl Skill {
     fn new(info: SkillInfo, offered: bool) -> Self {
         let scope = scope_of(&info);
-        Skill { info, scope, offered, in_use: 0, groups: Vec::new() }
+        Skill { info, scope, offered, in_use: 0, groups: Vec::new(), awaited: false }
     }
 
     fn is_offered(&self) -> bool {
-        self.offered || !self.groups.is_empty()
+        self.offered || !self.groups.is_empty() || self.awaited
     }
 }
 
@@ -398,7 +402,10 @@ impl Fleet {
 /// The skills on offer, at the places they had before; what is not offered any more keeps its own.
 fn skill_table(offered: &[SkillInfo], before: Option<&Fleet>) -> Vec<Skill> {
     let mut table: Vec<Skill> = before.map(|fleet| fleet.skills.clone()).unwrap_or_default();
+    let joined = before.into_iter().flat_map(Fleet::live_workers);
+    let brought: BTreeSet<&Text> = joined.flat_map(|group| &group.spec().skills).collect();
     for skill in &mut table {
+        skill.awaited |= brought.contains(&skill.info.name);
         skill.offered = false;
         skill.in_use = 0;
         skill.groups.clear();

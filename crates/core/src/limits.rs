@@ -20,6 +20,9 @@ pub const RUNS_URGENT_PART: usize = 16;
 /// Runs that rest in memory (paused, parked, between attempts) do not take the places of others,
 /// until there are so many times more of all than places: then whoever waits on disk waits for them.
 pub const RUNS_RESTING_TIMES: usize = 10;
+/// Where parents fill all that, their children may make it so many times more: without them nobody
+/// in memory would ever end.
+pub const CHILDREN_ROOM_TIMES: usize = 2;
 /// Runs read from disk in one go: at most 16 MiB of inputs, and the loop takes each in a microsecond
 /// or two.
 pub const RUNS_FETCHED_MAX: usize = 1_024;
@@ -82,6 +85,9 @@ pub const DEPLOYMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const HEALTH_MS: u64 = 60_000;
 /// Agents of one fleet.
 pub const AGENTS_MAX: u32 = 200_000;
+/// Skills that a fleet has had since its journal began, whoever brought them (about 100 bytes each,
+/// looked through when a workflow is let in); more than any fleet offers.
+pub const SKILLS_KEPT_MAX: usize = 10_000;
 /// Bytes of a reason given by a person.
 pub const REASON_BYTES_MAX: usize = 1_000;
 /// Bytes of an error message that is recorded.

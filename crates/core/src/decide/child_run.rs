@@ -84,6 +84,10 @@ pub(super) fn start(
         return refused(Failure::fatal("child_refused", message));
     };
     submit_run::decide(state, rules, submission, now).or_else(|rejected| {
+        // It may be begun in a moment: its parent was accepted, and waits.
+        if rejected.is_passing() {
+            return Err(rejected);
+        }
         let cause = Failure::fatal(rejected.code(), rejected.to_string());
         let mut failure = Failure::fatal("child_refused", cause.message.to_string());
         failure.causes = vec![cause];

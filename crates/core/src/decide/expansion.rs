@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::admission::{allowed, route};
 use crate::error::{Failure, Rejected};
-use crate::event::TasksAdded;
+use crate::event::{Admission, TasksAdded};
 use crate::ids::{SkillIx, TaskRef};
 use crate::limits::PLAN_TASKS_MAX;
 use crate::plan::{EffectClass, TaskSpec, Workflow};
@@ -48,6 +48,22 @@ pub(super) fn added(
     judge(state, rules, run, (&part, &skills)).map_err(rejected)?;
     let Workflow { tasks: nodes, .. } = part;
     Ok(TasksAdded { task, nodes, skills })
+}
+
+/// Asks the rules again about what tasks have added to a run.
+pub(super) fn judge_again(
+    state: &State,
+    rules: &dyn Rules,
+    run: &Run,
+    admission: &Admission,
+) -> Result<(), Rejected> {
+    let own = admission.workflow.tasks.len();
+    let tasks = run.workflow.tasks.get(own..).unwrap_or_default().to_vec();
+    let part = Workflow { tasks, ..Workflow::clone(&run.workflow) };
+    let skills: Vec<SkillIx> = (own..run.workflow.tasks.len())
+        .filter_map(|node| run.skill(u32::try_from(node).ok()?))
+        .collect();
+    judge(state, rules, run, (&part, &skills))
 }
 
 fn judge(

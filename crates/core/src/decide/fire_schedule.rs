@@ -60,7 +60,7 @@ pub(super) fn decide(
     let fired = ScheduleFired { next, since, ..fired(schedule, time, Trigger::Due) };
     match begin(state, rules, schedule, fired, now) {
         // It may be begun in a moment.
-        Err(rejected) if is_passing(&rejected) => Err(rejected),
+        Err(rejected) if rejected.is_passing() => Err(rejected),
         Err(rejected) => Ok(skip(ScheduleSkip::Refused(failure_of(&rejected)))),
         Ok(change) => Ok(change),
     }
@@ -73,7 +73,7 @@ fn refused(
     rejected: Rejected,
     now: Time,
 ) -> Result<Change, Rejected> {
-    if is_passing(&rejected) {
+    if rejected.is_passing() {
         return Err(rejected);
     }
     let skipped = ScheduleSkipped {
@@ -99,10 +99,6 @@ pub(super) fn manual(
 ) -> Result<Change, Rejected> {
     let schedule = known(state, name)?;
     begin(state, rules, schedule, fired(schedule, now, Trigger::Manual), now)
-}
-
-fn is_passing(rejected: &Rejected) -> bool {
-    matches!(rejected.kind(), Kind::Exhausted | Kind::Closed | Kind::Unavailable)
 }
 
 fn fired(schedule: &Schedule, time: Time, trigger: Trigger) -> ScheduleFired {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::admission::{Subject, admitted};
 use super::draft::Draft;
-use super::nothing;
+use super::{expansion, nothing};
 use crate::authority::Grant;
 use crate::child_run::Errand;
 use crate::error::{Failure, Kind, Rejected};
@@ -48,7 +48,9 @@ pub(super) fn decide(
         // A layer's step is never skipped: the run stays interrupted until the layer is back.
         return Ok(nothing(now));
     }
-    match admit_again(state, rules, stale, now) {
+    let again = admit_again(state, rules, stale, now);
+    // What tasks have added is no part of the workflow that was let in.
+    match again.and_then(|it| expansion::judge_again(state, rules, run, stale).map(|()| it)) {
         Ok((admission, fresh)) => {
             let readmitted = Run { admission: Some(admission.clone()), ..run.clone() };
             let mut draft = Draft::new(state, &readmitted, now);

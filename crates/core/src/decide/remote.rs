@@ -7,7 +7,7 @@ use crate::command::JoinAgent;
 use crate::error::{Kind, Rejected};
 use crate::event::{AgentJoined, AgentLeft, Change, Event, Standing};
 use crate::fleet::spec::GroupSpec;
-use crate::limits::{GROUPS_KEPT_MAX, SEATS_MAX};
+use crate::limits::{GROUPS_KEPT_MAX, SEATS_MAX, SKILLS_KEPT_MAX};
 use crate::state::State;
 use crate::text::Text;
 use crate::time::Time;
@@ -45,6 +45,12 @@ pub(super) fn join(state: &State, join: JoinAgent, now: Time) -> Result<Change, 
     });
     if is_there {
         return Ok(nothing(now));
+    }
+    let fresh = join.skills.iter().filter(|skill| !fleet.has_had(&skill.name)).count();
+    if fleet.skills_had() + fresh > SKILLS_KEPT_MAX {
+        let message = format!("the fleet has had {SKILLS_KEPT_MAX} different skills");
+        return Err(Rejected::new(Kind::Exhausted, "too_many_skills", message)
+            .hint("name skills by what is done, and leave numbers and dates to the input"));
     }
     if fleet.len() >= SEATS_MAX || fleet.groups().len() >= GROUPS_KEPT_MAX {
         return Err(seats_exhausted());

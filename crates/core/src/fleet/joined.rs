@@ -35,6 +35,21 @@ impl Fleet {
         known.is_some_and(|skill| skill.offered || skill.groups.iter().any(is_deployed))
     }
 
+    /// The groups of remote workers that have not left.
+    pub(super) fn live_workers(&self) -> impl Iterator<Item = &Group> + '_ {
+        self.groups.iter().filter(|group| group.joined && group.standing == GroupStanding::Live)
+    }
+
+    /// Skills that this fleet or one before it has had.
+    pub(crate) fn skills_had(&self) -> usize {
+        self.skills.len()
+    }
+
+    /// Whether this is one of them.
+    pub(crate) fn has_had(&self, name: &str) -> bool {
+        self.skills.iter().any(|skill| &*skill.info.name == name)
+    }
+
     /// Whether a remote worker brought this skill since the instance was started.
     pub fn is_brought(&self, name: &str) -> bool {
         let mut joined = self.groups.iter().filter(|group| group.joined);

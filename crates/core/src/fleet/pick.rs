@@ -25,7 +25,7 @@ impl Fleet {
         if skill.info.concurrency_max.is_some_and(|max| skill.in_use + taken_here >= max) {
             return None;
         }
-        if !skill.groups.is_empty() {
+        if !skill.offered || !skill.groups.is_empty() {
             return self.pick_declared(skill, want, taken);
         }
         let (owner, benches) = match skill.info.class {

@@ -205,6 +205,8 @@ impl State {
         if matches!(event, Event::RunRetried { .. }) && was_over {
             self.live += 1;
             self.ended.retain(|kept| *kept != id);
+            // Who has not been told of its end yet hears of the next one.
+            self.errands.remove(&Errand::Settle(id));
         }
     }
 

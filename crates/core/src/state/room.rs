@@ -11,7 +11,9 @@ use crate::backlog::Waiting;
 use crate::event::Intake;
 use crate::fleet::Want;
 use crate::ids::{RunId, SkillIx};
-use crate::limits::{RUNS_FETCHED_MAX, RUNS_RESIDENT_MAX, RUNS_RESTING_TIMES, RUNS_URGENT_PART};
+use crate::limits::{
+    CHILDREN_ROOM_TIMES, RUNS_FETCHED_MAX, RUNS_RESIDENT_MAX, RUNS_RESTING_TIMES, RUNS_URGENT_PART,
+};
 use crate::priority::{Priority, Turn};
 use crate::time::Time;
 
@@ -102,7 +104,19 @@ impl State {
             others.sort_unstable_by_key(|it| self.backlog.turn(it));
             calls.extend(others.into_iter().take(block));
         }
+        if called.is_empty() && calls.is_empty() && self.is_stuck() {
+            return self.awaited(unread);
+        }
         calls
+    }
+
+    /// Children on disk whose parents are in memory and take up all the room there is. The newest first:
+    /// who stands lowest needs nobody else, and its end gives room back.
+    fn awaited(&self, unread: &BTreeSet<RunId>) -> Vec<Waiting> {
+        let most = self.places() * RUNS_RESTING_TIMES * CHILDREN_ROOM_TIMES;
+        let room = most.saturating_sub(self.resident()).min(self.places()).min(RUNS_FETCHED_MAX);
+        let children = self.children.keys().rev().filter(|child| !unread.contains(child));
+        children.filter_map(|child| self.backlog.find(*child)).take(room).copied().collect()
     }
 
     /// How many to read at once: many or none, unless there are few places.

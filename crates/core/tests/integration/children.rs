@@ -278,6 +278,8 @@ fn runs_stand_above_each_other_to_a_depth_and_no_further() {
 fn a_child_waits_on_disk_as_others_do_and_is_cancelled_there() {
     let mut settings = instance(12);
     settings.runs_resident_max = Some(1);
+    // Nobody is free for it: else it would be called in.
+    settings.concurrent_tasks_max = 2;
     let mut world = World::of(settings);
     let outer = plan(vec![task("t", &[]), child("c", &[0], &inner(), false)]);
     let run = world.submit(outer);
@@ -293,6 +295,21 @@ fn a_child_waits_on_disk_as_others_do_and_is_cancelled_there() {
     assert!(is_on_disk, "it found room");
     assert_eq!(world.standing(below), RunState::Cancelled);
     assert!(world.begun.iter().all(|it| it.pt.run != below));
+    world.replayed();
+}
+
+#[test]
+fn parents_that_fill_the_memory_do_not_keep_their_children_on_disk() {
+    let mut settings = instance(12);
+    settings.runs_resident_max = Some(1);
+    let mut world = World::of(settings);
+    let outer = plan(vec![child("c", &[], &inner(), false)]);
+    let runs: Vec<RunId> = (0..60).map(|_| world.submit(outer.clone())).collect();
+    world.work();
+    for run in runs {
+        assert_eq!(world.standing(run), RunState::Succeeded);
+    }
+    assert!(world.state.backlog().is_empty());
     world.replayed();
 }
 

@@ -1,5 +1,7 @@
 //! What runs and their children tell each other: commands that follow from the state alone.
 
+use std::collections::BTreeSet;
+
 use ark_os_core::Command;
 use ark_os_core::child_run::Errand;
 use ark_os_core::time::Time;
@@ -12,6 +14,7 @@ impl<R: Recipient> Loop<R> {
     /// is: what a crash left comes first.
     pub(super) fn do_errands(&mut self, now: Time, out: &mut Output<R>) -> bool {
         let mut any = false;
+        let mut held = BTreeSet::new();
         if self.kernel.newest < self.kernel.started {
             return false;
         }
@@ -19,12 +22,13 @@ impl<R: Recipient> Loop<R> {
             if !self.kernel.state.has_errands() {
                 break;
             }
-            let away = |run| self.calls.is_wanted(run);
+            let away = |run| self.calls.is_wanted(run) || held.contains(&run);
             let Some(errand) = self.kernel.state.errand(away) else { break };
-            if !self.do_errand(errand, now, out) {
-                break;
+            match self.do_errand(errand, now, out) {
+                true => any = true,
+                // It stays; what others have to be told may be what it waits for.
+                false => _ = held.insert(errand.child()),
             }
-            any = true;
         }
         any
     }

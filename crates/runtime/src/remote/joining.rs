@@ -10,6 +10,7 @@ use ark_os_core::event::Standing;
 use ark_os_core::fleet::SkillInfo;
 use ark_os_core::fleet::profile::parse_agent_name;
 use ark_os_core::layer::Layer;
+use ark_os_core::limits::SKILLS_KEPT_MAX;
 use ark_os_core::manifest::SkillShape;
 use ark_os_core::manifest::limits::{NAME_CHARS_MAX, SCHEMA_BYTES_MAX, SKILLS_PER_AGENT_MAX};
 use ark_os_core::plan::EffectClass;
@@ -251,6 +252,11 @@ impl Remotes {
             }
             let skill = same.unwrap_or_else(|| Arc::new(skill));
             skills.insert(skill.name.clone(), skill);
+        }
+        // What nobody offers any more makes room for what somebody does.
+        if known.len() + skills.len() > SKILLS_KEPT_MAX {
+            let all = self.all();
+            known.retain(|name, _| all.iter().any(|worker| worker.skill(name).is_some()));
         }
         known.extend(skills.iter().map(|(name, skill)| (name.clone(), skill.clone())));
         Ok(skills)

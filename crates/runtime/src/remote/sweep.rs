@@ -18,6 +18,9 @@ use crate::kernel::Input;
 /// Intervals of silence after which a worker gets no more work, and after which it is gone.
 const SUSPECT_AFTER: u32 = 2;
 const OFFLINE_AFTER: u32 = 3;
+/// After so many, an hour where nobody says otherwise, it counts as one that has left: names of machines that
+/// come and go are not kept for ever. One that is back registers again.
+const FORGOTTEN_AFTER: u32 = 120;
 
 impl Remotes {
     /// Looks for silence.
@@ -107,6 +110,7 @@ impl Worker {
         match desk.presence {
             Presence::Leaving if desk.under_way() == 0 && silent >= terms.lease => Finding::Gone,
             Presence::Leaving if !is_offline => Finding::Nothing,
+            Presence::Offline if silent >= terms.heartbeat * FORGOTTEN_AFTER => Finding::Gone,
             Presence::Offline => Finding::Nothing,
             _ if is_offline => {
                 if desk.presence != Presence::Leaving {
