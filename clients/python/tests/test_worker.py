@@ -10,6 +10,7 @@ import tempfile
 import threading
 import unittest
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "src"))
 
@@ -100,6 +101,40 @@ class SyncWorker(WithInstance):
         failed = self.instance.run_task("sync.raise", 1)["failure"]
         self.assertEqual(failed["code"], "worker.exception")
         self.assertIn("ValueError: not told by the skill", failed["message"])
+
+
+class Large(WithInstance):
+    def test_outputs_that_are_too_large_together_are_presented_apart_and_one_alone_has_failed(self):
+        worker = Worker("large-1", concurrency=8, **self.at())
+        gate = threading.Barrier(4)
+
+        @worker.skill("large.text", effect="read")
+        def text(size):
+            if size < 10_000_000:
+                gate.wait(30)
+            return "x" * size
+
+        thread = threading.Thread(target=worker.run, kwargs={"signals": False})
+        thread.start()
+        self.wait_registered("large-1")
+        with ThreadPoolExecutor(5) as pool:
+            sizes = [6_000_000] * 4 + [20_000_000]
+            done = list(pool.map(lambda size: self.instance.run_task("large.text", size), sizes))
+        worker.stop()
+        thread.join(30)
+        self.assertEqual([it["state"] for it in done[:4]], ["succeeded"] * 4)
+        self.assertEqual(done[4]["failure"]["code"], "worker.output_too_large")
+
+
+class Unreachable(unittest.TestCase):
+    def test_a_worker_that_reaches_nobody_stops_when_told(self):
+        worker = Worker("alone-1", endpoint="http://127.0.0.1:9", token="t")
+        worker.skill("x.y")(lambda value: value)
+        thread = threading.Thread(target=worker.run, kwargs={"signals": False})
+        thread.start()
+        worker.stop()
+        thread.join(30)
+        self.assertFalse(thread.is_alive())
 
 
 class Coroutines(WithInstance):

@@ -21,7 +21,7 @@ export class Transport {
     const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/json" };
     if (session !== undefined) headers["worker-session"] = session;
     const signal = AbortSignal.timeout(timeout);
-    const request = { method: "POST", headers, body: JSON.stringify(body), signal, redirect: "error" };
+    const request = { method: "POST", headers, body: typeof body === "string" ? body : JSON.stringify(body), signal, redirect: "error" };
     const response = await fetch(this.base + path, request);
     const text = await response.text();
     let value = {};

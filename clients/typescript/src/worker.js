@@ -15,6 +15,39 @@ const MESSAGE_CHARS_MAX = 1_000;
 const split = (list, size) =>
   Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
 
+/** What is told in place of a result that the instance does not take. */
+const unsendable = ({ pt, fence }) => ({
+  pt,
+  fence,
+  code: "worker.output_too_large",
+  message: "the instance takes no request as large as this output",
+  retryable: false,
+});
+
+/** Requests with all items, each as large as the instance takes; those that are too large alone are set apart. */
+function* bodies(field, items, bytesMax, tooLarge) {
+  const most = bytesMax - field.length - 16;
+  const encoder = new TextEncoder();
+  let batch = [];
+  let size = 0;
+  const body = () => `{"${field}":[${batch.join(",")}]}`;
+  for (const item of items) {
+    const text = JSON.stringify(item);
+    const bytes = encoder.encode(text).length;
+    if (bytes > most) {
+      tooLarge.push(item);
+      continue;
+    }
+    if (batch.length > 0 && (size + bytes > most || batch.length === BATCH_MAX)) {
+      yield body();
+      [batch, size] = [[], 0];
+    }
+    batch.push(text);
+    size += bytes + 1;
+  }
+  if (batch.length > 0) yield body();
+}
+
 export class Worker {
   #skills = new Map();
   #offers = [];
@@ -23,7 +56,7 @@ export class Worker {
   #session;
   #joining;
   #claims = 0;
-  #terms = { leaseMs: 10_000, heartbeatMs: 30_000, waitMs: 30_000 };
+  #terms = { leaseMs: 10_000, heartbeatMs: 30_000, waitMs: 30_000, bodyBytes: 1 << 20 };
   #leaving = false;
   #stopped = false;
   #failure;
@@ -60,6 +93,8 @@ export class Worker {
       for (const task of this.#tasks.values()) task.cancel();
       this.#wake();
       await Promise.all(loops);
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw error;
     } finally {
       if (hears) for (const name of ["SIGTERM", "SIGINT"]) process.off(name, stop);
     }
@@ -117,13 +152,14 @@ export class Worker {
     const body = { name: this.name, concurrency: this.concurrency, skills: this.#offers };
     if (this.layer !== undefined) body.layer = this.layer;
     if (this.labels !== undefined) body.labels = this.labels;
-    const answer = await this.#post("/workers", body);
+    const answer = await this.#post("/workers", body, undefined, { stop: () => this.#leaving });
     const lost = [...this.#tasks.values()];
     this.#tasks.clear();
     this.#terms = {
       leaseMs: answer.lease_ms,
       heartbeatMs: answer.heartbeat_ms,
       waitMs: answer.wait_ms_max,
+      bodyBytes: answer.body_bytes_max ?? this.#terms.bodyBytes,
     };
     this.#claims = 0;
     this.#session = answer.session;
@@ -230,15 +266,21 @@ export class Worker {
       this.#ends = [];
       for (const [verb, field] of [["complete", "results"], ["fail", "failures"]]) {
         const items = ends.filter((end) => end.verb === verb).map((end) => end.item);
-        for (const some of split(items, BATCH_MAX)) {
-          const answer = await this.#post(workerPath(this.name, verb), { [field]: some }, this.#session);
-          for (const it of answer.tokens ?? []) {
-            if (it.state !== "accepted") this.log(`${it.pt} was not accepted: ${it.message ?? it.state}`);
-            this.#putDown(it.pt);
-          }
-        }
+        await this.#present(verb, field, items);
       }
     }
+  }
+
+  async #present(verb, field, items) {
+    const tooLarge = [];
+    for (const body of bodies(field, items, this.#terms.bodyBytes, tooLarge)) {
+      const answer = await this.#post(workerPath(this.name, verb), body, this.#session);
+      for (const it of answer.tokens ?? []) {
+        if (it.state !== "accepted") this.log(`${it.pt} was not accepted: ${it.message ?? it.state}`);
+        this.#putDown(it.pt);
+      }
+    }
+    if (tooLarge.length > 0) await this.#present("fail", "failures", tooLarge.map(unsendable));
   }
 
   #putDown(pt) {
@@ -276,11 +318,18 @@ export class Worker {
 
   async #windUp() {
     if (this.#failure !== undefined) return;
+    // What is not said by then, to an instance that does not answer, is not said.
+    const grace = setTimeout(() => {
+      this.#stopped = true;
+      this.#wake();
+    }, this.graceMs);
     try {
       await this.#post(workerPath(this.name, "leave"), {}, this.#session);
-      await this.#until(() => this.#tasks.size === 0 || this.#stopped, this.graceMs);
+      await this.#until(() => this.#tasks.size === 0 || this.#stopped);
     } catch (error) {
       if (!(error instanceof Stopped || error instanceof Unregistered)) this.#failure = error;
+    } finally {
+      clearTimeout(grace);
     }
   }
 }

@@ -86,3 +86,23 @@ test("a wrong registration is told with its place", async () => {
     return error.message.includes("/name");
   });
 });
+
+test("a worker that reaches nobody stops when told", async () => {
+  const worker = new Worker("alone-1", { endpoint: "http://127.0.0.1:9", token: "t" }).skill("x.y", {}, () => null);
+  const running = worker.run({ signals: false });
+  worker.stop();
+  await running;
+});
+
+test("an output that is too large has failed, and the worker goes on", async () => {
+  const { endpoint, token } = instance;
+  const worker = new Worker("large-1", { endpoint, token, log: () => {} })
+    .skill("large.text", { effect: "read" }, (size) => "x".repeat(size));
+  const running = worker.run({ signals: false });
+  await registered("large-1");
+  const { failure } = await runTask("large.text", 20_000_000);
+  assert.equal(failure.code, "worker.output_too_large");
+  assert.equal((await runTask("large.text", 3)).output, "xxx");
+  worker.stop();
+  await running;
+});

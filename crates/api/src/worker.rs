@@ -52,7 +52,7 @@ pub struct WorkerSkill {
 }
 
 /// A worker's session: from now on only who presents its secret is the worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WorkerSession {
     /// The worker: what the other routes are called with.
     #[schema(example = "summarizer-1")]
@@ -67,6 +67,15 @@ pub struct WorkerSession {
     pub heartbeat_ms: u64,
     /// The longest wait of a claim.
     pub wait_ms_max: u64,
+    /// The largest body of a request.
+    pub body_bytes_max: u64,
+}
+
+/// The secret is not shown.
+impl std::fmt::Debug for WorkerSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkerSession").field("worker", &self.worker).finish_non_exhaustive()
+    }
 }
 
 /// Asks for work.

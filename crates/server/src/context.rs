@@ -135,6 +135,17 @@ impl Context {
     }
 }
 
+impl Context {
+    /// Waits, but not beyond the server's end: whoever waits for others does not hold up a server that stops.
+    pub(crate) async fn unless_stopping<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        let mut stopping = self.stopping();
+        tokio::select! {
+            it = wait => Some(it),
+            () = stopped(&mut stopping) => None,
+        }
+    }
+}
+
 /// Waits until the server is told to stop, or is gone.
 pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // The guard it gives must not be held by whoever waits.

@@ -63,11 +63,11 @@ class AsyncWorker(Worker):
         value = self.begun(task)
         return checked(task, await value if asyncio.iscoroutine(value) else value)
 
-    def put_down(self, pt: str) -> None:
-        super().put_down(pt)
-        self._loop.call_soon_threadsafe(self._let_go, pt)
+    def let_go(self, task: Task) -> None:
+        super().let_go(task)
+        self._loop.call_soon_threadsafe(self._cancel, task.pt)
 
-    def _let_go(self, pt: str) -> None:
+    def _cancel(self, pt: str) -> None:
         work = self._work.get(pt)
         if work is not None:
             work.cancel()

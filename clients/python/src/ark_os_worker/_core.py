@@ -3,10 +3,10 @@
 import logging
 import threading
 import traceback
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ._errors import Failed, Fenced, ProtocolError, Unknown, Unregistered
-from ._http import Stopped, Transport, split, worker_path
+from ._http import Stopped, Transport, encoded, split, worker_path
 from ._task import Task
 
 log = logging.getLogger("ark_os_worker")
@@ -50,6 +50,7 @@ class Core:
         self.lease_seconds = 10.0
         self.heartbeat_seconds = 30.0
         self.wait_seconds = 30.0
+        self.body_bytes = 1 << 20
         self.claims = 0
         self.leaving = threading.Event()
         self.stopped = threading.Event()
@@ -91,17 +92,18 @@ class Core:
             body["layer"] = self.layer
         if self.labels:
             body["labels"] = self.labels
-        answer = self.transport.post_until_answered("/workers", body, wait=self._give_up)
+        answer = self.transport.post_until_answered("/workers", body, wait=self._give_up_leaving)
         with self.lock:
             self.session = answer["session"]
             self.lease_seconds = answer["lease_ms"] / 1000
             self.heartbeat_seconds = answer["heartbeat_ms"] / 1000
             self.wait_seconds = answer["wait_ms_max"] / 1000
+            self.body_bytes = answer.get("body_bytes_max", self.body_bytes)
             self.claims = 0
             lost, self.tasks = list(self.tasks.values()), {}
             self.lock.notify_all()
         for task in lost:
-            task._cancel()
+            self.let_go(task)
         log.info("registered as %s", answer["agent"])
 
     def _give_up(self, seconds: float) -> bool:
@@ -156,7 +158,7 @@ class Core:
             body,
             session,
             wait + CLAIM_PATIENCE_SECONDS,
-            self._give_up_claim,
+            self._give_up_leaving,
         )
         # Only now: the same number gives the same tasks where the answer was lost.
         self.claims = number
@@ -167,7 +169,7 @@ class Core:
             self.tasks.update((task.pt, task) for task in tasks)
         return tasks
 
-    def _give_up_claim(self, seconds: float) -> bool:
+    def _give_up_leaving(self, seconds: float) -> bool:
         return self.leaving.is_set() or self.stopped.wait(seconds)
 
     def free(self) -> int:
@@ -189,7 +191,11 @@ class Core:
             task = self.tasks.pop(pt, None)
             self.lock.notify_all()
         if task is not None:
-            task._cancel()
+            self.let_go(task)
+
+    def let_go(self, task: Task) -> None:
+        """A task is not this worker's any more, or not its business."""
+        task._cancel()
 
     def extend(self) -> None:
         """Says that the tasks in hand are worked on, and lets go of those that are taken away."""
@@ -211,14 +217,16 @@ class Core:
         """Presents results or failures until they are answered. Saying it again changes nothing."""
         session = self.wait_for_session()
         path = worker_path(self.name, verb)
-        while items:
-            some, items = split(items, BATCH_MAX)
-            answer = self.transport.post_until_answered(path, {field: some}, session, wait=self._give_up)
+        too_large: List[Dict[str, Any]] = []
+        for body in bodies(field, items, self.body_bytes, too_large):
+            answer = self.transport.post_until_answered(path, body, session, wait=self._give_up)
             for it in answer.get("tokens", []):
                 if it["state"] != "accepted":
                     why = it.get("message") or it["state"]
                     log.warning("%s was not accepted: %s", it["pt"], why)
                 self.put_down(it["pt"])
+        if too_large:
+            self.finish("fail", "failures", [unsendable(it) for it in too_large])
 
     def leave(self) -> None:
         """Takes nothing new."""
@@ -234,6 +242,38 @@ def outcome(task: Task, work: Callable[[], Any]) -> Tuple[str, Dict[str, Any]]:
         return "complete", {**token, "output": work()}
     except Exception as error:  # noqa: BLE001 - a skill may raise anything
         return "fail", {**token, **failure_of(task, error)}
+
+
+def unsendable(result: Dict[str, Any]) -> Dict[str, Any]:
+    """What is told in place of a result that the instance does not take."""
+    return {
+        "pt": result["pt"],
+        "fence": result["fence"],
+        "code": "worker.output_too_large",
+        "message": "the instance takes no request as large as this output",
+        "retryable": False,
+    }
+
+
+def bodies(
+    field: str, items: List[Dict[str, Any]], bytes_max: int, too_large: List[Dict[str, Any]]
+) -> Iterator[bytes]:
+    """Requests with all items, each as large as the instance takes; those that are too large alone are set apart."""
+    head, most = f'{{"{field}":['.encode(), bytes_max - len(field) - 16
+    batch: List[bytes] = []
+    size = 0
+    for item in items:
+        text = encoded(item)
+        if len(text) > most:
+            too_large.append(item)
+            continue
+        if batch and (size + len(text) > most or len(batch) == BATCH_MAX):
+            yield head + b",".join(batch) + b"]}"
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text) + 1
+    if batch:
+        yield head + b",".join(batch) + b"]}"
 
 
 def failure_of(task: Task, error: Exception) -> Dict[str, Any]:

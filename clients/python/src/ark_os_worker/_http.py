@@ -46,7 +46,7 @@ class Transport:
         timeout: float = ANSWER_SECONDS,
     ) -> Dict[str, Any]:
         """One request. Raises ``OSError`` or ``http.client.HTTPException`` where no answer came."""
-        payload = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+        payload = body if isinstance(body, bytes) else encoded(body)
         headers = {
             "Authorization": f"Bearer {self.token}",
             "Content-Type": "application/json",
@@ -136,6 +136,11 @@ class Busy(ProtocolError):
         super().__init__(status, problem)
         after = problem.get("retry_after")
         self.retry_after = float(after) if isinstance(after, (int, float)) else 0.0
+
+
+def encoded(value: Any) -> bytes:
+    """JSON as it is sent."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 def worker_path(worker: str, verb: str) -> str:

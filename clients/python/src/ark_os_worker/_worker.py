@@ -49,16 +49,21 @@ class Worker(Core):
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self.stop())
-        self.register()
+        try:
+            self.register()
+        except Stopped:
+            return
         names = {"ark-sign-of-life": self._keep, "ark-results": self._send, "ark-claims": self._claim}
         threads = [threading.Thread(target=self._guarded, args=(it,), name=name, daemon=True) for name, it in names.items()]
-        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="ark-task") as self._pool:
-            for thread in threads:
-                thread.start()
-            # A wait with a limit: signals are heard between two.
-            while not self.leaving.wait(0.2):
-                pass
-            self._wind_up()
+        self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ark-task")
+        for thread in threads:
+            thread.start()
+        # A wait with a limit: signals are heard between two.
+        while not self.leaving.wait(0.2):
+            pass
+        self._wind_up()
+        # Who does not look whether it is cancelled works on, and nobody takes what comes of it.
+        self._pool.shutdown(wait=False, cancel_futures=True)
         for thread in threads:
             thread.join(timeout=5)
         if self._failure is not None:
@@ -70,21 +75,25 @@ class Worker(Core):
         self.leaving.set()
 
     def _wind_up(self) -> None:
+        # What is not said by then, to an instance that does not answer, is not said.
+        grace = threading.Timer(self.grace, self.stopped.set)
+        grace.daemon = True
+        grace.start()
         if self._failure is None:
             try:
                 self.leave()
-                until = time.monotonic() + self.grace
                 with self.lock:
-                    while self.tasks and time.monotonic() < until and not self.stopped.is_set():
+                    while self.tasks and not self.stopped.is_set():
                         self.lock.wait(0.1)
             except (Stopped, Unregistered):
                 pass
             except Exception as error:  # noqa: BLE001 - told by `run`
                 self._failure = error
+        grace.cancel()
         self.stopped.set()
         self._ends.put(None)
         for task in self.in_hand():
-            task._cancel()
+            self.put_down(task.pt)
 
     def _guarded(self, work: Any) -> None:
         """A thread of the protocol: what ends it ends the worker."""

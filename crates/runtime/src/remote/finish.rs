@@ -46,6 +46,8 @@ pub struct Extension {
 pub enum Presented {
     /// It is done.
     Output(Box<str>),
+    /// It is done, and this is why nobody could use what came out.
+    Unusable(String),
     /// It could not be done.
     Failed {
         /// The worker's own code.
@@ -193,7 +195,7 @@ impl Worker {
                 let Some((held, key)) = found else { continue };
                 desk.begin_finish(&pt);
                 match end {
-                    Presented::Output(_) => desk.completed += 1,
+                    Presented::Output(_) | Presented::Unusable(_) => desk.completed += 1,
                     Presented::Failed { .. } => desk.failed += 1,
                 }
                 taken.push((held, key, end));
@@ -246,6 +248,7 @@ impl Worker {
                     Err(error) => unknown(Failure::retryable("blob_not_stored", error.to_string())),
                 }
             }
+            Presented::Unusable(message) => refused(is_repeatable, "output_invalid", message),
             Presented::Failed { code, message, retryable, unknown: is_unknown } => {
                 let message = beginning(&message, ERROR_BYTES_MAX);
                 let failure = Failure::new(&worker_code(&code), message, retryable);

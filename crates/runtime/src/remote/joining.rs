@@ -61,7 +61,7 @@ pub struct OfferedSkill {
 }
 
 /// A worker's session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Session {
     /// The worker's name, which is its agent's.
     pub worker: Text,
@@ -71,6 +71,13 @@ pub struct Session {
     pub lease: Duration,
     /// How often it has to be heard of.
     pub heartbeat: Duration,
+}
+
+/// The secret is not shown.
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("worker", &self.worker).finish_non_exhaustive()
+    }
 }
 
 impl Handle {

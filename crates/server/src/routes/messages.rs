@@ -57,7 +57,7 @@ pub(super) async fn send_message(State(context): State<Context>, uri: Uri, body:
     };
     let is_direct = matches!(incoming.message.to, Address::Agent(_));
     let asking = messages.ask(&sender, incoming.message)?;
-    asking.over(patience).await;
+    context.unless_stopping(asking.over(patience)).await;
     let answers = answers(&asking, &directory);
     match answers.answers.as_slice() {
         [only] if is_direct && only.answer.is_none() => Err(unanswered(&only.agent, patience)),
@@ -89,7 +89,8 @@ pub(super) async fn look_at_messages(
     let messages = context.handle().messages();
     let mut seen = messages.look(agent, query.after);
     if let (Some(patience), true) = (patience, seen.is_empty()) {
-        messages.arrival(agent, query.after, patience).await?;
+        let arrival = messages.arrival(agent, query.after, patience);
+        context.unless_stopping(arrival).await.transpose()?;
         seen = messages.look(agent, query.after);
     }
     let view = |(place, it): &(u64, std::sync::Arc<_>)| MailView {
@@ -120,7 +121,9 @@ pub(super) async fn take_messages(
     let query: TakeQuery = read(&uri)?;
     let (max, patience) = (query.limit()?, query.patience()?.unwrap_or(Duration::ZERO));
     let (agent, directory) = reach(&context, &id)?;
-    let taken = context.handle().messages().take_within(agent, max, patience).await?;
+    let messages = context.handle().messages();
+    let taken = context.unless_stopping(messages.take_within(agent, max, patience)).await;
+    let taken = taken.transpose()?.unwrap_or_default();
     let items = taken.iter().map(|it| cloud_event::show(it, &directory)).collect();
     Ok(json(StatusCode::OK, &TakenMessages { items }))
 }

@@ -20,11 +20,11 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use serde::de::DeserializeOwned;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use super::json;
 use crate::amounts;
-use crate::context::{Context, stopped};
+use crate::context::Context;
 use crate::json::{DEPTH_MAX, is_shallow, parse, parse_or_default, read_body};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, read};
@@ -69,6 +69,7 @@ pub(super) async fn register_worker(State(context): State<Context>, body: Body) 
         lease_ms: millis(session.lease),
         heartbeat_ms: millis(session.heartbeat),
         wait_ms_max: millis(handle.remotes().wait_max()),
+        body_bytes_max: context.settings().max_body_bytes as u64,
     };
     Ok(json(StatusCode::OK, &answer))
 }
@@ -133,12 +134,8 @@ pub(super) async fn claim_tasks(
     }
     let wait = asked.wait.as_deref().map(|text| amounts::duration(text, "/wait")).transpose()?;
     let claim = Claim { max: asked.max, wait: wait.unwrap_or(Duration::ZERO), number: asked.claim };
-    let mut stopping = context.stopping();
-    let claimed = tokio::select! {
-        claimed = context.handle().remotes().claim(&id, session, claim) => claimed?,
-        // Whoever waits for work does not hold up a server that stops.
-        () = stopped(&mut stopping) => Vec::new(),
-    };
+    let claimed = context.handle().remotes().claim(&id, session, claim);
+    let claimed = context.unless_stopping(claimed).await.transpose()?.unwrap_or_default();
     let tasks = claimed.iter().map(task).collect::<Result<Vec<_>, _>>()?;
     Ok(json(StatusCode::OK, &ClaimAnswer { tasks }))
 }
@@ -194,17 +191,11 @@ pub(super) async fn complete_tasks(
 ) -> Answered {
     let session = session_of(&headers)?;
     let asked: CompleteRequest = body_of(&context, body).await?;
-    let deep = asked.results.iter().position(|it| !is_shallow(it.output.get()));
-    if let Some(i) = deep {
-        let message = format!("an output has at most {DEPTH_MAX} levels");
-        let at = format!("/results/{i}/output");
-        return Err(Refusal::new("request_invalid", "accept an output").at(at, message));
-    }
     let said = tokens(
         "results",
         asked.results,
         |it: &WorkResult| (&it.pt, it.fence),
-        |pt, it| (pt, Presented::Output(Box::<RawValue>::into(it.output))),
+        |pt, it| (pt, output(it.output)),
     )?;
     finish(&context, &id, session, said).await
 }
@@ -269,6 +260,13 @@ async fn finish(
 ) -> Answered {
     let told = context.handle().remotes().finish(id, session, ends).await?;
     Ok(json(StatusCode::OK, &FinishAnswer { tokens: answers(named, told) }))
+}
+
+fn output(text: Box<RawValue>) -> Presented {
+    match is_shallow(text.get()) {
+        true => Presented::Output(text.into()),
+        false => Presented::Unusable(format!("an output has at most {DEPTH_MAX} levels")),
+    }
 }
 
 fn session_of(headers: &HeaderMap) -> Result<&str, Refusal> {
@@ -373,10 +371,11 @@ fn answer(pt: String, told: Told) -> TokenAnswer {
 }
 
 fn task(it: &Claimed) -> Result<ClaimedTask, Refusal> {
-    let text = String::from_utf8_lossy(&it.input).into_owned();
-    let input = RawValue::from_string(text)
-        .or_else(|_| to_raw_value(&()))
-        .map_err(|_| Refusal::new("internal", "write an input"))?;
+    let input = serde_json::from_slice(&it.input).map_err(|error| {
+        let message = format!("read the recorded input of {}: {error}", it.pt);
+        tracing::error!("failed to {message}");
+        Refusal::new("internal", message)
+    })?;
     let run = it.task.run;
     let span = Hash::of(it.pt.to_string().as_bytes()).draw();
     Ok(ClaimedTask {
