@@ -46,6 +46,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::bounded::read_bounded;
 use crate::client::{Reach, segment};
 use crate::environment::{Environment, arguments};
 use crate::failure::Failure;
@@ -202,20 +203,11 @@ const JSON_BYTES_MAX: u64 = 16 << 20;
 fn json_given(text: &str, what: &str) -> Result<Json, Failure> {
     let read = match text.strip_prefix('@') {
         None => text.to_owned(),
-        Some(path) => read_file(Path::new(path))?,
+        Some(path) => read_bounded(Path::new(path), JSON_BYTES_MAX)
+            .map_err(|error| Failure::usage(format!("cannot read `{path}`: {error}")))?,
     };
     serde_json::from_str(&read)
         .map_err(|error| Failure::usage(format!("the {what} is no JSON: {error}")))
-}
-
-fn read_file(path: &Path) -> Result<String, Failure> {
-    let read = || -> std::io::Result<String> {
-        if std::fs::metadata(path)?.len() > JSON_BYTES_MAX {
-            return Err(std::io::Error::other(format!("more than {JSON_BYTES_MAX} bytes")));
-        }
-        std::fs::read_to_string(path)
-    };
-    read().map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
 }
 
 /// The command line as clap knows it, for completions and manual pages.

@@ -15,7 +15,7 @@ mod process;
 mod relay;
 mod stage;
 
-pub(crate) use checks::NAMES;
+pub(crate) use checks::check_names;
 pub(crate) use stage::Stage;
 
 /// Skills that a worker under test offers.
@@ -42,6 +42,9 @@ pub(crate) struct Subject {
 pub(crate) struct Checked {
     /// Its name.
     pub(crate) check: &'static str,
+    /// What it holds a worker to.
+    #[serde(skip)]
+    pub(crate) what: &'static str,
     /// `passed`, `failed` or `skipped`.
     pub(crate) outcome: &'static str,
     /// What was seen.
@@ -65,16 +68,16 @@ pub(crate) fn run(
 ) -> Result<Report, Failure> {
     let mut stage = Stage::open(subject, defaults)?;
     let mut done = Vec::new();
-    for check in checks::ALL {
-        if !only.is_empty() && !only.iter().any(|name| name == check.name) {
-            continue;
-        }
+    let is_wanted = |name: &str| only.is_empty() || only.iter().any(|it| it == name);
+    // Without the first there is no worker to look at.
+    let wanted = checks::ALL.iter().enumerate().filter(|(i, it)| *i == 0 || is_wanted(it.name));
+    for (_, check) in wanted {
         let (outcome, detail) = match (check.look)(&mut stage) {
             Ok(checks::Seen::Passed(detail)) => ("passed", detail),
             Ok(checks::Seen::Skipped(why)) => ("skipped", why),
             Err(why) => ("failed", why),
         };
-        let checked = Checked { check: check.name, outcome, detail };
+        let checked = Checked { check: check.name, what: check.what, outcome, detail };
         tell(&checked);
         done.push(checked);
     }

@@ -35,7 +35,7 @@ pub(crate) struct Submission {
     /// Input, repeatable: `key=text`, `key:=JSON`, or `@FILE` with a whole object
     ///
     /// The text of `key=text` is read as a number or a boolean where the workflow's input schema
-    /// has one at that key. Later inputs replace earlier ones of the same key. Relative paths in an
+    /// has one at that key; of a workflow that is deployed it stays a text. Later inputs replace earlier ones of the same key. Relative paths in an
     /// input mean what they mean to the instance: an instance that `run` starts itself works in
     /// the caller's directory; one that runs already works in the directory where it was started,
     /// and a warning says so where the two differ.
@@ -80,6 +80,7 @@ struct Source {
     agents: Vec<DeclaredAgent>,
     /// Which of its workflows was taken.
     index: usize,
+    closure: Closure,
 }
 
 impl Submission {
@@ -109,6 +110,12 @@ impl Submission {
                 .with_hint("write it like `30s`, `5m` or `1h30m`"));
         }
         let deployed = self.file.as_deref().and_then(deployed_name);
+        if let (Some(name), Some(_)) = (deployed, &self.workflow) {
+            return Err(Failure::usage(format!(
+                "`{name}` is no file that --workflow could choose from"
+            ))
+            .with_hint("name the deployed workflow alone, or a file that exists"));
+        }
         let source = match (&self.file, &self.task) {
             _ if deployed.is_some() => {
                 body.workflow = Some(raw(&json!(deployed))?);
@@ -129,7 +136,7 @@ impl Submission {
         };
         let schema = match &source {
             Some(source) => {
-                body.workflow = Some(raw(&json!({ "workflows": source.workflows() }))?);
+                body.workflow = Some(raw(&source.closure.manifest(&source.file))?);
                 source.workflow().get("input").cloned()
             }
             None => self.task.as_deref().and_then(|skill| schema_of(skills, skill)),
@@ -159,7 +166,8 @@ impl Submission {
         let agents = agents.map(|(at, agent)| DeclaredAgent { agent, at, base: base.clone() });
         let agents = agents.collect();
         let index = chosen(&file, self.workflow.as_deref())?;
-        Ok(Source { file, agents, index })
+        let closure = Closure::of(&file, index);
+        Ok(Source { file, agents, index, closure })
     }
 }
 
@@ -246,48 +254,55 @@ impl SkillCatalogue for AnySkill {
     }
 }
 
-impl Source {
-    /// Places of the chosen workflow, first, and of those that it runs.
-    fn places(&self) -> Vec<usize> {
-        let all = field(self.file.value(), "workflows").as_array().map_or(&[][..], Vec::as_slice);
-        let mut places = vec![self.index];
+/// A workflow of a file with all that it runs, as an instance is given them.
+#[derive(Debug)]
+pub(crate) struct Closure {
+    /// Where they stand in the file, the workflow itself first.
+    places: Vec<usize>,
+}
+
+impl Closure {
+    /// Of the workflow at this place of a file.
+    pub(crate) fn of(file: &ManifestFile, index: usize) -> Self {
+        let all = field(file.value(), "workflows").as_array().map_or(&[][..], Vec::as_slice);
+        let mut places = vec![index];
         let mut next = 0;
         while let Some(workflow) = places.get(next).and_then(|place| all.get(*place)) {
             let run = manifest::children_of(workflow);
             let is_run = |place: &usize| {
                 all.get(*place).is_some_and(|it| run.contains(&&*field_text(it, "name")))
             };
-            let more: Vec<usize> = (0..all.len()).filter(is_run).collect();
-            more.into_iter().for_each(|it| {
-                if !places.contains(&it) {
-                    places.push(it);
-                }
-            });
+            let more = (0..all.len()).filter(is_run);
+            let more: Vec<usize> = more.filter(|place| !places.contains(place)).collect();
+            places.extend(more);
             next += 1;
         }
-        places
+        Closure { places }
     }
 
-    /// What the instance is given.
-    fn workflows(&self) -> Vec<&Value> {
-        let all = field(self.file.value(), "workflows");
-        self.places().into_iter().filter_map(|place| all.get(place)).collect()
+    /// The manifest that is sent.
+    pub(crate) fn manifest(&self, file: &ManifestFile) -> Value {
+        let all = field(file.value(), "workflows");
+        let sent: Vec<&Value> = self.places.iter().filter_map(|place| all.get(*place)).collect();
+        json!({ "workflows": sent })
     }
 
-    fn workflow(&self) -> &Value {
-        let workflows = field(self.file.value(), "workflows");
-        workflows.get(self.index).unwrap_or(workflows)
-    }
-
-    /// The place in the file of what the instance says about the submission's workflow.
-    fn place(&self, pointer: &str) -> Option<String> {
+    /// The place in the file of what the instance says about what was sent as `workflow`.
+    pub(crate) fn place(&self, file: &ManifestFile, pointer: &str) -> Option<String> {
         let inside = pointer.strip_prefix("/workflow")?;
         let sent = inside.strip_prefix("/workflows/").and_then(|rest| {
             let (number, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            Some((*self.places().get(number.parse::<usize>().ok()?)?, rest))
+            Some((self.places.get(number.parse::<usize>().ok()?)?, rest))
         });
-        let (index, inside) = sent.unwrap_or((self.index, inside));
-        Some(self.file.place(&format!("/workflows/{index}{inside}")))
+        let (index, inside) = sent.or_else(|| Some((self.places.first()?, inside)))?;
+        Some(file.place(&format!("/workflows/{index}{inside}")))
+    }
+}
+
+impl Source {
+    fn workflow(&self) -> &Value {
+        let workflows = field(self.file.value(), "workflows");
+        workflows.get(self.index).unwrap_or(workflows)
     }
 }
 
@@ -295,12 +310,15 @@ impl Prepared {
     /// Submits it.
     pub(crate) fn submit(&self, client: &Client) -> Result<RunAccepted, Failure> {
         client.post("/runs", &self.body, self.key.as_deref()).map_err(|failure| {
-            let failure = failure.with_places(|pointer| self.source.as_ref()?.place(pointer));
+            let failure = failure.with_places(|pointer| {
+                let source = self.source.as_ref()?;
+                source.closure.place(&source.file, pointer)
+            });
             if failure.code() != "manifest_invalid" || self.agents().is_empty() {
                 return failure;
             }
             failure.with_hint(
-                "an instance has the agents that it was started with: `ark-os start --manifest FILE`",
+                "an instance has the agents that it was started with, and those of `ark-os deploy --manifest FILE`",
             )
         })
     }
@@ -392,7 +410,8 @@ mod tests {
         let (_dir, mut submission) = submission(TWO);
         submission.workflow = Some("b".to_owned());
         let prepared = submission.prepare(&SkillSet::builtin(), false).unwrap();
-        let place = prepared.source.as_ref().unwrap().place("/workflow/workflows/0/tasks/0/skill");
+        let source = prepared.source.as_ref().unwrap();
+        let place = source.closure.place(&source.file, "/workflow/workflows/0/tasks/0/skill");
         assert!(place.unwrap().ends_with("w.yaml:7:26"));
         submission.workflow = None;
         let failure = submission.prepare(&SkillSet::builtin(), false).unwrap_err();

@@ -36,6 +36,8 @@ mod noa;
 mod runs;
 #[path = "integration/sandbox.rs"]
 mod sandbox;
+#[path = "integration/schedules.rs"]
+mod schedules;
 #[path = "integration/support.rs"]
 mod support;
 #[path = "integration/upgrade.rs"]

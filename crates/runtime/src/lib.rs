@@ -45,7 +45,7 @@ pub use handle::{Handle, Outcome, Submitted};
 pub use history::{Admitted, HistoryPage, RecordedEvents};
 pub use instance::{Components, Instance};
 pub use reply::Lines;
-pub use schedules::{ScheduleRequest, ScheduledRun};
+pub use schedules::ScheduleRequest;
 pub use settings::Settings;
 pub use signals::SignalRequest;
 pub use submission::{PlanRequest, RunRequest, Start, TaskRequest};

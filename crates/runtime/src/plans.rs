@@ -149,18 +149,21 @@ fn join(mut catalogue: Catalogue, offered: &BTreeMap<String, SkillShape>) -> Cat
     catalogue
 }
 
-/// Agents are part of an instance from its start: a run brings none.
+/// Agents are part of an instance, or are deployed to it: a run brings none.
 fn refuse_agents(value: &Value) -> Result<(), RuntimeError> {
-    if value.get("agents").is_none() {
+    let place = |section: &&str| Place {
+        pointer: format!("/{section}"),
+        message: "a run brings no agents".to_owned(),
+        hint: Some("deploy them before: `ark-os deploy --manifest FILE`".to_owned()),
+    };
+    let sections = ["agents", "groups", "fleet"];
+    let there = sections.iter().filter(|section| value.get(**section).is_some());
+    let places: Vec<Place> = there.map(place).collect();
+    if places.is_empty() {
         return Ok(());
     }
-    let place = Place {
-        pointer: "/agents".to_owned(),
-        message: "a run brings no agents".to_owned(),
-        hint: Some("start the instance with them: `ark-os start --manifest FILE`".to_owned()),
-    };
     let message = "accept the plan: it declares agents";
-    Err(RuntimeError::new(Kind::Invalid, "manifest_invalid", message).with_places(vec![place]))
+    Err(RuntimeError::new(Kind::Invalid, "manifest_invalid", message).with_places(places))
 }
 
 fn not_deployed(name: &str) -> RuntimeError {

@@ -4,10 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ark_os_core::budget::Amounts;
 use ark_os_core::command::{PutSchedule, ScheduleName};
 use ark_os_core::ids::RunId;
-use ark_os_core::priority::Priority;
 use ark_os_core::schedule::{CatchUp, Overlap, Planned, ScheduleSpec};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
@@ -17,7 +15,7 @@ use crate::RuntimeError;
 use crate::calendar::Calendar;
 use crate::error::Place;
 use crate::handle::Handle;
-use crate::submission::{RunRequest, millis};
+use crate::submission::{PlanRequest, RunRequest, millis};
 use crate::threads;
 
 /// A schedule that somebody asks for.
@@ -33,29 +31,13 @@ pub struct ScheduleRequest {
     pub catch_up: CatchUp,
     /// What becomes of a time while a run goes on.
     pub overlap: Overlap,
-    /// What it runs, with the input and limits of each run; key and start are not looked at.
-    pub run: ScheduledRun,
+    /// What it runs, a plan or a deployed workflow, with the input and limits of each run; key and
+    /// start are not looked at.
+    pub run: RunRequest,
     /// Each run begins up to so much late.
     pub jitter: Option<Duration>,
     /// Whether it does nothing until it is resumed.
     pub is_paused: bool,
-}
-
-/// What a schedule runs.
-#[derive(Clone, Debug)]
-pub enum ScheduledRun {
-    /// A plan.
-    Plan(RunRequest),
-    /// A deployed workflow by its name; the plan of the request is not looked at.
-    Named(Text, RunRequest),
-}
-
-impl ScheduledRun {
-    fn request(&self) -> &RunRequest {
-        match self {
-            ScheduledRun::Plan(request) | ScheduledRun::Named(_, request) => request,
-        }
-    }
 }
 
 impl Handle {
@@ -67,18 +49,20 @@ impl Handle {
         let shared = self.shared.clone();
         let put = threads::aside(move || {
             let submissions = &shared.submissions;
-            let (budget, priority, deadline) = limits_of(request.run.request());
+            let run = RunRequest { key: None, ..request.run };
+            let (budget, priority, deadline) = (run.budget, run.priority, run.deadline);
             let calendar = Calendar::parse(&request.cron, &request.zone)?;
             let now = submissions.clock.now();
             let next = calendar.next(now).ok_or_else(never)?;
-            let namespace = request.run.request().namespace.clone();
-            let (workflow, input) = match request.run {
-                ScheduledRun::Plan(run) => {
-                    let prepared = submissions.prepare(RunRequest { key: None, ..run })?;
-                    (Planned::Inline(prepared.workflow), prepared.input)
+            let namespace = run.namespace.clone();
+            let (workflow, input) = match run.plan {
+                // Its plan is that of the version that is deployed when it is due.
+                PlanRequest::Deployed(name) => {
+                    (Planned::Named(Text::from(name)), submissions.store(run.input)?)
                 }
-                ScheduledRun::Named(name, run) => {
-                    (Planned::Named(name), submissions.store(run.input)?)
+                _ => {
+                    let prepared = submissions.prepare(run)?;
+                    (Planned::Inline(prepared.workflow), prepared.input)
                 }
             };
             let spec = ScheduleSpec {
@@ -136,10 +120,6 @@ impl Handle {
     pub async fn run_schedule(&self, schedule: ScheduleName) -> Result<RunId, RuntimeError> {
         self.accept(Command::RunSchedule { schedule }).await.map(|submitted| submitted.run)
     }
-}
-
-fn limits_of(request: &RunRequest) -> (Option<Amounts>, Priority, Option<Duration>) {
-    (request.budget, request.priority, request.deadline)
 }
 
 fn never() -> RuntimeError {

@@ -169,7 +169,7 @@ fn list(handle: &Handle, namespace: &Text) -> Result<Listed, RuntimeError> {
 
 fn runs(seen: &Seen, listed: Listed, namespace: &Text) -> RunsOverview {
     let count = |(state, runs): (RunState, u64)| (words::run_state(state).to_owned(), runs);
-    let view = |row: &RunRow| -> RunView { crate::routes::run_line(row, Output::default()) };
+    let view = |row: &RunRow| -> RunView { crate::routes::row_view(row, Output::default()) };
     RunsOverview {
         namespace: namespace.to_string(),
         live: seen.live,

@@ -188,6 +188,26 @@ impl RunsQuery {
     }
 }
 
+/// What `GET /schedules` takes.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SchedulesQuery {
+    /// `default` where nobody asks
+    pub(crate) namespace: Option<String>,
+    /// `next` of the page before
+    pub(crate) cursor: Option<String>,
+    /// Items of the page; 100 where nobody asks
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+impl SchedulesQuery {
+    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
+        limit(self.limit)
+    }
+}
+
 /// What `GET /runs/{id}/events` takes.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

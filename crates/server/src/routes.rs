@@ -36,7 +36,7 @@ mod tasks;
 mod workers;
 mod workflows;
 
-pub(crate) use runs::row_view as run_line;
+pub(crate) use runs::row_view;
 
 /// Header with the key under which a request can be sent again.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";

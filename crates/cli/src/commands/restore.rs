@@ -1,10 +1,13 @@
 //! `ark-os restore`.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ark_os_api::Exit;
 use ark_os_store::backup::{self, Manifest};
 use ark_os_store::journal::JOURNAL_DIR;
+use ark_os_store::lock::LOCK_PATH;
 use ark_os_store::verify::Report;
 use ark_os_store::{DataLock, DiskFiles, ErrorKind, PublicKey, StoreError};
 use serde_json::{Value, json};
@@ -17,7 +20,7 @@ use crate::session::Session;
 use crate::terminal::{Terminal, Tone};
 
 /// What an attempt that was killed leaves in the target.
-const LEFT_OVERS: [&str; 2] = [RESTORING, "lock"];
+const LEFT_OVERS: [&str; 2] = [RESTORING, LOCK_PATH];
 
 /// Put a backup back into an empty data directory
 ///
@@ -169,24 +172,30 @@ fn put_back(
         let message = format!("cannot write into `{}`: {error}", data_dir.display());
         Failure::new("data_directory_unusable", message)
     };
-    check_empty(data_dir)?;
+    let placed = check_empty(data_dir, manifest)?;
     // It makes the directory, for its owner alone.
     DiskFiles::new(data_dir).map_err(unusable)?;
     let lock = DataLock::acquire(data_dir)?;
     let stage = data_dir.join(RESTORING);
+    let mut is_placing = false;
     let made = (|| {
+        // What an attempt that was cut off gave its place; the stage, which tells of it, goes last.
+        placed.iter().try_for_each(|it| remove(&data_dir.join(it))).map_err(unusable)?;
         remove(&stage).map_err(unusable)?;
         let files = DiskFiles::new(&stage).map_err(unusable)?;
         backup::restore(manifest, from, &files).map_err(|error| damaged(&error))?;
         let report = backup::verified(&files, &against.key, against.kept.clone())
             .map_err(|error| damaged(&error))?;
-        place(&stage, data_dir).map_err(unusable)?;
+        is_placing = true;
+        place(&stage, data_dir).map_err(|error| {
+            unusable(error).with_hint("restore again: that finishes it; nothing starts here before")
+        })?;
         Ok(report)
     })();
-    if made.is_err() {
+    if made.is_err() && !is_placing {
         // The first failure is the one to tell.
         let _ = remove(&stage);
-        let _ = std::fs::remove_file(data_dir.join("lock"));
+        let _ = std::fs::remove_file(data_dir.join(LOCK_PATH));
         if !was_there {
             let _ = std::fs::remove_dir(data_dir);
         }
@@ -195,17 +204,24 @@ fn put_back(
     made
 }
 
-fn check_empty(data_dir: &Path) -> Result<(), Failure> {
+/// Refuses a directory that has anything in it but what a restore that was cut off has left; that is answered.
+fn check_empty(data_dir: &Path, manifest: &Manifest) -> Result<Vec<OsString>, Failure> {
     let entries = match std::fs::read_dir(data_dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| {
             let message = format!("cannot read `{}`: {error}", data_dir.display());
             Failure::new("data_directory_unusable", message)
         })?,
     };
-    let is_other = |name: &std::ffi::OsString| !LEFT_OVERS.iter().any(|it| name == it);
-    match entries.flatten().map(|entry| entry.file_name()).find(is_other) {
-        None => Ok(()),
+    let paths = manifest.small.keys().chain(manifest.files.keys());
+    let own: BTreeSet<&str> = paths.filter_map(|path| path.split('/').next()).collect();
+    let was_cut_off = data_dir.join(RESTORING).exists();
+    let is_own = |name: &OsString| was_cut_off && name.to_str().is_some_and(|it| own.contains(it));
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let there: Vec<OsString> =
+        names.filter(|it| !LEFT_OVERS.iter().any(|left| it == left)).collect();
+    match there.iter().find(|it| !is_own(it)) {
+        None => Ok(there),
         Some(name) => {
             let (dir, name) = (data_dir.display(), name.display());
             let message = format!("the data directory `{dir}` is not empty: it has `{name}`");
@@ -215,8 +231,11 @@ fn check_empty(data_dir: &Path) -> Result<(), Failure> {
     }
 }
 
-fn remove(dir: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(dir) {
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            std::fs::remove_file(path)
+        }
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

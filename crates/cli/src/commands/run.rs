@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use ark_os_api::{Exit, GraphView, RunView};
+use ark_os_api::{Exit, FleetView, GraphView, RunView};
 use ark_os_runtime::Components;
 use ark_os_runtime::skills::SkillSet;
 use serde_json::json;
@@ -279,8 +279,14 @@ fn warn_about_skills(
     run: &str,
 ) -> Result<(), Failure> {
     let graph: GraphView = client.get(&format!("/runs/{}/graph", segment(run)))?;
-    let needed: BTreeSet<&str> = graph.nodes.iter().map(|node| &*node.skill).collect();
-    for skill in needed.into_iter().filter(|skill| skills.find(skill).is_none()) {
+    let fleet: FleetView = client.get("/fleet")?;
+    let declared: BTreeSet<&str> =
+        fleet.groups.iter().flat_map(|group| &group.skills).map(|skill| &**skill).collect();
+    // Waits and child runs need nobody.
+    let needed = graph.nodes.iter().map(|node| &*node.skill).filter(|skill| !skill.is_empty());
+    let needed: BTreeSet<&str> = needed.collect();
+    let is_here = |skill: &str| skills.find(skill).is_some() || declared.contains(skill);
+    for skill in needed.into_iter().filter(|skill| !is_here(skill)) {
         session.output.note(&format!(
             "warning: no agent here has the skill `{skill}`, and its tasks wait; attach with \
              `--manifest FILE` of who has it"

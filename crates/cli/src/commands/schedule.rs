@@ -2,19 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use ark_os_api::{Exit, Json, Page, Reason, ScheduleStarted, ScheduleView};
+use ark_os_api::{Exit, Page, Reason, ScheduleStarted, ScheduleView};
 use serde_json::{Value, json};
 
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::manifest_file::ManifestFile;
-use crate::output::table;
+use crate::output::{field, table};
 use crate::session::Session;
+use crate::submission::{Closure, raw};
 use crate::terminal::{Terminal, Tone};
 
 /// Runs that begin by the calendar
 #[derive(Debug, clap::Args)]
 pub(crate) struct Schedule {
+    /// Whose schedules; in a file, `namespace` of a schedule goes before
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    namespace: String,
     #[command(subcommand)]
     action: Action,
 }
@@ -71,27 +75,31 @@ const HEAD: [&str; 6] = ["schedule", "cron", "zone", "workflow", "next", "last r
 
 impl Schedule {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        let namespace = &*self.namespace;
         match self.action {
-            Action::Add { file } => add(session, &file),
-            Action::List { limit, cursor } => list(session, limit, cursor.as_deref()),
+            Action::Add { file } => add(session, &file, namespace),
+            Action::List { limit, cursor } => list(session, namespace, limit, cursor.as_deref()),
             Action::Get { name } => {
-                let view: ScheduleView = session.client()?.get(&path(&name, ""))?;
+                let view: ScheduleView = session.client()?.get(&path(namespace, &name, ""))?;
                 session.output.answer(&view, |_| outline(&view))?;
                 Ok(Exit::Done)
             }
-            Action::Pause(change) => set(session, &change, "/pause"),
-            Action::Resume(change) => set(session, &change, "/resume"),
+            Action::Pause(change) => set(session, namespace, &change, "/pause"),
+            Action::Resume(change) => set(session, namespace, &change, "/resume"),
             Action::Delete(change) => {
                 let reason = change.reason.as_deref();
-                let query = reason.map(|it| format!("?reason={}", segment(it)));
-                let path = path(&change.name, query.as_deref().unwrap_or_default());
+                let query = reason.map(|it| format!("&reason={}", segment(it)));
+                let path = path(namespace, &change.name, "") + &query.unwrap_or_default();
                 let view: ScheduleView = session.client()?.delete(&path)?;
                 session.output.answer(&view, |_| vec![format!("{} deleted", view.name)])?;
                 Ok(Exit::Done)
             }
             Action::Run { name } => {
-                let started: ScheduleStarted =
-                    session.client()?.post(&path(&name, "/run-now"), &json!({}), None)?;
+                let started: ScheduleStarted = session.client()?.post(
+                    &path(namespace, &name, "/run-now"),
+                    &json!({}),
+                    None,
+                )?;
                 session.output.answer(&started, |_| vec![started.run.clone()])?;
                 Ok(Exit::Done)
             }
@@ -99,13 +107,14 @@ impl Schedule {
     }
 }
 
-fn path(name: &str, rest: &str) -> String {
-    format!("/schedules/{}{rest}", segment(name))
+fn path(namespace: &str, name: &str, rest: &str) -> String {
+    format!("/schedules/{}{rest}?namespace={}", segment(name), segment(namespace))
 }
 
-fn set(session: &Session, change: &Change, verb: &str) -> Result<Exit, Failure> {
+fn set(session: &Session, namespace: &str, change: &Change, verb: &str) -> Result<Exit, Failure> {
     let body = Reason { reason: change.reason.clone() };
-    let view: ScheduleView = session.client()?.post(&path(&change.name, verb), &body, None)?;
+    let view: ScheduleView =
+        session.client()?.post(&path(namespace, &change.name, verb), &body, None)?;
     session.output.answer(&view, |_| vec![state(&view)])?;
     Ok(Exit::Done)
 }
@@ -118,12 +127,17 @@ fn state(view: &ScheduleView) -> String {
     }
 }
 
-fn list(session: &Session, limit: Option<u32>, cursor: Option<&str>) -> Result<Exit, Failure> {
-    let mut query = Vec::new();
+fn list(
+    session: &Session,
+    namespace: &str,
+    limit: Option<u32>,
+    cursor: Option<&str>,
+) -> Result<Exit, Failure> {
+    let mut query = vec![format!("namespace={}", segment(namespace))];
     query.extend(limit.map(|limit| format!("limit={limit}")));
     query.extend(cursor.map(|cursor| format!("cursor={}", segment(cursor))));
-    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-    let page: Page<ScheduleView> = session.client()?.get(&format!("/schedules{query}"))?;
+    let page: Page<ScheduleView> =
+        session.client()?.get(&format!("/schedules?{}", query.join("&")))?;
     session.output.answer(&page, |terminal| rows(terminal, &page.items))?;
     if let Some(next) = &page.next {
         session.output.note(&format!("more: --cursor {next}"));
@@ -175,14 +189,11 @@ fn outline(view: &ScheduleView) -> Vec<String> {
     lines
 }
 
-fn add(session: &Session, path: &Path) -> Result<Exit, Failure> {
+fn add(session: &Session, path: &Path, namespace: &str) -> Result<Exit, Failure> {
     let file = ManifestFile::read(path)?;
-    let found = found(file.value())?;
+    let found = found(&file, namespace)?;
     let client = session.client()?;
-    let mut views = Vec::new();
-    for (index, schedule) in found.into_iter().enumerate() {
-        views.push(put(&client, &file, index, &schedule)?);
-    }
+    let views = found.iter().map(|it| it.put(&client, &file)).collect::<Result<Vec<_>, _>>()?;
     let is_one = file.value().get("schedules").is_none();
     let human = |_: &Terminal| views.iter().map(state).collect();
     match views.first().filter(|_| is_one) {
@@ -192,40 +203,50 @@ fn add(session: &Session, path: &Path) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// A schedule of a file.
+struct Found {
+    /// What is sent.
+    schedule: Value,
+    /// Where it stands.
+    at: String,
+    /// The file's own workflow that it runs, if it is one.
+    own: Option<Closure>,
+}
+
 /// The schedules of a file, with the file's own workflows in place of their names.
-fn found(file: &Value) -> Result<Vec<Value>, Failure> {
-    let mut schedules = match file.get("schedules") {
-        None => vec![file.clone()],
+fn found(file: &ManifestFile, namespace: &str) -> Result<Vec<Found>, Failure> {
+    let listed = file.value().get("schedules");
+    let schedules = match listed {
+        None => vec![file.value().clone()],
         Some(Value::Array(list)) if !list.is_empty() => list.clone(),
         Some(_) => return Err(Failure::usage("the file's `schedules` are no list of schedules")),
     };
-    let workflows = file.get("workflows").and_then(Value::as_array);
-    for schedule in &mut schedules {
-        let Some(workflow) = schedule.get_mut("workflow") else { continue };
-        let own = workflows.into_iter().flatten().find(|it| it.get("name") == Some(workflow));
-        if let Some(own) = own.filter(|_| workflow.is_string()) {
-            *workflow = json!({ "workflows": [own] });
+    let workflows = field(file.value(), "workflows").as_array();
+    let place = |schedule: &Value| {
+        let name = schedule.get("workflow").filter(|it| it.is_string())?;
+        workflows?.iter().position(|it| it.get("name") == Some(name))
+    };
+    let read = |(index, mut schedule): (usize, Value)| {
+        let own = place(&schedule).map(|place| Closure::of(file, place));
+        if let Value::Object(fields) = &mut schedule {
+            fields.entry("namespace").or_insert_with(|| json!(namespace));
+            if let Some(own) = &own {
+                fields.insert("workflow".to_owned(), own.manifest(file));
+            }
         }
-    }
-    Ok(schedules)
+        let at = listed.map(|_| format!("/schedules/{index}")).unwrap_or_default();
+        Found { schedule, at, own }
+    };
+    Ok(schedules.into_iter().enumerate().map(read).collect())
 }
 
-fn put(
-    client: &Client,
-    file: &ManifestFile,
-    index: usize,
-    schedule: &Value,
-) -> Result<ScheduleView, Failure> {
-    let body: Json = serde_json::value::to_raw_value(schedule)
-        .map_err(|error| Failure::usage(format!("cannot write the request: {error}")))?;
-    let base = match file.value().get("schedules") {
-        Some(_) => format!("/schedules/{index}"),
-        None => String::new(),
-    };
-    client.post("/schedules", &body, None).map_err(|failure| {
-        failure.with_places(|pointer| {
-            let is_own = pointer.starts_with("/workflow/workflows/0");
-            (!is_own).then(|| file.place(&format!("{base}{pointer}")))
+impl Found {
+    fn put(&self, client: &Client, file: &ManifestFile) -> Result<ScheduleView, Failure> {
+        client.post("/schedules", &raw(&self.schedule)?, None).map_err(|failure| {
+            failure.with_places(|pointer| {
+                let own = self.own.as_ref().and_then(|own| own.place(file, pointer));
+                own.or_else(|| Some(file.place(&format!("{}{pointer}", self.at))))
+            })
         })
-    })
+    }
 }

@@ -8,6 +8,7 @@ use crate::client::segment;
 use crate::failure::Failure;
 use crate::output::field_text;
 use crate::session::Session;
+use crate::submission::raw;
 
 /// Tell a run something that a task of it waits for, now or later
 ///
@@ -31,7 +32,7 @@ impl Signal {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
         let payload = match &self.data {
             Some(text) => json_given(text, "data")?,
-            None => serde_json::from_str("null").map_err(|it| Failure::usage(it.to_string()))?,
+            None => raw(&Value::Null)?,
         };
         let path = format!("/runs/{}/signals/{}", segment(&self.run), segment(&self.name));
         let answer: Json = session.client()?.post(&path, &payload, self.key.as_deref())?;

@@ -32,7 +32,7 @@ enum What {
 /// (docs/workers.md says what they do). Exit code 6 if a check fails.
 #[derive(Debug, clap::Args)]
 struct Conformance {
-    /// Only this check; may be given more than once. `registers` is always needed
+    /// Only this check; may be given more than once. `registers` is always made
     #[arg(long, value_name = "NAME")]
     check: Vec<String>,
     /// Start no worker: print where the instance is and wait for one that is started by hand
@@ -56,9 +56,10 @@ impl Workers {
 
 impl Conformance {
     fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
-        let known = conformance::NAMES();
-        if let Some(name) = self.check.iter().find(|name| !known.iter().any(|(it, _)| it == name)) {
-            let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+        if let Some(name) =
+            self.check.iter().find(|name| !conformance::check_names().any(|it| it == *name))
+        {
+            let names: Vec<_> = conformance::check_names().collect();
             return Err(Failure::new("usage", format!("there is no check `{name}`"))
                 .with_hint(format!("the checks are {}", names.join(", "))));
         }
@@ -90,8 +91,6 @@ fn line(session: &Session, checked: &Checked) -> String {
         "failed" => Tone::Bad,
         _ => Tone::Faint,
     };
-    let what = conformance::NAMES().into_iter().find(|(name, _)| *name == checked.check);
-    let what = what.map(|(_, what)| what).unwrap_or_default();
     let outcome = session.output.terminal().out(tone, &format!("{:<8}", checked.outcome));
-    format!("{outcome} {:<13} {what}: {}", checked.check, checked.detail)
+    format!("{outcome} {:<13} {}: {}", checked.check, checked.what, checked.detail)
 }

@@ -3,9 +3,9 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use ark_os_api::{
-    AgentView, GraphView, Json, LogPage, Overview, Page, Reason, Retry, RunView, TaskView, TraceRow,
+    AgentView, GraphView, Json, LogPage, Overview, Page, Reason, Retry, RunView, TaskView,
+    TraceView,
 };
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::model::{Action, AgentsOf, Answer, EventLine, Input, Request, Verb};
@@ -122,16 +122,6 @@ fn agents(client: &Client, of: &AgentsOf) -> Result<Vec<AgentView>, Failure> {
     Ok(agents)
 }
 
-/// A page of a trace, as far as it is shown.
-#[derive(Deserialize)]
-struct Trace {
-    items: Vec<TraceRow>,
-    #[serde(default)]
-    next: Option<String>,
-    #[serde(default)]
-    open: Vec<TraceRow>,
-}
-
 fn ask_of_run(client: &Client, request: &Request) -> Result<Answer, Failure> {
     let path = |run: &str, part: &str| format!("/runs/{}{part}", segment(run));
     Ok(match request {
@@ -148,7 +138,7 @@ fn ask_of_run(client: &Client, request: &Request) -> Result<Answer, Failure> {
             Answer::Tasks { run: run.clone(), tasks: page.items }
         }
         Request::Trace(run) => {
-            let trace: Trace = client.get(&path(run, &format!("/trace?limit={PAGE}")))?;
+            let trace: TraceView = client.get(&path(run, &format!("/trace?limit={PAGE}")))?;
             let more = trace.next.is_some();
             let rows = trace.items.into_iter().chain(trace.open).collect();
             Answer::Trace { run: run.clone(), rows, more }

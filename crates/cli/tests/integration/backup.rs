@@ -186,3 +186,25 @@ fn nothing_starts_where_a_restore_was_cut_off_and_restoring_again_finishes_it() 
     home.call(&["restore", text(&backup), "--data-dir", text(&elsewhere)]).expect(0);
     assert_eq!(known(&home, &elsewhere).len(), 1);
 }
+
+#[test]
+fn a_restore_that_was_cut_off_while_it_gave_files_their_places_is_finished_by_another() {
+    let home = Home::new();
+    home.call(&["run", "--task", "echo", "-i", "text=one"]).expect(0);
+    let backup = home.path().join("backup");
+    home.call(&["backup", text(&backup)]).expect(0);
+    let elsewhere = home.path().join("elsewhere");
+    let at = ["restore", text(&backup), "--data-dir", text(&elsewhere)];
+    home.call(&at).expect(0);
+    // As a cut leaves it: what has its place, and the mark; half of the journal is still to come.
+    std::fs::create_dir(elsewhere.join("restoring")).unwrap();
+    std::fs::rename(elsewhere.join("journal"), elsewhere.join("restoring/journal")).unwrap();
+    home.call(&["start", "--data-dir", text(&elsewhere)]).expect(3);
+    home.call(&at).expect(0);
+    assert_eq!(known(&home, &elsewhere).len(), 1);
+    // What is somebody else's is never taken for a part of it.
+    std::fs::create_dir(elsewhere.join("restoring")).unwrap();
+    std::fs::write(elsewhere.join("mine.txt"), "mine").unwrap();
+    assert!(home.call(&at).expect(5).err.contains("mine.txt"));
+    assert!(elsewhere.join("mine.txt").exists() && elsewhere.join("journal").exists());
+}

@@ -12,20 +12,13 @@ use super::json;
 use crate::context::Context;
 use crate::overview;
 use crate::problems::Answered;
-use crate::query::{limit, read, wrong};
+use crate::query::{Namespaced, limit, read, wrong};
 use crate::refused::NoAgent;
 use crate::{line, show};
 
 /// Timers that are looked through for the attempts of an agent: a look takes a few milliseconds at
 /// most. Attempts come first, their leases being short.
 const TIMERS_MAX: usize = 100_000;
-
-/// What `GET /overview` takes.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OverviewQuery {
-    namespace: Option<String>,
-}
 
 /// What `GET /logs` takes.
 #[derive(Debug, Default, Deserialize)]
@@ -38,11 +31,11 @@ struct LogsQuery {
 /// The whole instance on one page: fleet, runs, queues, rates, and what somebody should look at.
 #[utoipa::path(
     get, path = "/api/v1/overview", tag = "watching",
-    params(("namespace" = Option<String>, Query, description = "Whose runs; `default` where nobody asks")),
+    params(Namespaced),
     responses((status = 200, description = "How it is", body = Overview)),
 )]
 pub(super) async fn show_overview(State(context): State<Context>, uri: Uri) -> Answered {
-    let query: OverviewQuery = read(&uri)?;
+    let query: Namespaced = read(&uri)?;
     let namespace = line::namespace(query.namespace.as_deref(), context.namespace())?;
     Ok(json(StatusCode::OK, &overview::overview(&context, namespace).await?))
 }

@@ -15,6 +15,7 @@ use axum::extract::{Path, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::agents::shown;
@@ -92,14 +93,14 @@ pub(super) fn located(mut response: Response, run: RunId) -> Response {
 
 /// Where a plan stands in the request: the runtime's pointers begin at the plan.
 #[derive(Clone, Copy)]
-enum Prefix {
+pub(super) enum Prefix {
     Task,
     Workflow,
     Manifest,
 }
 
 impl Prefix {
-    fn place(self, pointer: &str) -> String {
+    pub(super) fn place(self, pointer: &str) -> String {
         if pointer == "/input" || pointer.starts_with("/input/") {
             return pointer.to_owned();
         }
@@ -115,18 +116,7 @@ impl Prefix {
 
 fn request_of(submission: &RunSubmission, default: &Text) -> Result<(RunRequest, Prefix), Refusal> {
     let (plan, prefix) = match (&submission.workflow, &submission.task) {
-        (Some(workflow), None) => {
-            let value = line::value(workflow, "/workflow")?;
-            if let Value::String(name) = value {
-                return Ok((
-                    ask(submission, PlanRequest::Deployed(name), default)?,
-                    Prefix::Manifest,
-                ));
-            }
-            let is_manifest = value.get("workflows").is_some();
-            let prefix = if is_manifest { Prefix::Manifest } else { Prefix::Workflow };
-            (PlanRequest::Workflow(value), prefix)
-        }
+        (Some(workflow), None) => plan_of(workflow)?,
         (None, Some(task)) => (PlanRequest::Task(task_of(task)?), Prefix::Task),
         _ => {
             let message = "a run has either a `workflow` or a `task`";
@@ -134,6 +124,17 @@ fn request_of(submission: &RunSubmission, default: &Text) -> Result<(RunRequest,
         }
     };
     Ok((ask(submission, plan, default)?, prefix))
+}
+
+/// A `workflow`: a deployed one by its name, a workflow, or a manifest.
+pub(super) fn plan_of(workflow: &RawValue) -> Result<(PlanRequest, Prefix), Refusal> {
+    let value = line::value(workflow, "/workflow")?;
+    let is_manifest = value.get("workflows").is_some();
+    Ok(match value {
+        Value::String(name) => (PlanRequest::Deployed(name), Prefix::Manifest),
+        value if is_manifest => (PlanRequest::Workflow(value), Prefix::Manifest),
+        value => (PlanRequest::Workflow(value), Prefix::Workflow),
+    })
 }
 
 fn ask(

@@ -10,18 +10,19 @@ use ark_os_core::schedule::{self, Planned, Schedule};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_runtime::calendar::Calendar;
-use ark_os_runtime::{PlanRequest, RunRequest, RuntimeError, ScheduleRequest, ScheduledRun};
+use ark_os_runtime::{RunRequest, RuntimeError, ScheduleRequest};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
 use super::agents::shown;
 use super::run_verbs::given_reason;
+use super::runs::{Prefix, plan_of};
 use super::{json, reason};
 use crate::context::Context;
 use crate::json::{parse, read_body};
 use crate::problems::{Answered, Refusal};
-use crate::query::{Namespaced, Paging, Reasoned, read};
+use crate::query::{Namespaced, Reasoned, SchedulesQuery, read};
 use crate::refused::NoSchedule;
 use crate::{amounts, line, words};
 
@@ -44,10 +45,12 @@ const RUNS_SHOWN: usize = 20;
 pub(super) async fn put_schedule(State(context): State<Context>, body: Body) -> Answered {
     let body = read_body(body, context.settings().max_body_bytes).await?;
     let given: ScheduleSubmission = parse(&body)?;
-    let request = request_of(&given, context.namespace())?;
-    let name = ScheduleName { namespace: namespace_of(&request), name: request.name.clone() };
-    let is_manifest = given.workflow.get().contains("\"workflows\"");
-    let placed = |error: RuntimeError| Refusal::from(error).places(|it| place(it, is_manifest));
+    let (request, prefix) = request_of(&given, context.namespace())?;
+    let (namespace, name) = (request.run.namespace.clone(), request.name.clone());
+    let name = ScheduleName { namespace, name };
+    let is_own = |it: &str| it.starts_with("/cron") || it.starts_with("/zone");
+    let place = |it: &str| if is_own(it) { it.to_owned() } else { prefix.place(it) };
+    let placed = |error: RuntimeError| Refusal::from(error).places(place);
     context.handle().put_schedule(request).await.map_err(placed)?;
     Ok(json(StatusCode::OK, &view(&context, name).await?))
 }
@@ -55,13 +58,14 @@ pub(super) async fn put_schedule(State(context): State<Context>, body: Body) -> 
 /// The schedules of a namespace, by name.
 #[utoipa::path(
     get, path = "/api/v1/schedules", tag = "schedules",
-    params(Paging),
+    params(SchedulesQuery),
     responses((status = 200, description = "A page of schedules", body = Page<ScheduleView>)),
 )]
 pub(super) async fn list_schedules(State(context): State<Context>, uri: Uri) -> Answered {
-    let paging: Paging = read(&uri)?;
-    let limit = paging.limit()?;
-    let (after, namespace) = (paging.cursor, context.namespace().clone());
+    let query: SchedulesQuery = read(&uri)?;
+    let limit = query.limit()?;
+    let namespace = line::namespace(query.namespace.as_deref(), context.namespace())?;
+    let after = query.cursor;
     let found = context.handle().read(move |kernel| {
         let (state, now) = (kernel.state(), kernel.state().now());
         let after = |it: &&Schedule| after.as_deref().is_none_or(|after| &*it.spec.name > after);
@@ -276,40 +280,22 @@ fn overlap(rule: schedule::Overlap) -> Overlap {
     }
 }
 
-/// Where the instance's findings stand in the request.
-fn place(pointer: &str, is_manifest: bool) -> String {
-    let is_own = ["/input", "/cron", "/zone"].iter().any(|own| pointer.starts_with(own));
-    match pointer.strip_prefix("/workflows/0") {
-        _ if is_own => pointer.to_owned(),
-        Some(inside) if !is_manifest => format!("/workflow{inside}"),
-        _ => format!("/workflow{pointer}"),
-    }
-}
-
-fn namespace_of(request: &ScheduleRequest) -> Text {
-    match &request.run {
-        ScheduledRun::Plan(run) | ScheduledRun::Named(_, run) => run.namespace.clone(),
-    }
-}
-
-fn request_of(given: &ScheduleSubmission, default: &Text) -> Result<ScheduleRequest, Refusal> {
+fn request_of(
+    given: &ScheduleSubmission,
+    default: &Text,
+) -> Result<(ScheduleRequest, Prefix), Refusal> {
     let duration = |text: &Option<String>, pointer| {
         text.as_deref().map(|text| amounts::duration(text, pointer)).transpose()
     };
-    let plan = line::value(&given.workflow, "/workflow")?;
-    let name = plan.as_str().map(Text::from);
+    let (plan, prefix) = plan_of(&given.workflow)?;
     let run = RunRequest {
         namespace: line::namespace(given.namespace.as_deref(), default)?,
         priority: line::priority(given.priority.as_deref())?,
         deadline: duration(&given.deadline, "/deadline")?,
         budget: given.budget.as_ref().map(amounts::budget).transpose()?,
-        ..RunRequest::new(PlanRequest::Workflow(plan), line::input(given.input.as_deref())?)
+        ..RunRequest::new(plan, line::input(given.input.as_deref())?)
     };
-    let run = match name {
-        Some(name) => ScheduledRun::Named(name, run),
-        None => ScheduledRun::Plan(run),
-    };
-    Ok(ScheduleRequest {
+    let request = ScheduleRequest {
         name: Text::from(&*given.name),
         cron: Text::from(&*given.cron),
         zone: Text::from(given.zone.as_deref().unwrap_or("UTC")),
@@ -329,5 +315,6 @@ fn request_of(given: &ScheduleSubmission, default: &Text) -> Result<ScheduleRequ
         run,
         jitter: duration(&given.jitter, "/jitter")?,
         is_paused: given.paused,
-    })
+    };
+    Ok((request, prefix))
 }

@@ -304,7 +304,6 @@ impl Model {
                 return self.refresh();
             }
             Answer::Refused { request, message } => self.take_refusal(&request, message),
-            Answer::Unreachable { message } => self.lose(message),
             of_run => return self.take_of_run(of_run),
         }
         Vec::new()
