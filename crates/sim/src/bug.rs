@@ -69,13 +69,15 @@ pub enum Bug {
     ChildEndedEarly,
     /// What a task adds to its run is added twice.
     TasksAddedTwice,
+    /// A worker that leaves is not heard.
+    LeaveUnheard,
     /// Agents of a deployment are said to be healthy without a look at them.
     HealthUnasked,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 31] = [
+    pub const ALL: [Bug; 32] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -106,6 +108,7 @@ impl Bug {
         Bug::ChildStartedTwice,
         Bug::ChildEndedEarly,
         Bug::TasksAddedTwice,
+        Bug::LeaveUnheard,
         Bug::HealthUnasked,
     ];
 
@@ -142,6 +145,7 @@ impl Bug {
             Bug::ChildStartedTwice => "child-started-twice",
             Bug::ChildEndedEarly => "child-ended-early",
             Bug::TasksAddedTwice => "tasks-added-twice",
+            Bug::LeaveUnheard => "leave-unheard",
             Bug::HealthUnasked => "health-unasked",
         }
     }

@@ -20,6 +20,11 @@ pub(crate) const SKILLS: [(&str, EffectClass, Option<u32>); 6] = [
     ("probe.send", EffectClass::Probed, None),
     ("fire.once", EffectClass::Effectful, Some(8)),
 ];
+/// What remote workers do, each beside a skill of the instance's own that it may be asked for in place of.
+const FAR_SKILLS: [(&str, EffectClass, &str); 2] = [
+    ("far.put", EffectClass::Idempotent, "idem.put"),
+    ("far.send", EffectClass::Effectful, "fire.once"),
+];
 /// How often each skill is asked for.
 const SKILL_WEIGHTS: [u64; 6] = [8, 2, 1, 3, 1, 2];
 /// Longest list that an agent answers with, and so the widest map.
@@ -35,10 +40,32 @@ pub(crate) fn skill_infos() -> Vec<SkillInfo> {
     SKILLS.iter().map(info).collect()
 }
 
+/// What remote workers offer.
+pub(crate) fn far_skills() -> Vec<SkillInfo> {
+    let info = |(name, class, _): (&str, EffectClass, &str)| SkillInfo {
+        name: Text::from(name),
+        class,
+        concurrency_max: None,
+    };
+    FAR_SKILLS.into_iter().map(info).collect()
+}
+
+/// Half of what workers could do is asked of them.
+fn make_far(rng: &mut Rng, task: &mut Value) {
+    let Some(map) = task.as_object_mut() else { return };
+    let asked = map.get("skill").and_then(Value::as_str);
+    let far = FAR_SKILLS.into_iter().find(|(_, _, near)| Some(*near) == asked);
+    if let Some((name, ..)) = far.filter(|_| rng.per_mille(500)) {
+        map.insert("skill".into(), name.into());
+    }
+}
+
 /// What manifests are checked against.
 pub(crate) fn catalogue() -> Catalogue {
     let mut catalogue = Catalogue::default();
-    for (name, class, _) in SKILLS {
+    let near = SKILLS.into_iter().map(|(name, class, _)| (name, class));
+    let far = FAR_SKILLS.into_iter().map(|(name, class, _)| (name, class));
+    for (name, class) in near.chain(far) {
         let shape = SkillShape { class, input_schema: None, output_schema: None };
         catalogue.insert(name, shape);
     }
@@ -119,12 +146,12 @@ fn make_child(rng: &mut Rng, before: &[Value], task: &mut Value) {
     );
 }
 
-/// A workflow; `waits` says which tasks only wait. The findings if the generator makes one that is not valid, which is a fault of it.
+/// A workflow; the chances say which tasks only wait, and which are for remote workers. The findings if the generator makes one that is not valid, which is a fault of it.
 pub(crate) fn workflow(
     rng: &mut Rng,
     number: u64,
     catalogue: &dyn SkillCatalogue,
-    waits: Option<&mut Rng>,
+    (waits, far): (Option<&mut Rng>, Option<&mut Rng>),
     before: &mut Vec<Value>,
 ) -> Result<Arc<Workflow>, String> {
     let mut tasks = match rng.weighted(&[3, 3, 2, 2, 4]) {
@@ -140,6 +167,9 @@ pub(crate) fn workflow(
         tasks.iter_mut().for_each(|task| make_wait(waits, task));
         tasks.iter_mut().for_each(|task| make_child(waits, before, task));
         tasks.iter_mut().for_each(|task| make_expanding(waits, task));
+    }
+    if let Some(far) = far {
+        tasks.iter_mut().for_each(|task| make_far(far, task));
     }
     let mut plan = json!({ "name": format!("plan-{number}"), "tasks": tasks });
     if rng.per_mille(200)
@@ -295,9 +325,9 @@ mod tests {
             if seed % 6 == 0 {
                 before.clear();
             }
-            let mut waits = Rng::new(!seed);
-            let made =
-                workflow(&mut Rng::new(seed), seed, &catalogue, Some(&mut waits), &mut before);
+            let (mut waits, mut far) = (Rng::new(!seed), Rng::new(seed + 1));
+            let chances = (Some(&mut waits), Some(&mut far));
+            let made = workflow(&mut Rng::new(seed), seed, &catalogue, chances, &mut before);
             assert!(made.is_ok(), "seed {seed}: {made:?}");
         }
     }

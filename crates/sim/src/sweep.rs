@@ -40,6 +40,7 @@ impl Sweep {
         total.doubts += counts.doubts;
         total.loads += counts.loads;
         total.probes += counts.probes;
+        total.signals += counts.signals;
         if outcome.violation.is_some() {
             self.broken.push(outcome);
         }

@@ -31,10 +31,12 @@ mod signals;
 mod snapshots;
 mod start;
 mod steps;
+mod workers;
 
 use agents::{Attempt, Move};
 use clients::Clients;
 use node::Node;
+use workers::Workers;
 
 /// The wall clock at the beginning.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -44,6 +46,8 @@ const EVENTS_MAX: u64 = 400_000;
 const PLACES: u64 = 0x706c_6163_6573;
 /// What makes a seed the seed of its waits and signals.
 const FLOW: u64 = 0x0066_6c6f_7721;
+/// What makes a seed the seed of its remote workers.
+const WORKERS: u64 = 0x776f_726b_6572;
 /// Events in a row at one moment; more mean the same.
 const STANDSTILL_MAX: u64 = 20_000;
 
@@ -72,6 +76,8 @@ pub(crate) enum Due {
     Again(u64),
     /// Somebody sends a signal.
     Signal,
+    /// A worker joins, in this life of the process; none: something happens to one.
+    Worker { life: Option<u32>, place: usize },
     /// A command that a planted bug has held back.
     Late(Box<Command>),
     /// Something breaks.
@@ -180,6 +186,8 @@ pub(crate) struct World {
     /// Of a stream of its own: waits, and the signals that end them.
     pub(crate) flow: Rng,
     pub(crate) has_waits: bool,
+    /// Of a stream of its own.
+    pub(crate) workers: Workers,
     /// Raised with every death of the process, so that what it had under way is void.
     pub(crate) life: u32,
     pub(crate) attempts: BTreeMap<PtId, Attempt>,
@@ -211,7 +219,9 @@ impl World {
         }
         let mut flow = Rng::new(seed ^ FLOW);
         let has_waits = flow.per_mille(500);
-        let clients = Clients::new(rng.fork(), has_waits.then_some(&mut flow))?;
+        let mut workers = Workers::new(Rng::new(seed ^ WORKERS));
+        let far = workers.is_on.then_some(&mut workers.rng);
+        let clients = Clients::new(rng.fork(), has_waits.then_some(&mut flow), far)?;
         Ok(World {
             rng,
             now: 0,
@@ -225,6 +235,7 @@ impl World {
             keeper_rng: Rng::new(!seed),
             flow,
             has_waits,
+            workers,
             life: 0,
             attempts: BTreeMap::new(),
             clients,
@@ -287,6 +298,12 @@ impl World {
             }
             Due::Client => self.act(),
             Due::Signal => self.send_signals(),
+            Due::Worker { life, place } => {
+                if life.is_none_or(|life| life == self.life) {
+                    self.stir_workers(life, place);
+                }
+                Ok(())
+            }
             Due::Again(operation) => {
                 self.submit_again(operation);
                 Ok(())

@@ -116,6 +116,9 @@ pub(super) struct FleetModel {
     pub(super) next: Option<(u64, BTreeSet<Text>)>,
     /// Layers of deployments whose agents were found healthy.
     pub(super) healthy: BTreeSet<(u64, Option<Layer>)>,
+    /// Remote workers that are there, and those of them that are not heard of.
+    pub(super) joined: BTreeSet<Text>,
+    pub(super) away: BTreeSet<Text>,
 }
 
 impl FleetModel {

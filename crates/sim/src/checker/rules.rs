@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ark_os_core::event::{
     Admission, AttemptEnd, AttemptEnded, AttemptStarted, ChildEnded, Event, RunAccepted, RunEnd,
-    RunEnded, SignalReceived, SkipCause, StepIntended, TasksAdded,
+    RunEnded, SignalReceived, SkipCause, Standing, StepIntended, TasksAdded,
 };
 use ark_os_core::fleet::profile::parse_agent_name;
 use ark_os_core::ids::{Fence, RunId, TaskRef};
@@ -46,6 +46,18 @@ impl FleetModel {
                 })?;
                 (self.current, self.groups) = (*version, groups);
             }
+            Event::AgentJoined(it) => {
+                self.away.remove(&it.group.name);
+                self.joined.insert(it.group.name.clone());
+            }
+            Event::AgentLeft(it) => _ = self.joined.remove(&it.name),
+            Event::AgentChanged { standing, name: Some(name), .. } => {
+                let is_away = matches!(standing, Standing::Suspect | Standing::Offline);
+                match is_away && self.joined.contains(name) {
+                    true => _ = self.away.insert(name.clone()),
+                    false => _ = self.away.remove(name),
+                }
+            }
             Event::DeploymentRolledBack { version, .. } => {
                 let over = self.next.take().filter(|(next, _)| next == version);
                 ensure(over.is_some(), "I20", || {
@@ -63,7 +75,8 @@ impl FleetModel {
             let rest = name.strip_prefix(&**group);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
         };
-        parse_agent_name(name).is_some() || self.groups.iter().any(of_group)
+        let is_worker = self.joined.contains(name) && !self.away.contains(name);
+        is_worker || parse_agent_name(name).is_some() || self.groups.iter().any(of_group)
     }
 }
 
@@ -93,6 +106,8 @@ impl Model {
             Event::InstanceStarted(started) => {
                 self.epoch += 1;
                 self.in_use.clear();
+                self.fleet.joined.clear();
+                self.fleet.away.clear();
                 self.fleet.profile = started.agents;
             }
             Event::FleetScaled { agents, .. } => self.fleet.profile = *agents,

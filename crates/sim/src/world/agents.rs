@@ -143,6 +143,7 @@ impl World {
         if active.is_none_or(|active| active.fence != pt.fence) {
             return Ok(());
         }
+        self.check_worker(begun.agent)?;
         if begun.class != EffectClass::Pure {
             self.checker.begins(pt)?;
         }

@@ -71,11 +71,16 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(mut rng: Rng, mut waits: Option<&mut Rng>) -> Result<Clients, Violation> {
+    pub(super) fn new(
+        mut rng: Rng,
+        mut waits: Option<&mut Rng>,
+        mut far: Option<&mut Rng>,
+    ) -> Result<Clients, Violation> {
         let catalogue = plans::catalogue();
         let mut before = Vec::new();
         let mut make = |number| {
-            plans::workflow(&mut rng, number, &catalogue, waits.as_deref_mut(), &mut before)
+            let chances = (waits.as_deref_mut(), far.as_deref_mut());
+            plans::workflow(&mut rng, number, &catalogue, chances, &mut before)
         };
         let made: Result<Vec<_>, String> = (0..WORKFLOWS).map(&mut make).collect();
         let workflows = made.map_err(|error| Violation::new("simulator", error))?;

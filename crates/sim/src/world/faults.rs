@@ -96,5 +96,6 @@ impl World {
             faults.failed_writes = 0;
             faults.full = false;
         });
+        self.workers_back();
     }
 }

@@ -83,6 +83,7 @@ impl World {
             self.settle(vec![Input::Tick])?;
         }
         self.send(Command::StartInstance(Box::new(started)), 0, None);
+        self.workers_started();
         Ok(())
     }
 

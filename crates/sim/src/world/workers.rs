@@ -1,0 +1,131 @@
+//! Remote workers: they join, fall silent, are heard of again, leave and come back. What they had in hand
+//! may be presented all the same, long after somebody else got it.
+
+use std::collections::BTreeMap;
+
+use ark_os_core::Command;
+use ark_os_core::command::JoinAgent;
+use ark_os_core::decide::UNHEARD;
+use ark_os_core::event::Standing;
+use ark_os_core::ids::AgentIx;
+use ark_os_core::layer::Layer;
+use ark_os_core::text::Text;
+
+use super::{Due, World};
+use crate::bug::Bug;
+use crate::plans;
+use crate::rng::Rng;
+use crate::violation::{Check, ensure};
+
+/// Their names.
+const NAMES: [&str; 3] = ["far-one", "far-two", "far-three"];
+/// Tasks of one at one time.
+const CONCURRENCY: u32 = 2;
+/// Who has left gets nothing new; what was decided before may take so many microseconds to begin.
+const ON_ITS_WAY: u64 = 10_000_000;
+
+/// The workers of a world, of a stream of their own.
+pub(crate) struct Workers {
+    pub(super) rng: Rng,
+    pub(super) is_on: bool,
+    /// Those that have left, and when.
+    left: BTreeMap<&'static str, u64>,
+}
+
+impl Workers {
+    pub(super) fn new(mut rng: Rng) -> Self {
+        let is_on = rng.per_mille(350);
+        Workers { rng, is_on, left: BTreeMap::new() }
+    }
+}
+
+impl World {
+    /// After a start nobody is there; each joins when it finds out.
+    pub(super) fn workers_started(&mut self) {
+        if !self.workers.is_on {
+            return;
+        }
+        let is_first = self.counts.starts == 1;
+        for (place, name) in NAMES.into_iter().enumerate() {
+            match is_first || self.is_calm {
+                true => self.join(name),
+                false => {
+                    let pause = self.workers.rng.below(8_000_000);
+                    self.after(pause, Due::Worker { life: Some(self.life), place });
+                }
+            }
+        }
+        if is_first {
+            self.after(2_000, Due::Worker { life: None, place: 0 });
+        }
+    }
+
+    /// Everybody is there and heard of.
+    pub(super) fn workers_back(&mut self) {
+        if self.workers.is_on {
+            NAMES.into_iter().for_each(|name| {
+                self.join(name);
+                self.mark(name, Standing::Ready, "heard of again");
+            });
+        }
+    }
+
+    /// One joins; or, where no life is named, something happens to one, and the next has its time.
+    pub(super) fn stir_workers(&mut self, life: Option<u32>, place: usize) {
+        if life.is_some() {
+            NAMES.get(place).into_iter().for_each(|name| self.join(name));
+            return;
+        }
+        if self.is_calm {
+            return;
+        }
+        let pause = self.workers.rng.range(1, self.profile.act_ms * 6_000);
+        self.after(pause, Due::Worker { life: None, place: 0 });
+        let Some(name) = self.workers.rng.pick(&NAMES).copied() else { return };
+        match self.workers.rng.weighted(&[3, 3, 4, 2, 3]) {
+            0 => self.mark(name, Standing::Suspect, "not heard of"),
+            1 => self.mark(name, Standing::Offline, UNHEARD),
+            2 => self.mark(name, Standing::Ready, "heard of again"),
+            3 => self.leave(name),
+            _ => self.join(name),
+        }
+    }
+
+    fn join(&mut self, name: &'static str) {
+        if self.node.is_none() {
+            return;
+        }
+        self.workers.left.remove(name);
+        let skills = plans::far_skills();
+        let layer = Layer::Specialist;
+        let join = JoinAgent { name: name.into(), layer, concurrency: CONCURRENCY, skills };
+        self.command(Command::JoinAgent(Box::new(join)));
+    }
+
+    fn leave(&mut self, name: &'static str) {
+        if self.node.is_none() {
+            return;
+        }
+        self.workers.left.insert(name, self.now);
+        if self.has(Bug::LeaveUnheard) {
+            return;
+        }
+        self.command(Command::LeaveAgent { name: name.into(), reason: "sim".into() });
+    }
+
+    fn mark(&mut self, name: &'static str, standing: Standing, reason: &str) {
+        if self.node.is_some() {
+            let reason = Text::from(reason);
+            self.command(Command::MarkAgent { name: name.into(), standing, reason });
+        }
+    }
+
+    /// Who has left is given nothing.
+    pub(super) fn check_worker(&self, agent: AgentIx) -> Check {
+        let Some(node) = self.node.as_ref().filter(|_| self.workers.is_on) else { return Ok(()) };
+        let name = node.lp.state().fleet().name(agent);
+        let left = self.workers.left.get(&*name);
+        let is_there = left.is_none_or(|left| self.now < left + ON_ITS_WAY);
+        ensure(is_there, "I20", || format!("`{name}` has left and is given work"))
+    }
+}
