@@ -551,7 +551,29 @@ class Record:
             count = len(array(field(it, 1)))
             need(count <= NODES_MAX)
             return "added", (task_of(field(it, 0)), count)
+        if number == 101:
+            it = field(it, 0)
+            digest(field(it, 2))
+            source = octets(field(it, 0))
+            need(len(source) == 16)
+            return "forked", (source, uint(field(it, 1)))
+        if number == 102:
+            return "reused", self.reused(field(it, 0))
         return ("of_run" if 10 <= number <= 44 or number == 83 or 90 <= number <= 109 else "other"), None
+
+    def reused(self, it):
+        def children(value):
+            return payload(field(value, 0)), [payload(one) for one in array(field(value, 1))]
+
+        return {
+            "node": uint32(field(it, 0)),
+            "source_node": uint32(field(it, 1)),
+            "output": optional(it, 2, payload),
+            "input": digest(field(it, 3)),
+            "proof": digest(field(it, 4)),
+            "children": optional(it, 5, children),
+            "blobs": optional(it, 6, lambda value: [digest(blob) for blob in array(value)]) or [],
+        }
 
     def accepted(self, it):
         pending = optional(it, 1, lambda value: self.plan(field(value, 1)))
@@ -741,6 +763,7 @@ class History:
         self.admissions = {}
         self.referred = set()
         self.accepted = None
+        self.forked = None
         self.ended = None
         self.fence = 0
         self.proofs = 0
@@ -846,6 +869,11 @@ class History:
                 task.attempt = max(task.attempt - 1, 0)
         elif name == "succeeded":
             return self.succeed(it)
+        elif name == "forked":
+            self.check(self.forked is None and self.fence == 0, "the run was forked after it began")
+            self.forked = it
+        elif name == "reused":
+            return self.reuse(it)
         elif name == "over":
             for task in it:
                 self.finish(task)
@@ -986,6 +1014,43 @@ class History:
             "proof": self.head.hex(),
         }
 
+    def reuse(self, it):
+        """A task is as it was in the run's source: its link in the chain names the proof that it has there."""
+        task = (it["node"], None)
+        self.check(self.forked is not None and self.fence == 0, "a task is reused in a run that was not forked")
+        self.finish(task)
+        root = ZERO
+        if it["children"] is not None:
+            given, outputs = it["children"]
+            for one in [given] + outputs:
+                self.refer(one)
+            root = sha(b"".join(one[0] for one in [given] + outputs))
+        if it["output"] is not None:
+            self.refer(it["output"])
+        for blob in it["blobs"]:
+            self.refer((blob, True))
+        output = ZERO if it["output"] is None else it["output"][0]
+        self.head = of_parts(
+            b"reused",
+            self.head,
+            self.run,
+            it["node"].to_bytes(4, "little"),
+            it["source_node"].to_bytes(4, "little"),
+            it["proof"],
+            it["input"],
+            output,
+            root,
+        )
+        self.proofs += 1
+        return {
+            "task": task_name(task),
+            "fence": 0,
+            "input": it["input"].hex(),
+            "output": output.hex(),
+            "effects": None,
+            "proof": self.head.hex(),
+        }
+
     def finish(self, task):
         node = self.stop(task, "a task came to a second end")
         node.end(task[1])
@@ -1045,6 +1110,9 @@ class History:
         whole = self.accepted is not None and self.plan is not None and self.ended is not None
         self.check(whole, "the run is not over")
         name, version, value = self.plan
+        forked = {}
+        if self.forked is not None:
+            forked["forked"] = {"run": run_text(self.forked[0]), "at": self.forked[1]}
         return {
             "records": self.records,
             "others": self.others,
@@ -1054,6 +1122,7 @@ class History:
             "ended": self.ended,
             "proofs": self.proofs,
             "head": self.head.hex(),
+            **forked,
             "admissions": [self.admissions[number] for number in sorted(self.admissions)],
             "agents": [self.agents[agent] for agent in sorted(self.agents)],
         }
@@ -1139,6 +1208,13 @@ RECORD = {"record": "u64", "leaf": "text", "proofs?": [PROOF]}
 CUT = {"node": ("u32", "u64"), "hash": "text"}
 PAYLOAD = {"hash": "text", "data": "text?"}
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def run_text(octets16):
+    """The text of a run's id: 128 bits in 26 digits of base 32."""
+    value = int.from_bytes(octets16, "big")
+    return "run_" + "".join(CROCKFORD[value >> 5 * at & 31] for at in range(25, -1, -1))
+
 
 
 def run_id(name):

@@ -8,6 +8,7 @@ mod agent;
 mod batch;
 pub mod codes;
 mod deployment;
+mod diff;
 mod event;
 mod fleet;
 mod graph;
@@ -32,6 +33,7 @@ pub use codes::{Exit, Kind, Row};
 pub use deployment::{
     CancelDeployment, Deploy, DeploymentView, DeploymentsView, NamedWorkflowView,
 };
+pub use diff::{DiffView, Fork, Forked, Origin, RunSide, TaskDiff, TaskSide, ValueChange};
 pub use event::EventView;
 pub use fleet::{FleetView, GroupView, LayerView, Scale, StackView};
 pub use graph::{GraphEdge, GraphNode, GraphView, MapCounts};

@@ -135,6 +135,9 @@ pub struct RunView {
     /// When it begins, where that is to come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_at: Option<Stamp>,
+    /// How it came to be, where one run is shown and it was not simply submitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<crate::diff::Origin>,
     /// Its tasks by state. A map counts its children instead of itself once it is expanded.
     pub tasks: Counts,
     /// Its account, while the run is at hand.

@@ -6,7 +6,9 @@ mod cancel;
 mod completions;
 mod config;
 mod deploy;
+mod diff;
 mod doctor;
+mod fork;
 mod get;
 mod graph;
 mod ledger;
@@ -105,6 +107,8 @@ enum Command {
     Pause(pause::Pause),
     Resume(resume::Resume),
     Retry(retry::Retry),
+    Fork(fork::Fork),
+    Diff(diff::Diff),
     Prioritize(prioritize::Prioritize),
     Schedule(schedule::Schedule),
     Unpark(unpark::Unpark),
@@ -145,6 +149,8 @@ impl Command {
             Command::Pause(command) => command.carry_out(session),
             Command::Resume(command) => command.carry_out(session),
             Command::Retry(command) => command.carry_out(session),
+            Command::Fork(command) => command.carry_out(session),
+            Command::Diff(command) => command.carry_out(session),
             Command::Prioritize(command) => command.carry_out(session),
             Command::Schedule(command) => command.carry_out(session),
             Command::Unpark(command) => command.carry_out(session),

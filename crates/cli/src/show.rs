@@ -1,6 +1,6 @@
 //! How things look for people.
 
-use ark_os_api::{FailureView, RunView};
+use ark_os_api::{FailureView, Origin, RunView};
 use serde_json::Value;
 
 use crate::output::outline;
@@ -28,6 +28,16 @@ pub(crate) fn run(terminal: &Terminal, run: &RunView) -> Vec<String> {
         format!("workflow: {} {}", one_line(&run.workflow), one_line(&run.version)),
         format!("accepted: {}", run.accepted),
     ];
+    match &run.origin {
+        Some(Origin::Schedule { name, time, .. }) => {
+            lines.push(format!("schedule: {}, for {time}", one_line(name)));
+        }
+        Some(Origin::Fork { run, at, reused, reason }) => {
+            let reason = one_line(reason);
+            lines.push(format!("forked from: {run} at {at}, {reused} tasks reused: {reason}"));
+        }
+        None => {}
+    }
     if let Some(start) = run.start_at {
         lines.push(format!("begins: {start}"));
     }

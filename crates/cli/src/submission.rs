@@ -205,6 +205,28 @@ fn chosen(file: &ManifestFile, name: Option<&str>) -> Result<usize, Failure> {
     })
 }
 
+/// The input of a fork; none: as it was.
+///
+/// # Errors
+/// One of the inputs is none.
+pub(crate) fn fork_input(given: &[String]) -> Result<Option<Json>, Failure> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    raw(&inputs::read(given, None)?).map(Some)
+}
+
+/// The only workflow of a file, as a manifest with just that.
+///
+/// # Errors
+/// The file cannot be read, or has not just one.
+pub(crate) fn fork_workflow(path: &Path) -> Result<Json, Failure> {
+    let file = ManifestFile::read(path)?;
+    let index = chosen(&file, None)?;
+    let workflow = field(&file.value(), "workflows").get(index).cloned().unwrap_or_default();
+    raw(&json!({ "workflows": [workflow] }))
+}
+
 /// The plan of a workflow file, whoever has the skills that it needs.
 ///
 /// # Errors

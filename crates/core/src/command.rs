@@ -6,7 +6,10 @@ use crate::authority::{Grant, RevocationId};
 use crate::budget::Amounts;
 use crate::child_run::ParentRef;
 use crate::error::Failure;
-use crate::event::{InstanceStarted, Intake, Resolution, RunAccepted, Standing, SubmissionKey};
+use crate::event::{
+    InstanceStarted, Intake, Resolution, RunAccepted, RunForked, Standing, SubmissionKey,
+    TaskReused,
+};
 use crate::fleet::SkillInfo;
 use crate::fleet::spec::FleetSpec;
 use crate::hash::Hash;
@@ -192,6 +195,8 @@ pub enum Command {
         /// Why.
         reason: Text,
     },
+    /// Accept a run that begins from a point of another one's history.
+    ForkRun(Box<ForkRun>),
     /// Have a schedule, or another version of it.
     PutSchedule(Box<PutSchedule>),
     /// Pause a schedule, or let it go on.
@@ -289,6 +294,17 @@ pub struct SendSignal {
     pub payload: Payload,
     /// The sender's idempotency key.
     pub key: Option<SubmissionKey>,
+}
+
+/// A run that begins from a point of another one's history, which the caller has read.
+#[derive(Clone, Debug)]
+pub struct ForkRun {
+    /// The run to be accepted.
+    pub submission: SubmitRun,
+    /// Where it comes from.
+    pub forked: RunForked,
+    /// The tasks that are as they were, each behind what it needs.
+    pub reused: Vec<TaskReused>,
 }
 
 /// A schedule by its name.

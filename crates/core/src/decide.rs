@@ -20,6 +20,7 @@ mod draft;
 mod expansion;
 mod finish_attempt;
 mod fire_schedule;
+mod fork_run;
 mod instance;
 mod load_run;
 mod outcome;
@@ -115,6 +116,7 @@ pub fn decide(
             step::resolve(state, step::Verdict { run, key, resolution, reason }, now)
         }
         Command::SendSignal(signal) => signal::decide(state, *signal, now),
+        Command::ForkRun(fork) => fork_run::decide(state, rules, *fork, now),
         Command::StartChild { child } => child_run::start(state, rules, child, now),
         Command::SettleChild { child } => child_run::settle(state, child, now),
     }

@@ -25,12 +25,14 @@ use crate::text::Text;
 use crate::time::Time;
 
 mod flow;
+mod fork;
 mod joined;
 mod schedule;
 mod standing;
 mod task;
 
 pub use flow::{ChildEnded, SignalReceived, TasksAdded};
+pub use fork::{ReusedChildren, RunForked, TaskReused};
 pub use joined::{AgentJoined, AgentLeft};
 pub use schedule::{ScheduleFired, SchedulePut, ScheduleSkip, ScheduleSkipped, Trigger};
 pub use standing::Standing;
@@ -444,6 +446,12 @@ pub enum Event {
         #[n(1)]
         reason: Text,
     },
+    /// The run that is accepted in the same record begins from a point of another one's history.
+    #[n(101)]
+    RunForked(#[n(0)] Box<RunForked>),
+    /// A task is as it was in the run's source.
+    #[n(102)]
+    TaskReused(#[n(0)] Box<TaskReused>),
     /// The next attempt asked whether a step that was left open happened.
     #[n(44)]
     StepProbed {

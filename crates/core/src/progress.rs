@@ -1,6 +1,6 @@
 //! Proofs of progress: the receipt, checked by the host, that turns a token into done.
 
-use crate::event::TaskSucceeded;
+use crate::event::{TaskReused, TaskSucceeded};
 use crate::hash::Hash;
 use crate::ids::RunId;
 
@@ -17,5 +17,21 @@ pub fn proof(run: RunId, done: &TaskSucceeded, before: Hash) -> Hash {
         &done.input.0,
         &done.output.hash().0,
         &done.effects.unwrap_or(Hash::ZERO).0,
+    ])
+}
+
+/// Digest of a task that is reused: it names the one before it in the run's chain, and the proof that it
+/// has in the run's source.
+pub fn reuse_proof(run: RunId, reused: &TaskReused, before: Hash) -> Hash {
+    Hash::of_parts(&[
+        b"reused",
+        &before.0,
+        &run.to_bytes(),
+        &reused.node.to_le_bytes(),
+        &reused.source_node.to_le_bytes(),
+        &reused.proof.0,
+        &reused.input.0,
+        &reused.output.as_ref().map_or(Hash::ZERO, |it| it.hash()).0,
+        &reused.children_root().0,
     ])
 }

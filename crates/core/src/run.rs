@@ -21,6 +21,7 @@ use crate::time::Time;
 
 mod encoding;
 mod flow;
+mod reuse;
 
 pub(crate) use encoding::{Around, Holdings};
 pub use flow::Signal;

@@ -27,6 +27,8 @@ mod fleet_profile;
 mod fleet_scale;
 #[path = "integration/flow.rs"]
 mod flow;
+#[path = "integration/forks.rs"]
+mod forks;
 #[path = "integration/graph.rs"]
 mod graph;
 #[path = "integration/lifecycle.rs"]

@@ -459,12 +459,19 @@ impl<R: Recipient> Loop<R> {
         if let Command::RunSchedule { schedule } = &command {
             return self.run_schedule(schedule.clone(), now, out);
         }
+        let begun = match &command {
+            Command::ForkRun(fork) => Some(fork.submission.run),
+            _ => None,
+        };
         let is_claim = matches!(command, Command::ReportProbe { .. });
         let strikes = self.kernel.refused.strikes;
         match self.execute(command, cause, now, out) {
             Err(rejected) => Answer::Rejected(rejected),
             Ok(_) if is_claim && self.kernel.refused.strikes > strikes => stale(),
-            Ok(_) => go_ahead.map_or(Answer::Done, Answer::Intended),
+            Ok(_) => match (begun, go_ahead) {
+                (Some(run), _) => Answer::Accepted { run, existing: false },
+                (None, go_ahead) => go_ahead.map_or(Answer::Done, Answer::Intended),
+            },
         }
     }
 

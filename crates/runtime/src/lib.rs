@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod clock;
 pub mod data;
 pub mod deployment;
+pub mod forks;
 pub mod handle;
 pub mod history;
 pub mod instance;
@@ -41,6 +42,7 @@ pub use ark_os_store::journal::RecordPlace;
 /// Queries over the views, for those who may not know the store.
 pub use ark_os_store::views;
 pub use error::RuntimeError;
+pub use forks::{ForkPoint, ForkRequest, Forked};
 pub use handle::{Handle, Outcome, Submitted};
 pub use history::{Admitted, HistoryPage, RecordedEvents};
 pub use instance::{Components, Instance};

@@ -6,7 +6,9 @@
 use ark_os_api::Json;
 use ark_os_core::Event;
 use ark_os_core::deployment::Deployment;
-use ark_os_core::event::{AttemptEnded, AttemptStarted, Resolution, RunAccepted, TaskSucceeded};
+use ark_os_core::event::{
+    AttemptEnded, AttemptStarted, Resolution, RunAccepted, TaskReused, TaskSucceeded,
+};
 use ark_os_core::fleet::Place;
 use ark_os_core::fleet::profile::{FleetPlan, Seat, agent_name};
 use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
@@ -188,6 +190,8 @@ pub fn kind(event: &Event) -> &'static str {
         Event::ChildRequested { .. } => "child_requested",
         Event::ChildEnded(_) => "child_ended",
         Event::TasksAdded(_) => "tasks_added",
+        Event::RunForked(_) => "run_forked",
+        Event::TaskReused(_) => "task_reused",
     }
 }
 
@@ -245,6 +249,13 @@ impl Ids<'_> {
                 fields
             }
             Event::RunResumed { reason } => reason_of(reason).into_iter().collect(),
+            Event::RunForked(forked) => vec![
+                value("source", forked.source),
+                value("at", forked.at),
+                value("head", forked.head.to_string()),
+                value("reason", &forked.reason),
+            ],
+            Event::TaskReused(reused) => self.of_reused(reused),
             Event::RunPrioritized { priority, reason } => {
                 vec![value("priority", priority.as_str()), value("reason", reason)]
             }
@@ -429,6 +440,17 @@ impl Ids<'_> {
         ];
         fields.extend(ended.retry_at.map(|at| moment("retry_at", at)));
         fields.push(value("spent", words::amounts(ended.spent, 0)));
+        fields
+    }
+
+    fn of_reused(&self, reused: &TaskReused) -> Fields {
+        let mut fields = vec![
+            self.task(TaskRef::node(reused.node)),
+            value("source_node", reused.source_node),
+            value("source_proof", reused.proof.to_string()),
+        ];
+        fields.extend(reused.output.iter().map(|it| payload("output", it)));
+        fields.extend(reused.children.iter().map(|it| value("children", it.outputs.len())));
         fields
     }
 

@@ -12,6 +12,7 @@ mod batch;
 mod cloud_event;
 mod context;
 mod counters;
+mod diff;
 mod front;
 mod json;
 mod line;

@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ark_os_core::Event;
-use ark_os_core::event::{AttemptEnd, AttemptStarted, Resolution, RunEnd, TasksAdded};
+use ark_os_core::event::{
+    AttemptEnd, AttemptStarted, Resolution, RunEnd, TaskReused, TasksAdded,
+};
 use ark_os_core::ids::{AgentIx, Fence, RunId, TaskRef};
 use ark_os_core::plan::{EffectClass, Workflow};
 use ark_os_core::run::TaskState;
 use ark_os_core::step::{Finding, StepKey, StepOutcome};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
-use ark_os_runtime::RecordedEvents;
+use ark_os_runtime::{Handle, RecordedEvents, RuntimeError};
 
 mod cache;
 mod views;
@@ -111,6 +113,28 @@ impl Past {
     /// The admission that has the plan, where the history itself has not.
     fn missing_admission(&self) -> Option<u64> {
         self.admission.filter(|_| self.workflow.is_none())
+    }
+
+    /// The plan, from the record that has it, where the history itself has not.
+    pub(crate) fn find_workflow(&mut self, handle: &Handle) -> Result<(), RuntimeError> {
+        if let Some(number) = self.missing_admission() {
+            let found = handle.admission(number)?;
+            found.into_iter().for_each(|it| self.know(it.admission.workflow));
+        }
+        if self.workflow().is_some_and(|plan| plan.tasks.len() > self.tasks.len()) {
+            self.complete();
+        }
+        Ok(())
+    }
+
+    /// Which run.
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// All tasks, in the order of the plan, each map followed by its children.
+    pub(crate) fn all(&self) -> impl Iterator<Item = TaskRef> + '_ {
+        self.after(None)
     }
 
     /// The plan.
@@ -246,6 +270,7 @@ impl Past {
                     self.stop(task, TaskState::Cancelled, recorded);
                 }
             }
+            Event::TaskReused(reused) => self.reuse(reused, recorded),
             Event::TasksSkipped { tasks, .. } => {
                 tasks.iter().for_each(|task| self.stop(*task, TaskState::Skipped, recorded));
             }
@@ -307,6 +332,20 @@ impl Past {
         row.agent_name = started.place.as_ref().map(|place| place.name.clone());
         row.started = Some(recorded.change.at);
         row.retry_at = None;
+    }
+
+    /// A task is as it was in the run's source.
+    fn reuse(&mut self, reused: &TaskReused, recorded: &RecordedEvents) {
+        let done = reused.output.is_some();
+        let state = if done { TaskState::Succeeded } else { TaskState::Skipped };
+        let at = recorded.change.at;
+        let children = reused.children.as_ref().map(|it| it.outputs.len() as u32);
+        let row = self.set(TaskRef::node(reused.node), state, at);
+        row.children = children;
+        row.end(recorded);
+        for child in 0..children.unwrap_or(0) {
+            self.set(TaskRef::child(reused.node, child), TaskState::Succeeded, at).end(recorded);
+        }
     }
 
     fn begin_again(&mut self, nodes: &[u32]) {

@@ -20,6 +20,7 @@ mod admin;
 mod agents;
 mod deployments;
 mod fleet;
+mod forks;
 mod health;
 mod ledger;
 mod messages;
@@ -81,6 +82,8 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(run_verbs::resolve_step))
         .routes(routes!(run_verbs::send_signal))
         .routes(routes!(run_verbs::prioritize_run))
+        .routes(routes!(forks::fork_run))
+        .routes(routes!(forks::diff_runs))
         .routes(routes!(schedules::put_schedule, schedules::list_schedules))
         .routes(routes!(schedules::show_schedule, schedules::delete_schedule))
         .routes(routes!(schedules::pause_schedule))

@@ -85,6 +85,7 @@ pub(crate) fn run(summary: &RunSummary, output: Output) -> RunView {
         ended: summary.ended.map(words::stamp),
         deadline: summary.deadline.and_then(words::moment),
         start_at: summary.start_at.and_then(words::moment),
+        origin: None,
         tasks: counts(summary),
         account: summary.account.map(|account| AccountView {
             limit: words::amounts(account.limit(), u64::MAX),

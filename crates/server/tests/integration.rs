@@ -15,6 +15,7 @@ mod integration {
     mod children;
     mod events;
     mod explained;
+    mod forks;
     mod hostile;
     mod messages;
     mod routes;

@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 63] = [
+const COMMANDS: [&str; 65] = [
     "",
     "start",
     "run",
@@ -24,6 +24,8 @@ const COMMANDS: [&str; 63] = [
     "resolve",
     "scale",
     "deploy",
+    "fork",
+    "diff",
     "prioritize",
     "schedule",
     "schedule add",

@@ -57,3 +57,31 @@ fn a_run_that_waits_is_told_by_a_signal_and_says_for_what_it_waits() {
     assert_eq!(over["code"], json!("run_over"));
     drop(instance);
 }
+
+#[test]
+fn a_run_is_forked_with_another_input_and_compared_with_its_source() {
+    let home = Home::new();
+    let instance = home.start(&[]);
+    let file = home.file(
+        "two.yaml",
+        "workflows:\n  - name: two\n    tasks:\n      - { name: same, skill: echo, input: 1 }\n      \
+         - { name: own, skill: echo, after: [same], input: \"${input.n}\" }\n",
+    );
+    let file = file.to_str().unwrap();
+    let ran = home.call(&["run", file, "-i", "n:=1", "--json"]).expect(0);
+    let run = ran.json_lines()[0]["run"].as_str().unwrap().to_owned();
+    let forked = home.call(&["--json", "fork", &run, "-i", "n:=2", "--reason", "two"]).expect(0);
+    let forked = forked.json();
+    assert_eq!(forked["reused"], json!(["same"]), "{forked}");
+    let fork = forked["run"].as_str().unwrap();
+    home.call(&["run", "--attach", fork]).expect(0);
+    assert!(home.call(&["get", fork]).expect(0).out.contains(&run), "it says where it is from");
+    let diff = home.call(&["diff", &run, fork]).expect(1).out;
+    assert!(diff.contains("/n 1 | 2") && diff.contains("task own"), "{diff}");
+    let other = home.call(&["fork", &run, "--workflow", file]).expect(0).out;
+    home.call(&["run", "--attach", other.trim()]).expect(0);
+    home.call(&["diff", &run, other.trim()]).expect(0);
+    home.call(&["fork", &run, "--at", "1", "--task", "own"]).expect(2);
+    home.call(&["fork", &run, "--at", "1.99"]).expect(5);
+    drop(instance);
+}

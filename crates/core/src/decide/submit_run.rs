@@ -8,11 +8,25 @@ use crate::backlog::Label;
 use crate::command::SubmitRun;
 use crate::error::{Kind, Rejected};
 use crate::event::{Admission, Change, Event, Intake, PendingAdmission, RunAccepted};
+use crate::ids::RunId;
 use crate::limits::{KEYS_MAX, RUNS_LIVE_MAX, WORKFLOWS_MAX};
+use crate::plan::Workflow;
 use crate::rules::Rules;
-use crate::run::Run;
+use crate::run::{Run, TaskState};
 use crate::state::State;
+use crate::text::Text;
 use crate::time::Time;
+
+/// A submission that was let in, or waits for a layer to be.
+pub(super) struct Entry {
+    pub(super) namespace: Text,
+    pub(super) workflow: Arc<Workflow>,
+    /// None: a layer above the workers is empty. Its step waits, visibly, and is never skipped.
+    pub(super) admission: Option<Arc<Admission>>,
+    /// The admission, where it has to be recorded.
+    pub(super) fresh: Option<Admission>,
+    pub(super) accepted: RunAccepted,
+}
 
 pub(super) fn decide(
     state: &State,
@@ -20,24 +34,61 @@ pub(super) fn decide(
     submission: SubmitRun,
     now: Time,
 ) -> Result<Change, Rejected> {
-    check(state, &submission, now)?;
-    if state.fleet.empty_layer().is_some() {
-        return wait(state, submission, now);
-    }
-    let subject = Subject {
-        namespace: &submission.namespace,
-        workflow: &submission.workflow,
-        grant: &submission.grant,
-    };
-    let (admission, fresh) = admitted(state, rules, &subject, now)?;
-    if !must_wait(state, &submission, now) {
-        return Ok(accept(state, submission, admission, fresh, now));
-    }
-    has_shelf(state, Label::Admission(admission.id))?;
     let id = submission.run;
+    let waits = must_wait(state, &submission, now);
+    let entry = entry(state, rules, submission, now)?;
+    if waits {
+        return wait_on_disk(state, id, entry, now);
+    }
+    let Entry { namespace, workflow, admission, fresh, accepted } = entry;
+    let Some(admission) = admission else {
+        let mut events = vec![Event::RunAccepted(Box::new(accepted))];
+        events.extend(state.fleet.empty_layer().map(|layer| Event::RunWaited { layer }));
+        return Ok(super::of_run(id, events, now));
+    };
+    let run = Run::accepted(id, namespace, workflow, &accepted, now);
+    let run = Run { admission: Some(admission), ..run };
+    let mut draft = Draft::new(state, &run, now);
+    draft.events.extend(fresh.map(|fresh| Event::WorkflowAdmitted(Box::new(fresh))));
+    draft.push(Event::RunAccepted(Box::new(accepted)));
+    open_roots(&mut draft);
+    Ok(draft.finish())
+}
+
+/// Lets a submission in, as far as the layers are there.
+pub(super) fn entry(
+    state: &State,
+    rules: &dyn Rules,
+    submission: SubmitRun,
+    now: Time,
+) -> Result<Entry, Rejected> {
+    check(state, &submission, now)?;
+    let (namespace, workflow) = (submission.namespace.clone(), submission.workflow.clone());
+    if state.fleet.empty_layer().is_some() {
+        let pending = PendingAdmission {
+            namespace: namespace.clone(),
+            workflow: workflow.clone(),
+            authority: submission.grant.authority().clone(),
+        };
+        let accepted = accepted(submission, None, Some(Box::new(pending)), now);
+        return Ok(Entry { namespace, workflow, admission: None, fresh: None, accepted });
+    }
+    let subject = Subject { namespace: &namespace, workflow: &workflow, grant: &submission.grant };
+    let (admission, fresh) = admitted(state, rules, &subject, now)?;
+    let accepted = accepted(submission, Some(admission.id), None, now);
+    Ok(Entry { namespace, workflow, admission: Some(admission), fresh, accepted })
+}
+
+/// There is no room in memory, or its time has not come: its record is read later.
+fn wait_on_disk(state: &State, id: RunId, entry: Entry, now: Time) -> Result<Change, Rejected> {
+    let Entry { admission, fresh, accepted, .. } = entry;
+    let label = match (&admission, &accepted.pending) {
+        (Some(admission), _) => Some(Label::Admission(admission.id)),
+        (None, pending) => pending.as_deref().map(Label::of_pending),
+    };
+    label.map_or(Ok(()), |label| has_shelf(state, label))?;
     let mut events: Vec<Event> =
         fresh.into_iter().map(Box::new).map(Event::WorkflowAdmitted).collect();
-    let accepted = accepted(submission, Some(admission.id), None, now);
     events.push(Event::RunAccepted(Box::new(RunAccepted { waits: Some(true), ..accepted })));
     Ok(super::of_run(id, events, now))
 }
@@ -97,53 +148,13 @@ fn has_shelf(state: &State, label: Label) -> Result<(), Rejected> {
         .hint("wait for some to end; nothing that was accepted is lost"))
 }
 
-/// A layer above the workers is empty: its step waits, visibly, and is never skipped.
-fn wait(state: &State, submission: SubmitRun, now: Time) -> Result<Change, Rejected> {
-    let (id, waits) = (submission.run, must_wait(state, &submission, now));
-    let pending = PendingAdmission {
-        namespace: submission.namespace.clone(),
-        workflow: submission.workflow.clone(),
-        authority: submission.grant.authority().clone(),
-    };
-    if waits {
-        has_shelf(state, Label::of_pending(&pending))?;
-    }
-    let accepted = accepted(submission, None, Some(Box::new(pending)), now);
-    if waits {
-        let accepted = RunAccepted { waits: Some(true), ..accepted };
-        return Ok(super::of_run(id, vec![Event::RunAccepted(Box::new(accepted))], now));
-    }
-    let mut events = vec![Event::RunAccepted(Box::new(accepted))];
-    events.extend(state.fleet.empty_layer().map(|layer| Event::RunWaited { layer }));
-    Ok(super::of_run(id, events, now))
-}
-
-fn accept(
-    state: &State,
-    submission: SubmitRun,
-    admission: Arc<Admission>,
-    fresh: Option<Admission>,
-    now: Time,
-) -> Change {
-    let id = submission.run;
-    let accepted = accepted(submission, Some(admission.id), None, now);
-    let run =
-        Run::accepted(id, admission.namespace.clone(), admission.workflow.clone(), &accepted, now);
-    let run = Run { admission: Some(admission), ..run };
-    let mut draft = Draft::new(state, &run, now);
-    if let Some(fresh) = fresh {
-        draft.push(Event::WorkflowAdmitted(Box::new(fresh)));
-    }
-    draft.push(Event::RunAccepted(Box::new(accepted)));
-    open_roots(&mut draft);
-    draft.finish()
-}
-
 /// The nodes that wait for nothing begin.
 pub(super) fn open_roots(draft: &mut Draft<'_>) {
     let workflow = draft.run.workflow.clone();
     for (node, spec) in (0u32..).zip(&workflow.tasks) {
-        if spec.needs.is_empty() && !spec.is_fallback && !draft.ended {
+        let task = draft.run.node(node);
+        let begins = task.is_some_and(|it| it.waits_on == 0 && it.state == TaskState::Pending);
+        if begins && !spec.is_fallback && !draft.ended {
             draft.open(node);
         }
     }

@@ -17,6 +17,7 @@ impl Scope<'_> {
             Event::RunPaused { .. } => self.pause(),
             Event::RunResumed { .. } => self.resume(),
             Event::RunPrioritized { priority, .. } => self.prioritize(*priority),
+            Event::TaskReused(reused) => self.run.reuse(reused),
             Event::RunParked => self.run.parked = true,
             Event::RunGathering => self.gather(),
             Event::RunEnded(ended) => self.end(ended),

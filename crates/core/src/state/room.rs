@@ -65,6 +65,11 @@ impl State {
         self.room_for(priority) == 0 || self.backlog.first(now).is_some_and(|first| first < turn)
     }
 
+    /// Whether a run that cannot wait on disk finds a place.
+    pub(crate) fn has_room(&self, priority: Priority) -> bool {
+        self.room_for(priority) > 0
+    }
+
     /// Runs on disk that are to be read now, in order of their turns; `called`: those that are being
     /// read; `unread`: those that cannot be read now and take no place from others. First whatever is
     /// due, then urgent work, then blocks of the rest.

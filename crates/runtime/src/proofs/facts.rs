@@ -83,6 +83,11 @@ pub(super) enum Fact<'a> {
     RunStarted {
         admission: u64,
     },
+    RunForked {
+        source: [u8; 16],
+        at: u64,
+    },
+    TaskReused(Reused<'a>),
     RunEnded {
         end: &'static str,
         output: Option<Payload>,
@@ -207,6 +212,19 @@ pub(super) struct Done<'a> {
     pub(super) blobs: Option<List<'a, Hash>>,
 }
 
+/// A task that is as it was in the run's source.
+#[derive(Debug)]
+pub(super) struct Reused<'a> {
+    pub(super) node: u32,
+    pub(super) source_node: u32,
+    pub(super) output: Option<Payload>,
+    pub(super) input: Hash,
+    pub(super) proof: Hash,
+    /// The list of a map, and the outputs of its children.
+    pub(super) children: Option<(Payload, List<'a, Payload>)>,
+    pub(super) blobs: Option<List<'a, Hash>>,
+}
+
 /// The intent of a step.
 #[derive(Debug)]
 pub(super) struct Intent<'a> {
@@ -319,6 +337,8 @@ fn of_event<'a>(event: &Item<'a>) -> Option<Fact<'a>> {
         50 => loaded(&it)?,
         90..=95 => of_wait(number, &it)?,
         SCHEDULE_FIRED => Fact::OfRun,
+        101 => forked(&it.field(0)?)?,
+        102 => Fact::TaskReused(reused(&it.field(0)?)?),
         number if OF_RUN.contains(&number) || OF_RUN_TOO.contains(&number) => Fact::OfRun,
         _ => Fact::Other,
     };
@@ -383,6 +403,36 @@ fn loaded<'a>(it: &Item<'a>) -> Option<Fact<'a>> {
         },
         None => Some(Fact::RunLoaded { admission: None, plan: None }),
     }
+}
+
+fn forked<'a>(it: &Item<'a>) -> Option<Fact<'a>> {
+    hash(&it.field(2)?)?;
+    let source = it.field(0)?.bytes()?.try_into().ok()?;
+    Some(Fact::RunForked { source, at: it.field(1)?.uint()? })
+}
+
+fn reused<'a>(it: &Item<'a>) -> Option<Reused<'a>> {
+    let output = match it.field(2) {
+        Some(output) => Some(payload(&output)?),
+        None => None,
+    };
+    let children = match it.field(5) {
+        Some(it) => Some((payload(&it.field(0)?)?, List::new(&it.field(1)?, payload)?)),
+        None => None,
+    };
+    let blobs = match it.field(6) {
+        Some(blobs) => Some(List::new(&blobs, hash)?),
+        None => None,
+    };
+    Some(Reused {
+        node: it.field(0)?.uint32()?,
+        source_node: it.field(1)?.uint32()?,
+        output,
+        input: hash(&it.field(3)?)?,
+        proof: hash(&it.field(4)?)?,
+        children,
+        blobs,
+    })
 }
 
 fn ended<'a>(it: &Item<'a>) -> Option<Fact<'a>> {

@@ -13,10 +13,11 @@ use ark_os_core::layer::Layer;
 use ark_os_store::Hash;
 
 use super::facts::{
-    Admitted, Done, Fact, Facts, Intent, Payload, Place, Plan, Settled, Task, facts, of_parts,
+    Admitted, Done, Fact, Facts, Intent, Payload, Place, Plan, Reused, Settled, Task, facts,
+    of_parts,
 };
 use super::lines::ProofLine;
-use super::summary::{Admission, AgentLine, Decision, Ended, Summary, WorkflowLine};
+use super::summary::{Admission, AgentLine, Decision, Ended, ForkedLine, Summary, WorkflowLine};
 use super::tasks::{Tasks, name};
 use super::{Class, Fault, ZERO};
 
@@ -38,6 +39,7 @@ pub(super) struct History {
     referred: BTreeSet<u64>,
     accepted: Option<(u64, Hash)>,
     ended: Option<Ended>,
+    forked: Option<(RunId, u64)>,
     fence: u64,
     proofs: u64,
     head: Hash,
@@ -73,6 +75,7 @@ impl History {
             referred: BTreeSet::new(),
             accepted: None,
             ended: None,
+            forked: None,
             fence: 0,
             proofs: 0,
             head: ZERO,
@@ -119,6 +122,7 @@ impl History {
             ended,
             proofs: self.proofs,
             head: self.head.to_string(),
+            forked: self.forked.map(|(run, at)| ForkedLine { run: run.to_string(), at }),
             admissions: self.admissions.into_values().collect(),
             agents: agent_lines(self.agents),
         };
@@ -247,6 +251,13 @@ impl History {
                 self.tasks.end_attempt(task, fence, counts)?;
             }
             Fact::TaskSucceeded(done) => return self.succeed(&done).map(Some),
+            Fact::RunForked { source, at } => {
+                ensure(self.forked.is_none() && self.fence == 0, || {
+                    "the run was forked after it began".into()
+                })?;
+                self.forked = Some((RunId::from_bytes(source), at));
+            }
+            Fact::TaskReused(reused) => return self.reuse(&reused).map(Some),
             Fact::TaskOver { task } => self.tasks.finish(task)?,
             Fact::TasksOver { mut tasks } => tasks.try_for_each(|task| self.tasks.finish(task))?,
             Fact::TaskParked { task } => self.tasks.park(task)?,
@@ -368,6 +379,50 @@ impl History {
             input: done.input.to_string(),
             output: done.output.hash.to_string(),
             effects: effects.map(|effects| effects.to_string()),
+            proof: self.head.to_string(),
+        })
+    }
+
+    /// A task is as it was in the run's source: nothing of it happened here, and its link in the chain
+    /// names the proof that it has there.
+    fn reuse(&mut self, reused: &Reused<'_>) -> Result<ProofLine, Fault> {
+        let task = (reused.node, None);
+        ensure(self.forked.is_some() && self.fence == 0, || {
+            format!("task {} is reused in a run that was not forked", name(task))
+        })?;
+        self.tasks.finish(task)?;
+        let mut root = ZERO;
+        if let Some((list, outputs)) = &reused.children {
+            self.refer(list);
+            let mut digests = list.hash.0.to_vec();
+            for output in outputs.clone() {
+                self.refer(&output);
+                digests.extend_from_slice(&output.hash.0);
+            }
+            root = Hash::of(&digests);
+        }
+        reused.output.iter().for_each(|output| self.refer(output));
+        let blobs = reused.blobs.iter().cloned().flatten();
+        blobs.for_each(|hash| self.refer(&Payload { hash, is_blob: true }));
+        let output = reused.output.map_or(ZERO, |output| output.hash);
+        self.head = of_parts(&[
+            b"reused",
+            &self.head.0,
+            &self.run.to_bytes(),
+            &reused.node.to_le_bytes(),
+            &reused.source_node.to_le_bytes(),
+            &reused.proof.0,
+            &reused.input.0,
+            &output.0,
+            &root.0,
+        ]);
+        self.proofs += 1;
+        Ok(ProofLine {
+            task: name(task),
+            fence: 0,
+            input: reused.input.to_string(),
+            output: output.to_string(),
+            effects: None,
             proof: self.head.to_string(),
         })
     }

@@ -22,10 +22,22 @@ pub struct Summary {
     pub proofs: u64,
     /// The newest of them, which names them all.
     pub head: String,
+    /// Where the run was forked from; absent: it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forked: Option<ForkedLine>,
     /// Who let the workflow in.
     pub admissions: Vec<Admission>,
     /// Who worked, by name and stack.
     pub agents: Vec<AgentLine>,
+}
+
+/// Where a run was forked from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ForkedLine {
+    /// The other run.
+    pub run: String,
+    /// The newest record of it that was looked at.
+    pub at: u64,
 }
 
 /// A workflow version.

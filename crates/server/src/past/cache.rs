@@ -54,14 +54,8 @@ impl Pasts {
         if past.through == 0 {
             return Ok(None);
         }
-        if let Some(number) = past.missing_admission() {
-            let found = handle.admission(number)?;
-            if let Some(found) = found {
-                Arc::make_mut(&mut past).know(found.admission.workflow);
-            }
-        }
-        if past.workflow().is_some_and(|plan| plan.tasks.len() > past.tasks.len()) {
-            Arc::make_mut(&mut past).complete();
+        if past.workflow().is_none_or(|plan| plan.tasks.len() > past.tasks.len()) {
+            Arc::make_mut(&mut past).find_workflow(handle)?;
         }
         self.keep(past.clone());
         Ok(Some(past))

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use ark_os_api::{ParkedView, StepView, TaskView};
 use ark_os_core::Event;
+use ark_os_core::event::SkipCause;
 use ark_os_core::ids::{PtId, TaskId, TaskRef};
 use ark_os_core::payload::Payload;
 use ark_os_core::run::TaskState;
@@ -140,6 +141,14 @@ impl Found {
             }
             (TaskState::Succeeded, Event::ChildEnded(ended)) if ended.task == task => {
                 ended.output.iter().for_each(|output| self.tell_output(output));
+            }
+            (TaskState::Succeeded, Event::TaskReused(reused)) => {
+                if let Some(output) = reused.output_of(task) {
+                    self.tell_output(output);
+                }
+            }
+            (TaskState::Skipped, Event::TaskReused(reused)) if reused.node == task.node => {
+                self.view.skipped = Some(words::skip_cause(&SkipCause::Condition));
             }
             (TaskState::Failed, Event::TaskFailed { task: failed, failure }) if *failed == task => {
                 self.view.failure = Some(words::failure(failure));

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::agents::shown;
-use super::{idempotency_key, json, json_bytes};
+use super::{forks, idempotency_key, json, json_bytes};
 use crate::context::Context;
 use crate::json::{parse, read_body};
 use crate::past::{page_of, past_of};
@@ -239,7 +239,9 @@ pub(super) async fn show_run(
             Ok(_) => {}
         }
     }
-    Ok(json(StatusCode::OK, &view(&context, run).await?))
+    let mut view = view(&context, run).await?;
+    view.origin = forks::origin_of(&context, run).await?;
+    Ok(json(StatusCode::OK, &view))
 }
 
 /// The output of a run, whole and as it is.
@@ -412,6 +414,7 @@ pub(crate) fn row_view(row: &RunRow, output: Output) -> RunView {
         ended: row.ended.map(words::stamp),
         deadline: None,
         start_at: None,
+        origin: None,
         tasks: Counts {
             total: tally.total,
             succeeded: tally.succeeded,

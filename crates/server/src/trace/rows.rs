@@ -5,6 +5,7 @@ use ark_os_core::Event;
 use ark_os_core::error::Failure;
 use ark_os_core::event::{RunAccepted, RunEnded};
 use ark_os_core::ids::{TaskId, TaskRef};
+use ark_os_core::progress::reuse_proof;
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_runtime::{Admitted, Handle, RecordedEvents, RuntimeError};
@@ -129,6 +130,10 @@ impl Making<'_> {
             Event::RunParked => self.plain("parked", Some("somebody has to act")),
             Event::RunGathering => self.plain("gathering", None),
             Event::RunEnded(ended) => self.ended(ended),
+            Event::RunPrioritized { .. }
+            | Event::ScheduleFired(_)
+            | Event::RunForked(_)
+            | Event::TaskReused(_) => self.of_origin(event),
             Event::RunRetried { task, nodes, reason } => {
                 self.tracer.is_over = false;
                 let mut row = self.point("retried", 1);
@@ -142,6 +147,46 @@ impl Making<'_> {
             _ => self.of_task(event),
         }
         Ok(())
+    }
+
+    /// How the run came to be, and what was changed about it since.
+    fn of_origin(&mut self, event: &Event) {
+        match event {
+            Event::RunPrioritized { priority, reason } => {
+                self.plain("prioritized", Some(&format!("{}: {reason}", priority.as_str())));
+            }
+            Event::ScheduleFired(fired) => {
+                let mut row = self.point("scheduled", 1);
+                row.text = Some(format!("by the schedule {}", fired.name));
+                row.details = details([
+                    field("schedule", &fired.name),
+                    field("time", words::moment(fired.time)),
+                    field("trigger", fired.trigger),
+                ]);
+                self.put(About::Run, row);
+            }
+            Event::RunForked(forked) => {
+                let mut row = self.point("forked", 1);
+                row.text = Some(format!("from {}: {}", forked.source, forked.reason));
+                row.details = details([
+                    field("source", forked.source),
+                    field("at", forked.at),
+                    field("head", forked.head.to_string()),
+                ]);
+                self.put(About::Run, row);
+            }
+            Event::TaskReused(reused) => {
+                self.tracer.proof = reuse_proof(self.tracer.run, reused, self.tracer.proof);
+                let mut row = self.point("reused", 1);
+                row.text = Some("as it was in the source".to_owned());
+                row.details = details([
+                    field("source_proof", reused.proof.to_string()),
+                    field("proof", self.tracer.proof.to_string()),
+                ]);
+                self.put(About::Task(TaskRef::node(reused.node)), row);
+            }
+            _ => {}
+        }
     }
 
     fn plain(&mut self, kind: &str, text: Option<&str>) {

@@ -174,6 +174,9 @@ impl Live {
             Event::TaskSucceeded(done) if self.is_sink(done.task) => {
                 self.output = Some(done.output.clone());
             }
+            Event::TaskReused(reused) if self.plan.sink == Some(reused.node) => {
+                self.output = reused.output.clone();
+            }
             Event::MapDone { task } if self.is_sink(*task) => {
                 let text = self.progress.as_ref().and_then(|it| it.map_output(task.node));
                 self.output = text.map(|text| Payload::inline(text.into_bytes()));

@@ -112,6 +112,10 @@ impl Progress {
                 tasks.iter().for_each(|task| self.stop(*task, TaskState::Cancelled));
             }
             Event::TasksAdded(added) => self.grow(added.nodes.len()),
+            Event::TaskReused(reused) => {
+                let children = reused.children.as_ref().map(|it| it.outputs.len() as u32);
+                self.reuse(reused.node, reused.output.is_some(), children);
+            }
             Event::RunRetried { nodes, .. } => nodes.iter().for_each(|node| self.again(*node)),
             _ => {}
         }
@@ -223,6 +227,18 @@ impl Progress {
         }
         self.take(TaskState::Ready, fresh);
         self.add(TaskState::Skipped, fresh);
+    }
+
+    /// The node is over as it was in the run's source, with all its children.
+    fn reuse(&mut self, node: u32, is_done: bool, children: Option<u32>) {
+        let state = if is_done { TaskState::Succeeded } else { TaskState::Skipped };
+        self.set(TaskRef::node(node), state);
+        let Some(total) = children else { return };
+        if let Some(map) = self.nodes.get_mut(node as usize) {
+            map.fan = Some(Box::new(Fan { total, done: total, ..Fan::default() }));
+            self.take(state, 1);
+            self.add(TaskState::Succeeded, total);
+        }
     }
 
     /// A retry begins here: the node is pending again and its children are forgotten.

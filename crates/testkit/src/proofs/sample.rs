@@ -17,7 +17,8 @@ use ark_os_runtime::skills::{
     Cost, Effect, Host, ProbeAnswer, Skill, SkillError, SkillSpec, StepCall,
 };
 use ark_os_runtime::{
-    Components, Handle, Instance, PlanRequest, RunRequest, Settings, SignalRequest,
+    Components, ForkPoint, ForkRequest, Handle, Instance, PlanRequest, RunRequest, Settings,
+    SignalRequest,
 };
 use ark_os_store::{DiskFiles, Files, LedgerKey, Segments, Snapshots};
 use serde_json::json;
@@ -242,8 +243,29 @@ async fn second(dir: &Path, runs: &[Named], long: RunId) -> Made<Vec<Named>> {
     handle.command(Command::CancelRun { run: long, reason: reason() }).await?;
     handle.wait(long, PATIENCE).await?;
     let again = ended(&handle, plan("again", 6)).await?;
+    let mut made = vec![("cancelled", long), ("again", again)];
+    for (name, source, task) in [("fork", "map", Some("sum")), ("whole fork", "signals", None)] {
+        let (_, run) = runs.iter().find(|(it, _)| *it == source).ok_or("nothing to fork")?;
+        made.push((name, forked(&handle, *run, task).await?));
+    }
     instance.stop()?;
-    Ok(vec![("cancelled", long), ("again", again)])
+    Ok(made)
+}
+
+/// A fork of a run that is over, from everything that was done or from before a task.
+async fn forked(handle: &Handle, source: RunId, task: Option<&str>) -> Made<RunId> {
+    let request = ForkRequest {
+        point: task.map_or(ForkPoint::Newest, |task| ForkPoint::Task(task.into())),
+        input: None,
+        plan: None,
+        skills: Vec::new(),
+        priority: None,
+        deadline: None,
+        budget: None,
+        reason: "asked for".into(),
+    };
+    let run = handle.fork(source, request).await?.run;
+    handle.wait(run, PATIENCE).await?.map(|_| run).ok_or_else(|| "a fork does not end".into())
 }
 
 async fn ended(handle: &Handle, request: RunRequest) -> Made<RunId> {

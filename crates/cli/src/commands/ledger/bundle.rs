@@ -145,6 +145,7 @@ mod tests {
                 ended: Ended { state: hostile(), ms: 1, output: Some(hostile()), seals: false },
                 proofs: 1,
                 head: hostile(),
+                forked: None,
                 admissions: vec![Admission {
                     id: 1,
                     record: 1,

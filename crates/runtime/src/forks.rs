@@ -1,0 +1,420 @@
+//! Forks: from a run's history to the beginning of another one.
+//!
+//! What is reused: the tasks that were done, or skipped by their condition, before the point, in plan
+//! order, as long as everything that they need is reused too, their definition is the same in the
+//! new plan, and nothing that they refer to is changed. All other tasks run anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ark_os_core::budget::Amounts;
+use ark_os_core::command::ForkRun;
+use ark_os_core::event::{Event, ReusedChildren, RunAccepted, RunEnd, RunForked, SkipCause, TaskReused};
+use ark_os_core::hash::Hash;
+use ark_os_core::ids::{RunId, TaskRef};
+use ark_os_core::limits::REASON_BYTES_MAX;
+use ark_os_core::payload::Payload;
+use ark_os_core::plan::graph::descendants;
+use ark_os_core::plan::{Shape, TaskSpec, WaitOn, WaitSpec, Workflow};
+use ark_os_core::priority::Priority;
+use ark_os_core::progress::{proof, reuse_proof};
+use ark_os_core::run::Run;
+use ark_os_core::text::Text;
+use ark_os_core::{Command, Kind};
+
+use crate::RuntimeError;
+use crate::handle::Handle;
+use crate::history::RecordedEvents;
+use crate::submission::{PlanRequest, RunRequest};
+use crate::threads;
+
+/// Bytes of results that a fork takes along inside its first record, which has at most 16 MiB.
+const REUSED_BYTES_MAX: usize = 8 << 20;
+
+/// A fork that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct ForkRequest {
+    /// From where.
+    pub point: ForkPoint,
+    /// Another input; none: the source's.
+    pub input: Option<Vec<u8>>,
+    /// Another plan; none: the source's.
+    pub plan: Option<PlanRequest>,
+    /// Other skills for some: each task that needs the first needs the second instead.
+    pub skills: Vec<(Text, Text)>,
+    /// Another priority; none: the source's.
+    pub priority: Option<Priority>,
+    /// Time for the whole of it.
+    pub deadline: Option<Duration>,
+    /// Its account.
+    pub budget: Option<Amounts>,
+    /// Why.
+    pub reason: Text,
+}
+
+/// A point of a run's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForkPoint {
+    /// After everything that happened so far.
+    Newest,
+    /// After this event: the number of its record, and its place in it; none: the last.
+    Event(u64, Option<usize>),
+    /// Before this task began; what does not depend on it is as it is.
+    Task(Text),
+}
+
+/// A run that was forked, durably.
+#[derive(Clone, Debug)]
+pub struct Forked {
+    /// The new run.
+    pub run: RunId,
+    /// Names of the tasks that are reused.
+    pub reused: Vec<Text>,
+    /// Names of those that run anew.
+    pub anew: Vec<Text>,
+}
+
+/// What a run's history says up to a point.
+#[derive(Default)]
+struct Source {
+    accepted: Option<RunAccepted>,
+    namespace: Option<Text>,
+    workflow: Option<Arc<Workflow>>,
+    admission: Option<u64>,
+    /// Nodes that are over, as they are.
+    over: BTreeMap<u32, TaskReused>,
+    maps: BTreeMap<u32, Map>,
+    /// Nodes that added tasks: the fork's plan has none of those, so they run anew.
+    adders: BTreeSet<u32>,
+    head: Hash,
+    at: u64,
+}
+
+/// A map on its way.
+struct Map {
+    list: Payload,
+    outputs: BTreeMap<u32, Payload>,
+    count: u32,
+}
+
+impl Source {
+    fn take(&mut self, run: RunId, event: Event) {
+        match event {
+            Event::RunAccepted(accepted) => {
+                self.admission = accepted.admission;
+                self.workflow = accepted.pending.as_ref().map(|it| it.workflow.clone());
+                self.accepted = Some(*accepted);
+            }
+            Event::RunLoaded { accepted: Some(accepted) } => self.admission = accepted.admission,
+            Event::RunStarted { admission } => self.admission = Some(admission),
+            Event::WorkflowAdmitted(admission) => {
+                self.workflow = Some(admission.workflow.clone());
+                self.namespace = Some(admission.namespace);
+            }
+            Event::RunRetried { nodes, .. } => {
+                for node in nodes {
+                    self.over.remove(&node);
+                    self.maps.remove(&node);
+                }
+            }
+            Event::MapExpanded { task, count, list } => {
+                self.maps.insert(task.node, Map { list, count, outputs: BTreeMap::new() });
+            }
+            Event::TaskSucceeded(done) => {
+                self.head = proof(run, &done, self.head);
+                match done.task.child {
+                    Some(child) => {
+                        if let Some(map) = self.maps.get_mut(&done.task.node) {
+                            map.outputs.insert(child, done.output);
+                        }
+                    }
+                    None => {
+                        let (input, blobs) = (done.input, done.blobs.clone());
+                        let it = self.reused(done.task, Some(done.output));
+                        self.over.insert(done.task.node, TaskReused { input, blobs, ..it });
+                    }
+                }
+            }
+            Event::MapDone { task } => self.finish_map(task),
+            Event::WaitEnded { task, output, .. } => {
+                self.over.insert(task.node, self.reused(task, Some(output)));
+            }
+            Event::ChildEnded(ended) if ended.end == RunEnd::Succeeded => {
+                let output = ended.output.unwrap_or_else(Payload::null);
+                self.over.insert(ended.task.node, self.reused(ended.task, Some(output)));
+            }
+            Event::TasksAdded(added) => _ = self.adders.insert(added.task.node),
+            Event::TasksSkipped { tasks, cause: SkipCause::Condition } => {
+                for task in tasks {
+                    self.over.insert(task.node, self.reused(task, None));
+                }
+            }
+            Event::TaskReused(reused) => {
+                self.head = reuse_proof(run, &reused, self.head);
+                let source_node = reused.node;
+                let it = TaskReused { source_node, proof: self.head, ..*reused };
+                self.over.insert(it.node, it);
+            }
+            _ => {}
+        }
+    }
+
+    fn reused(&self, task: TaskRef, output: Option<Payload>) -> TaskReused {
+        TaskReused {
+            node: task.node,
+            source_node: task.node,
+            output,
+            input: Hash::ZERO,
+            proof: self.head,
+            children: None,
+            blobs: None,
+        }
+    }
+
+    /// One of which a child failed is not reused.
+    fn finish_map(&mut self, task: TaskRef) {
+        let Some(map) = self.maps.remove(&task.node) else { return };
+        if map.outputs.len() != map.count as usize {
+            return;
+        }
+        let output = Run::map_output(map.outputs.len());
+        let outputs = map.outputs.into_values().collect();
+        let children = Some(ReusedChildren { list: map.list, outputs });
+        let it = TaskReused { children, ..self.reused(task, Some(output)) };
+        self.over.insert(task.node, it);
+    }
+}
+
+impl Handle {
+    /// Begins a new run from a point of another one's history. The views have to show that history.
+    ///
+    /// # Errors
+    /// There is no such run or point, or the request is wrong, or refused.
+    pub async fn fork(&self, source: RunId, request: ForkRequest) -> Result<Forked, RuntimeError> {
+        let handle = self.clone();
+        let prepared = threads::aside(move || handle.prepare_fork(source, request)).await??;
+        let Prepared { fork, reused, anew } = prepared;
+        let submitted = self.accept(Command::ForkRun(Box::new(fork))).await?;
+        Ok(Forked { run: submitted.run, reused, anew })
+    }
+
+    fn prepare_fork(&self, run: RunId, request: ForkRequest) -> Result<Prepared, RuntimeError> {
+        if request.reason.len() > REASON_BYTES_MAX {
+            return Err(RuntimeError::new(
+                Kind::Invalid,
+                "reason_invalid",
+                "take so long a reason",
+            ));
+        }
+        let source = self.source_of(run, &request.point)?;
+        let (Some(accepted), Some(old)) = (source.accepted, source.workflow) else {
+            return Err(not_found(run));
+        };
+        let namespace = source.namespace.unwrap_or_else(|| Text::from("default"));
+        let submissions = &self.shared.submissions;
+        let plan = match &request.plan {
+            Some(plan) => submissions.plans.plan(plan)?,
+            None => old.clone(),
+        };
+        let plan = with_skills(&plan, &request.skills);
+        let before = match &request.point {
+            ForkPoint::Task(name) => Some(descended(&plan, name)?),
+            _ => None,
+        };
+        let is_same_input = request.input.is_none();
+        let input = match request.input {
+            Some(input) => input,
+            None => self.load(&accepted.input)?.to_vec(),
+        };
+        let run_request = RunRequest {
+            namespace,
+            plan: PlanRequest::Workflow(serde_json::Value::Null),
+            input,
+            priority: request.priority.unwrap_or(accepted.priority),
+            deadline: request.deadline,
+            start: None,
+            budget: request.budget.or(accepted.budget),
+            key: None,
+        };
+        let submission = submissions.prepare_for(plan.clone(), run_request)?;
+        let is_same_input = is_same_input || submission.input.hash() == accepted.input.hash();
+        let mut reused = Vec::new();
+        let mut kept: BTreeSet<u32> = BTreeSet::new();
+        for (node, spec) in in_order(&plan) {
+            let outside = before.as_ref().is_none_or(|before| !before.contains(&node));
+            let found = old.node(&spec.name).filter(|old_node| !source.adders.contains(old_node));
+            let found = found.and_then(|old_node| source.over.get(&old_node));
+            let is_kept = outside
+                && spec.needs.iter().all(|need| kept.contains(need))
+                && is_same(&old, &plan, spec)
+                && (is_same_input || !refers_to_input(spec));
+            if let Some(it) = found.filter(|_| is_kept) {
+                kept.insert(node);
+                reused.push(TaskReused { node, ..it.clone() });
+            }
+        }
+        check_size(&reused)?;
+        let name = |keep: bool| {
+            let tasks = (0u32..).zip(&plan.tasks).filter(|(node, _)| kept.contains(node) == keep);
+            tasks.map(|(_, spec)| spec.name.clone()).collect::<Vec<_>>()
+        };
+        let (names, anew) = (name(true), name(false));
+        let forked =
+            RunForked { source: run, at: source.at, head: source.head, reason: request.reason };
+        Ok(Prepared { fork: ForkRun { submission, forked, reused }, reused: names, anew })
+    }
+
+    fn source_of(&self, run: RunId, point: &ForkPoint) -> Result<Source, RuntimeError> {
+        let mut source = Source::default();
+        let mut found = !matches!(point, ForkPoint::Event(..));
+        self.replay(run, 0, &mut |recorded| {
+            let RecordedEvents { seq, change, .. } = recorded;
+            let last = match point {
+                ForkPoint::Event(at, _) if seq > *at => return ControlFlow::Break(()),
+                ForkPoint::Event(at, index) if seq == *at => {
+                    found = index.is_none_or(|index| index < change.events.len());
+                    index.unwrap_or(usize::MAX)
+                }
+                _ => usize::MAX,
+            };
+            source.at = seq;
+            for event in change.events.into_iter().take(last.saturating_add(1)) {
+                source.take(run, event);
+            }
+            ControlFlow::Continue(())
+        })?;
+        if source.at == 0 {
+            return Err(not_found(run));
+        }
+        if !found {
+            let message = "find that event in the run's history";
+            return Err(RuntimeError::new(Kind::NotFound, "event_not_found", message)
+                .with_hint("`ark-os logs RUN` shows the events with their numbers"));
+        }
+        if let Some(number) = source.admission.filter(|_| source.workflow.is_none())
+            && let Some(admitted) = self.admission(number)?
+        {
+            source.workflow = Some(admitted.admission.workflow.clone());
+            source.namespace = Some(admitted.admission.namespace.clone());
+        }
+        Ok(source)
+    }
+}
+
+struct Prepared {
+    fork: ForkRun,
+    reused: Vec<Text>,
+    anew: Vec<Text>,
+}
+
+fn not_found(run: RunId) -> RuntimeError {
+    RuntimeError::new(Kind::NotFound, "run_not_found", format!("find the run `{run}`"))
+        .with_hint("`ark-os list runs` shows what there is")
+}
+
+fn with_skills(plan: &Arc<Workflow>, skills: &[(Text, Text)]) -> Arc<Workflow> {
+    if skills.is_empty() {
+        return plan.clone();
+    }
+    let mut changed = (**plan).clone();
+    for task in &mut changed.tasks {
+        if let Some((_, other)) = skills.iter().find(|(one, _)| *one == task.skill) {
+            task.skill = other.clone();
+        }
+    }
+    changed.sealed()
+}
+
+/// A task of the plan and everything that depends on it.
+fn descended(plan: &Workflow, name: &Text) -> Result<BTreeSet<u32>, RuntimeError> {
+    let by_number =
+        || name.parse::<u32>().ok().filter(|node| plan.tasks.get(*node as usize).is_some());
+    let Some(node) = plan.node(name).or_else(by_number) else {
+        let message = format!("find a task `{name}` in the plan");
+        return Err(RuntimeError::new(Kind::NotFound, "task_not_found", message));
+    };
+    Ok(descendants(plan, node).into_iter().chain([node]).collect())
+}
+
+/// The nodes of a plan, each behind what it needs.
+fn in_order(plan: &Workflow) -> Vec<(u32, &TaskSpec)> {
+    let mut waits: Vec<usize> = plan.tasks.iter().map(|spec| spec.needs.len()).collect();
+    let mut order: Vec<u32> = Vec::new();
+    let roots = (0u32..).zip(&waits).filter(|(_, waits)| **waits == 0).map(|(node, _)| node);
+    order.extend(roots);
+    let mut at = 0;
+    while let Some(node) = order.get(at).copied() {
+        at += 1;
+        for fed in plan.tasks.get(node as usize).into_iter().flat_map(|spec| &spec.feeds) {
+            let Some(left) = waits.get_mut(*fed as usize) else { continue };
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                order.push(*fed);
+            }
+        }
+    }
+    order.into_iter().filter_map(|node| Some((node, plan.tasks.get(node as usize)?))).collect()
+}
+
+/// Whether a task of the new plan does what the one of the same name did: the same skill with the
+/// same input, under the same condition, needing the same tasks.
+fn is_same(old: &Workflow, new: &Workflow, spec: &TaskSpec) -> bool {
+    let known = old.node(&spec.name).and_then(|node| old.tasks.get(node as usize));
+    let names = |plan: &Workflow, needs: &[u32]| -> BTreeSet<Text> {
+        let tasks = needs.iter().filter_map(|need| plan.tasks.get(*need as usize));
+        tasks.map(|spec| spec.name.clone()).collect()
+    };
+    known.is_some_and(|known| {
+        let shape = match (&known.shape, &spec.shape) {
+            (Shape::Single, Shape::Single) | (Shape::Reduce(_), Shape::Reduce(_)) => true,
+            (Shape::Map(one), Shape::Map(other)) => {
+                one.over == other.over && one.collect == other.collect
+            }
+            (Shape::Wait(one), Shape::Wait(other)) => one == other,
+            (Shape::Child(one), Shape::Child(other)) => one == other,
+            _ => false,
+        };
+        shape
+            && !spec.is_fallback
+            && !known.is_fallback
+            && known.skill == spec.skill
+            && known.input == spec.input
+            && known.when == spec.when
+            && known.expands == spec.expands
+            && known.output_schema == spec.output_schema
+            && names(old, &known.needs) == names(new, &spec.needs)
+    })
+}
+
+/// Whether a task looks at the run's input: by its text, which may say so where it does not.
+fn refers_to_input(spec: &TaskSpec) -> bool {
+    let has =
+        |text: &[u8], what: &str| text.windows(what.len()).any(|window| window == what.as_bytes());
+    let shape = match &spec.shape {
+        Shape::Map(map) => has(&map.over.0, "${input"),
+        Shape::Wait(WaitSpec { on: WaitOn::Until(moment), .. }) => has(&moment.0, "${input"),
+        _ => false,
+    };
+    let when = spec.when.as_ref().is_some_and(|when| has(when.as_bytes(), "input"));
+    shape || when || has(&spec.input.0, "${input")
+}
+
+/// What is reused stands in one record.
+fn check_size(reused: &[TaskReused]) -> Result<(), RuntimeError> {
+    let size = |payload: &Payload| match payload {
+        Payload::Inline(bytes) => bytes.0.len(),
+        Payload::Blob { .. } => 64,
+    };
+    let all = |it: &TaskReused| {
+        let children = it.children.iter().flat_map(|it| it.outputs.iter().chain([&it.list]));
+        it.output.iter().chain(children).map(size).sum::<usize>()
+    };
+    if reused.iter().map(all).sum::<usize>() <= REUSED_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("take along more than {REUSED_BYTES_MAX} bytes of results");
+    Err(RuntimeError::new(Kind::Exhausted, "fork_too_large", message)
+        .with_hint("fork at an earlier point, so that large maps run anew"))
+}

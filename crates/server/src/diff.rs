@@ -1,0 +1,323 @@
+//! Two runs compared: their histories are read record by record; what is kept of a task is a short
+//! row, and outputs are read only where their digests differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use ark_os_api::{DiffView, Json, RunSide, TaskDiff, TaskSide, ValueChange};
+use ark_os_core::Event;
+use ark_os_core::budget::Amounts;
+use ark_os_core::hash::Hash;
+use ark_os_core::ids::{RunId, TaskRef};
+use ark_os_core::payload::Payload;
+use ark_os_core::run::TaskState;
+use ark_os_runtime::{Handle, RuntimeError};
+use serde_json::Value;
+
+use crate::past::Past;
+use crate::words;
+
+/// Tasks that are shown of those that differ.
+const TASKS_MAX: usize = 500;
+/// Tasks of which outputs are compared by value; the others by digest.
+const OUTPUTS_MAX: usize = 100;
+/// Places that are shown of two values.
+const CHANGES_MAX: usize = 100;
+/// Bytes of a text that is compared by value; larger ones by digest.
+const VALUE_BYTES_MAX: usize = 1 << 20;
+
+/// What one run's history tells.
+struct Side {
+    past: Past,
+    input: Option<Payload>,
+    forked_from: Option<RunId>,
+    rows: BTreeMap<TaskRef, Row>,
+}
+
+/// What the history tells of a task besides how it stands.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    output: Option<Hash>,
+    spent: Amounts,
+    reused: bool,
+}
+
+impl Side {
+    fn read(handle: &Handle, run: RunId) -> Result<Option<Side>, RuntimeError> {
+        let mut side =
+            Side { past: Past::new(run), input: None, forked_from: None, rows: BTreeMap::new() };
+        handle.replay(run, 0, &mut |recorded| {
+            side.past.apply(&recorded);
+            recorded.change.events.iter().for_each(|event| side.take(event));
+            ControlFlow::Continue(())
+        })?;
+        if side.input.is_none() {
+            return Ok(None);
+        }
+        side.past.find_workflow(handle)?;
+        Ok(Some(side))
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::RunAccepted(accepted) => self.input = Some(accepted.input.clone()),
+            Event::RunForked(forked) => self.forked_from = Some(forked.source),
+            Event::AttemptEnded(ended) => {
+                let row = self.rows.entry(ended.task).or_default();
+                row.spent = row.spent.plus(ended.spent);
+            }
+            Event::TaskSucceeded(done) => {
+                let row = self.rows.entry(done.task).or_default();
+                row.spent = row.spent.plus(done.spent);
+                row.output = Some(done.output.hash());
+            }
+            Event::TaskReused(reused) => {
+                let task = TaskRef::node(reused.node);
+                // The output of a map is a count; its children tell.
+                let output = reused.output.as_ref().filter(|_| reused.children.is_none());
+                let output = output.map(Payload::hash);
+                let row = Row { output, reused: true, ..Row::default() };
+                self.rows.insert(task, row);
+                let children = reused.children.iter().flat_map(|it| &it.outputs);
+                for (child, output) in (0u32..).zip(children) {
+                    let row = Row { output: Some(output.hash()), reused: true, ..Row::default() };
+                    self.rows.insert(TaskRef::child(reused.node, child), row);
+                }
+            }
+            Event::RunRetried { nodes, .. } => {
+                self.rows.retain(|task, _| !nodes.contains(&task.node));
+            }
+            _ => {}
+        }
+    }
+
+    /// The tasks by name, in the order of the plan.
+    fn names(&self) -> Vec<(String, TaskRef)> {
+        let tasks = &self.past.workflow().map(|workflow| workflow.tasks.as_slice());
+        let name = |task: TaskRef| {
+            let spec = tasks.and_then(|tasks| tasks.get(task.node as usize));
+            let name = spec.map_or_else(|| task.node.to_string(), |spec| spec.name.to_string());
+            match task.child {
+                Some(child) => format!("{name}.{child}"),
+                None => name,
+            }
+        };
+        self.past.all().map(|task| (name(task), task)).collect()
+    }
+
+    fn task(&self, task: TaskRef) -> Option<TaskSide> {
+        let it = self.past.task(task)?;
+        let row = self.rows.get(&task).cloned().unwrap_or_default();
+        let duration = it.ended.zip(it.ready).map(|(ended, ready)| ended.0.saturating_sub(ready.0));
+        Some(TaskSide {
+            state: words::task_state(it.state.0).to_owned(),
+            attempts: it.attempt + it.lost,
+            duration_ms: duration.filter(|_| it.state.0 != TaskState::Skipped),
+            spent: words::amounts(row.spent, 0),
+            reused: row.reused,
+        })
+    }
+
+    fn output_hash(&self, task: TaskRef) -> Option<Hash> {
+        self.rows.get(&task).and_then(|row| row.output)
+    }
+
+    /// The output of a task, from the record that has it.
+    fn output_of(&self, handle: &Handle, task: TaskRef) -> Result<Option<Payload>, RuntimeError> {
+        let told = self.past.task(task).map(|it| it.told).filter(|seq| *seq > 0);
+        let Some(seq) = told else { return Ok(None) };
+        let mut found = None;
+        handle.records(&[seq], &mut |recorded| {
+            for event in recorded.change.events {
+                match event {
+                    Event::TaskSucceeded(done) if done.task == task => found = Some(done.output),
+                    Event::TaskReused(reused) => {
+                        found = reused.output_of(task).cloned().or(found.take());
+                    }
+                    _ => {}
+                }
+            }
+        })?;
+        Ok(found)
+    }
+
+    fn summary(&self, state: &str) -> RunSide {
+        let workflow = self.past.workflow();
+        let text = |it: Option<&str>| it.unwrap_or_default().to_owned();
+        let tasks = || self.past.all().filter_map(|task| self.past.task(task));
+        let spent = self.rows.values().fold(Amounts::ZERO, |sum, row| sum.plus(row.spent));
+        RunSide {
+            run: self.past.run().to_string(),
+            workflow: text(workflow.map(|it| it.name.as_str())),
+            version: text(workflow.map(|it| it.version.as_str())),
+            workflow_hash: workflow.map(|it| it.hash.to_string()).unwrap_or_default(),
+            state: state.to_owned(),
+            duration_ms: self.past.duration_ms(),
+            attempts: tasks().map(|it| it.attempt + it.lost).sum(),
+            spent: words::amounts(spent, 0),
+            forked_from: self.forked_from.map(|run| run.to_string()),
+        }
+    }
+}
+
+/// A run that is compared, the word for how it stands, and its output.
+pub(crate) type Compared = (RunId, &'static str, Option<Payload>);
+
+/// Compares two runs; the one that is not known instead.
+pub(crate) fn compare(
+    handle: &Handle,
+    (a, a_state, a_output): Compared,
+    (b, b_state, b_output): Compared,
+) -> Result<Result<DiffView, RunId>, RuntimeError> {
+    let Some(one) = Side::read(handle, a)? else { return Ok(Err(a)) };
+    let Some(other) = Side::read(handle, b)? else { return Ok(Err(b)) };
+    let mut view = DiffView {
+        same: a_state == b_state,
+        a: one.summary(a_state),
+        b: other.summary(b_state),
+        input: changes(handle, one.input.as_ref(), other.input.as_ref())?,
+        output: changes(handle, a_output.as_ref(), b_output.as_ref())?,
+        tasks: Vec::new(),
+        same_tasks: 0,
+        more_tasks: 0,
+    };
+    tasks(handle, &one, &other, &mut view)?;
+    view.same &= view.a.workflow_hash == view.b.workflow_hash
+        && view.input.is_empty()
+        && view.output.is_empty()
+        && view.tasks.is_empty();
+    Ok(Ok(view))
+}
+
+fn tasks(
+    handle: &Handle,
+    one: &Side,
+    other: &Side,
+    view: &mut DiffView,
+) -> Result<(), RuntimeError> {
+    let (names, others) = (one.names(), other.names());
+    let by_name: BTreeMap<&str, TaskRef> = others.iter().map(|(name, it)| (&**name, *it)).collect();
+    let known: BTreeSet<&str> = names.iter().map(|(name, _)| &**name).collect();
+    let pairs = names.iter().map(|(name, it)| (name, Some(*it), by_name.get(&**name).copied()));
+    let news = others.iter().filter(|(name, _)| !known.contains(&**name));
+    let mut compared = 0;
+    for (name, a, b) in pairs.chain(news.map(|(name, it)| (name, None, Some(*it)))) {
+        let sides = (a.and_then(|it| one.task(it)), b.and_then(|it| other.task(it)));
+        let hashes = (a.and_then(|it| one.output_hash(it)), b.and_then(|it| other.output_hash(it)));
+        let states = (sides.0.as_ref().map(|it| &it.state), sides.1.as_ref().map(|it| &it.state));
+        if hashes.0 == hashes.1 && states.0 == states.1 {
+            view.same_tasks += 1;
+            continue;
+        }
+        if view.tasks.len() >= TASKS_MAX {
+            view.more_tasks += 1;
+            continue;
+        }
+        let mut output = Vec::new();
+        if hashes.0 != hashes.1 && compared < OUTPUTS_MAX {
+            compared += 1;
+            let read = |side: &Side, it: Option<TaskRef>| match it {
+                Some(it) => side.output_of(handle, it),
+                None => Ok(None),
+            };
+            let (from, to) = (read(one, a)?, read(other, b)?);
+            output = changes(handle, from.as_ref(), to.as_ref())?;
+        }
+        view.tasks.push(TaskDiff { name: name.clone(), a: sides.0, b: sides.1, output });
+    }
+    Ok(())
+}
+
+/// Where two payloads differ.
+fn changes(
+    handle: &Handle,
+    a: Option<&Payload>,
+    b: Option<&Payload>,
+) -> Result<Vec<ValueChange>, RuntimeError> {
+    if a.map(Payload::hash) == b.map(Payload::hash) {
+        return Ok(Vec::new());
+    }
+    let value = |payload: Option<&Payload>| -> Result<Option<Value>, RuntimeError> {
+        let Some(payload) = payload else { return Ok(None) };
+        let bytes = handle.load(payload)?;
+        if bytes.len() > VALUE_BYTES_MAX {
+            let digest = format!("sha256:{}", payload.hash());
+            return Ok(Some(serde_json::json!({ "blob": digest, "bytes": bytes.len() })));
+        }
+        Ok(serde_json::from_slice(&bytes).ok())
+    };
+    let mut found = Vec::new();
+    differ(String::new(), value(a)?.as_ref(), value(b)?.as_ref(), &mut found);
+    Ok(found)
+}
+
+/// Adds the places where two values differ. Foreign texts were read with a bound of their depth.
+fn differ(path: String, a: Option<&Value>, b: Option<&Value>, found: &mut Vec<ValueChange>) {
+    if a == b || found.len() >= CHANGES_MAX {
+        return;
+    }
+    match (a, b) {
+        (Some(Value::Object(one)), Some(Value::Object(other))) => {
+            let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+            for key in keys {
+                let escaped = key.replace('~', "~0").replace('/', "~1");
+                differ(format!("{path}/{escaped}"), one.get(key), other.get(key), found);
+            }
+        }
+        (Some(Value::Array(one)), Some(Value::Array(other))) => {
+            for at in 0..one.len().max(other.len()) {
+                differ(format!("{path}/{at}"), one.get(at), other.get(at), found);
+            }
+        }
+        _ => found.push(ValueChange { path, a: a.and_then(raw), b: b.and_then(raw) }),
+    }
+}
+
+fn raw(value: &Value) -> Option<Json> {
+    serde_json::value::to_raw_value(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(a: &str, b: &str, expect: &[(&str, &str, &str)]) {
+        let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let mut found = Vec::new();
+        differ(String::new(), Some(&parse(a)), Some(&parse(b)), &mut found);
+        let text = |it: &Option<Json>| it.as_ref().map_or("-", |it| it.get()).to_owned();
+        let found: Vec<_> =
+            found.iter().map(|it| (it.path.clone(), text(&it.a), text(&it.b))).collect();
+        let expect: Vec<_> = expect
+            .iter()
+            .map(|(path, a, b)| ((*path).to_owned(), (*a).to_owned(), (*b).to_owned()))
+            .collect();
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn values_differ_at_the_deepest_place_that_says_it_all() {
+        check("1", "1", &[]);
+        check("1", "2", &[("", "1", "2")]);
+        check(
+            r#"{"a":{"b":[1,2]}}"#,
+            r#"{"a":{"b":[1,3,4]}}"#,
+            &[("/a/b/1", "2", "3"), ("/a/b/2", "-", "4")],
+        );
+        check(r#"{"a/b":1,"c":2}"#, r#"{"c":{}}"#, &[("/a~1b", "1", "-"), ("/c", "2", "{}")]);
+    }
+
+    #[test]
+    fn the_places_of_two_values_are_bounded() {
+        let list: Vec<Value> = (0..1_000).map(Value::from).collect();
+        let mut found = Vec::new();
+        differ(
+            String::new(),
+            Some(&Value::from(list)),
+            Some(&Value::from(vec![Value::Null; 1_000])),
+            &mut found,
+        );
+        assert_eq!(found.len(), CHANGES_MAX);
+    }
+}

@@ -1,0 +1,155 @@
+//! Forks and diffs over HTTP.
+
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+use super::support::World;
+
+const PLAN: &str = r#"{"name":"three","version":"1","tasks":[
+    {"name":"fetch","skill":"echo","input":{"page":1}},
+    {"name":"list","skill":"echo","map":{"over":[1,2,3]},"input":{"item":"${item}"}},
+    {"name":"shape","skill":"echo","needs":["list"],"input":{"from":"${tasks.fetch.output.page}","depth":"${input.depth}"}},
+    {"name":"report","skill":"echo","input":{"shape":"${tasks.shape.output}"}}]}"#;
+
+fn run(world: &World, plan: &str, input: &Value) -> String {
+    let body = format!(r#"{{"workflow":{plan},"input":{input}}}"#);
+    let answer = world.post("/api/v1/runs?wait=30s", body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["run"].as_str().unwrap().to_owned()
+}
+
+fn fork(world: &World, run: &str, body: &Value) -> (Value, Value) {
+    let answer = world.post(&format!("/api/v1/runs/{run}/fork"), body.to_string());
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let forked = answer.json();
+    let id = forked["run"].as_str().unwrap();
+    let shown = world.get(&format!("/api/v1/runs/{id}?wait=30s")).json();
+    (forked, shown)
+}
+
+fn attempts(world: &World, run: &Value) -> usize {
+    let run = run.as_str().unwrap();
+    let events = world.get(&format!("/api/v1/runs/{run}/events?limit=500")).json();
+    let items = events["items"].as_array().unwrap();
+    items.iter().filter(|it| it["type"] == "attempt_started").count()
+}
+
+#[test]
+fn a_fork_reuses_what_was_done_and_does_the_rest_anew() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let source = run(&world, PLAN, &json!({"depth": 1}));
+
+    let (forked, shown) =
+        fork(&world, &source, &json!({"input": {"depth": 2}, "reason": "deeper"}));
+    assert_eq!(forked["reused"], json!(["fetch", "list"]), "{forked}");
+    assert_eq!(forked["anew"], json!(["shape", "report"]));
+    assert_eq!(shown["state"], "succeeded", "{shown}");
+    assert_eq!(shown["output"], json!({"shape": {"from": 1, "depth": 2}}));
+    let origin = &shown["origin"]["fork"];
+    assert_eq!((&origin["run"], &origin["reused"]), (&json!(source), &json!(2)), "{shown}");
+    assert_eq!(attempts(&world, &forked["run"]), 2);
+    let tasks =
+        world.get(&format!("/api/v1/runs/{}/tasks", forked["run"].as_str().unwrap())).json();
+    assert_eq!(tasks["items"][0]["output"], json!({"page": 1}), "{tasks}");
+    assert_eq!(tasks["items"][3]["output"], json!({"item": 2}), "{tasks}");
+
+    // A fork of a fork, from a task on; and with nothing changed everything is reused.
+    let again = forked["run"].as_str().unwrap();
+    let (other, shown) = fork(&world, again, &json!({"task": "report"}));
+    assert_eq!(other["reused"], json!(["fetch", "list", "shape"]), "{other}");
+    assert_eq!(shown["output"], json!({"shape": {"from": 1, "depth": 2}}));
+    let (whole, shown) = fork(&world, &source, &json!({}));
+    assert_eq!((&whole["anew"], &shown["state"]), (&json!([]), &json!("succeeded")), "{shown}");
+    assert_eq!(shown["output"], json!({"shape": {"from": 1, "depth": 1}}));
+    assert_eq!(attempts(&world, &whole["run"]), 0);
+
+    let trace = world.get(&format!("/api/v1/runs/{again}/trace?limit=500")).json();
+    let kinds: Vec<_> = trace["items"].as_array().unwrap().iter().map(|it| &it["kind"]).collect();
+    assert!(kinds.contains(&&json!("forked")) && kinds.contains(&&json!("reused")), "{kinds:?}");
+    world.stop();
+}
+
+#[test]
+fn a_fork_with_another_plan_reuses_tasks_of_the_same_definition() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let source = run(&world, PLAN, &json!({"depth": 1}));
+    let plan: Value =
+        serde_json::from_str(&PLAN.replace(r#"{"item":"${item}"}"#, r#"{"other":"${item}"}"#))
+            .unwrap();
+    let (forked, shown) = fork(&world, &source, &json!({"workflow": plan}));
+    assert_eq!(forked["reused"], json!(["fetch"]), "{forked}");
+    assert_eq!(shown["state"], "succeeded", "{shown}");
+    let (forked, _) =
+        fork(&world, &source, &json!({"skills": {"echo": "sleep"}, "task": "report"}));
+    assert_eq!(forked["reused"], json!([]), "{forked}");
+    let path = format!("/api/v1/runs/{source}/fork");
+    world.post(&path, r#"{"task":"nope"}"#).problem(404, "task_not_found");
+    world.post(&path, r#"{"at":"999999"}"#).problem(404, "event_not_found");
+    world.post(&path, r#"{"at":"x"}"#).problem(400, "request_invalid");
+    world.post(&path, r#"{"skills":{"echo":"ecko"}}"#).problem(400, "unknown_skill");
+    world
+        .post("/api/v1/runs/run_0000000000000000000000000F/fork", "")
+        .problem(404, "run_not_found");
+    world.stop();
+}
+
+#[test]
+fn waits_and_children_are_reused_and_a_task_that_added_others_adds_them_anew() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let plan = r#"{"workflows":[
+        {"name":"outer","version":"1","tasks":[
+            {"name":"pause","wait":{"for":"1ms"}},
+            {"name":"below","run":{"workflow":"inner","input":{"n":1}}},
+            {"name":"plan","skill":"echo","expands":true,"input":{"output":2,"tasks":[
+                {"name":"more","skill":"echo","input":3}]}},
+            {"name":"end","skill":"echo","after":["pause","plan"],"input":"${tasks.below.output}"}]},
+        {"name":"inner","version":"1","tasks":[{"name":"echo","skill":"echo","input":"${input}"}]}]}"#;
+    let source = run(&world, plan, &json!({}));
+    let (forked, shown) = fork(&world, &source, &json!({}));
+    assert_eq!(forked["reused"], json!(["pause", "below"]), "{forked}");
+    assert_eq!(forked["anew"], json!(["plan", "end"]));
+    assert_eq!((&shown["state"], &shown["output"]["end"]), (&json!("succeeded"), &json!({"n": 1})));
+    let id = forked["run"].as_str().unwrap();
+    let children = world.get(&format!("/api/v1/runs/{id}/children")).json();
+    assert_eq!(children["items"], json!([]), "no child begins again: {children}");
+    let tasks = world.get(&format!("/api/v1/runs/{id}/tasks")).json();
+    assert_eq!(tasks["items"].as_array().unwrap().len(), 5, "{tasks}");
+    assert_eq!(tasks["items"][1]["output"], json!({"n": 1}), "{tasks}");
+    let diff = world.get(&format!("/api/v1/runs/{source}/diff/{id}")).json();
+    assert_eq!((&diff["same"], &diff["same_tasks"]), (&json!(true), &json!(5)), "{diff}");
+    world.stop();
+}
+
+#[test]
+fn two_runs_are_compared_by_task_and_value() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let one = run(&world, PLAN, &json!({"depth": 1, "same": true}));
+    let same = run(&world, PLAN, &json!({"depth": 1, "same": true}));
+    let other = run(&world, PLAN, &json!({"depth": 2, "same": true}));
+    let diff = |a: &str, b: &str| world.get(&format!("/api/v1/runs/{a}/diff/{b}")).json();
+    let equal = diff(&one, &same);
+    assert_eq!((&equal["same"], &equal["tasks"]), (&json!(true), &json!([])), "{equal}");
+    assert_eq!(equal["same_tasks"], 7);
+    let differs = diff(&one, &other);
+    assert_eq!(differs["same"], false);
+    assert_eq!(differs["input"], json!([{"path": "/depth", "a": 1, "b": 2}]));
+    assert_eq!(differs["output"], json!([{"path": "/shape/depth", "a": 1, "b": 2}]));
+    let names: Vec<_> = differs["tasks"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["shape", "report"]);
+    assert_eq!(differs["tasks"][0]["output"], json!([{"path": "/depth", "a": 1, "b": 2}]));
+    let (forked, _) = fork(&world, &one, &json!({"input": {"depth": 2, "same": true}}));
+    let forked = forked["run"].as_str().unwrap();
+    let derived = diff(&other, forked);
+    assert_eq!(
+        (&derived["same"], &derived["b"]["forked_from"]),
+        (&json!(true), &json!(one)),
+        "{derived}"
+    );
+    let unknown = format!("/api/v1/runs/{one}/diff/run_0000000000000000000000000F");
+    world.get(&unknown).problem(404, "run_not_found");
+    world.stop();
+}
