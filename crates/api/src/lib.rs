@@ -20,6 +20,7 @@ mod page;
 mod problem;
 mod run;
 mod schedule;
+mod supervision;
 mod task;
 mod time;
 mod trace;
@@ -44,8 +45,8 @@ pub use message::{
 };
 pub use metrics::{Bucket, HistogramView, MetricsView};
 pub use overview::{
-    AttentionView, FleetOverview, LayerOverview, LogLine, LogPage, Overview, QueueView,
-    RateHistory, RatesView, RunsOverview, StackOverview, Standings,
+    AttentionView, EscalationsOverview, FleetOverview, LayerOverview, LogLine, LogPage, Overview,
+    QueueView, RateHistory, RatesView, RunsOverview, StackOverview, Standings,
 };
 pub use page::Page;
 pub use problem::{ErrorPlace, PROBLEM_JSON, Problem};
@@ -56,6 +57,9 @@ pub use run::{
 pub use schedule::{
     CatchUp, Overlap, Prioritize, ScheduleStarted, ScheduleSubmission, ScheduleView,
     ScheduledRunView,
+};
+pub use supervision::{
+    EscalationAnswer, EscalationView, Lift, MeasureRequest, MeasureView, RungView, VoteView,
 };
 pub use task::{ParkedView, StepView, TaskSpec, TaskStatus, TaskSubmission, TaskView};
 pub use time::Stamp;

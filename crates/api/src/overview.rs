@@ -32,11 +32,25 @@ pub struct Overview {
     pub queues: Vec<QueueView>,
     /// How much gets done, and how fast.
     pub rates: RatesView,
+    /// What the fleet could not mend by itself and nobody has answered.
+    #[serde(default)]
+    pub escalations: EscalationsOverview,
     /// What somebody should look at, most urgent first; at most 100.
     pub attention: Vec<AttentionView>,
     /// How many more there are, as far as they were counted.
     #[serde(default)]
     pub attention_left_out: u64,
+}
+
+/// How much was escalated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EscalationsOverview {
+    /// Open ones.
+    pub open: u64,
+    /// Those of them that wait for a person.
+    pub human: u64,
+    /// Not raised because too many were open.
+    pub missed: u64,
 }
 
 /// The fleet by layer and stack; at most a second old.
@@ -193,7 +207,7 @@ pub struct RateHistory {
 /// Something that somebody should look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttentionView {
-    /// `draining`, `layer_empty`, `step_in_doubt`, `task_parked`, `run_parked`, `agent_offline`,
+    /// `draining`, `layer_empty`, `measure_in_force`, `escalated`, `step_in_doubt`, `task_parked`, `run_parked`, `agent_offline`,
     /// `agent_restarting`, `agent_replaced` or `agent_struck`.
     pub kind: String,
     /// In words.

@@ -8,6 +8,8 @@ mod config;
 mod deploy;
 mod diff;
 mod doctor;
+mod emergency;
+mod escalations;
 mod fork;
 mod get;
 mod graph;
@@ -116,6 +118,8 @@ enum Command {
     Signal(signal::Signal),
     Scale(scale::Scale),
     Deploy(deploy::Deploy),
+    Escalations(escalations::Escalations),
+    Emergency(emergency::Emergency),
     Logs(logs::Logs),
     Message(message::Message),
     Trace(trace::Trace),
@@ -158,6 +162,8 @@ impl Command {
             Command::Signal(command) => command.carry_out(session),
             Command::Scale(command) => command.carry_out(session),
             Command::Deploy(command) => command.carry_out(session),
+            Command::Escalations(command) => command.carry_out(session),
+            Command::Emergency(command) => command.carry_out(session),
             Command::Logs(command) => command.carry_out(session),
             Command::Message(command) => command.carry_out(session),
             Command::Trace(command) => command.carry_out(session),

@@ -38,6 +38,8 @@ mod runs;
 mod sandbox;
 #[path = "integration/schedules.rs"]
 mod schedules;
+#[path = "integration/supervision.rs"]
+mod supervision;
 #[path = "integration/support.rs"]
 mod support;
 #[path = "integration/upgrade.rs"]

@@ -20,6 +20,7 @@ use crate::plan::{EffectClass, TaskSpec, Workflow};
 use crate::priority::Priority;
 use crate::schedule::ScheduleSpec;
 use crate::step::{Finding, StepKey, StepOutcome};
+use crate::supervision::MeasureKind;
 use crate::text::Text;
 use crate::time::Time;
 
@@ -73,6 +74,35 @@ pub enum Command {
     Revoke {
         /// The link of the chain.
         id: RevocationId,
+        /// Why.
+        reason: Text,
+    },
+    /// Say what was done about an escalation.
+    ResolveEscalation {
+        /// The escalation.
+        id: u64,
+        /// What.
+        action: Text,
+        /// Why.
+        reason: Text,
+    },
+    /// Put an emergency measure in force.
+    TakeMeasure {
+        /// What it does.
+        kind: MeasureKind,
+        /// The seat of CECCA; none: a person.
+        by: Option<AgentIx>,
+        /// Why.
+        reason: Text,
+        /// How long, in milliseconds.
+        lasts_ms: u64,
+    },
+    /// Lift a measure, or vote for it.
+    LiftMeasure {
+        /// The measure.
+        id: u64,
+        /// The seat of CECCA; none: a person.
+        by: Option<AgentIx>,
         /// Why.
         reason: Text,
     },

@@ -17,6 +17,8 @@ mod child_run;
 mod deploy;
 mod dispatch;
 mod draft;
+mod emergency;
+mod escalation;
 mod expansion;
 mod finish_attempt;
 mod fire_schedule;
@@ -72,6 +74,9 @@ pub fn decide(
         Command::Revoke { id, reason } => {
             Ok(of_instance(vec![Event::AuthorityRevoked { id, reason }], now))
         }
+        command @ (Command::ResolveEscalation { .. }
+        | Command::TakeMeasure { .. }
+        | Command::LiftMeasure { .. }) => of_supervision(state, command, now),
         Command::SubmitRun(submission) => submit_run::decide(state, rules, *submission, now),
         Command::RecoverRun { run } => recover_run::decide(state, rules, run, now),
         Command::LoadRun(load) => load_run::decide(state, rules, *load, now),
@@ -150,6 +155,21 @@ fn of_fleet(
         }
         _ => Ok(nothing(now)),
     }
+}
+
+/// Commands about escalations and emergency measures.
+fn of_supervision(state: &State, command: Command, now: Time) -> Result<Change, Rejected> {
+    let events = match command {
+        Command::ResolveEscalation { id, action, reason } => {
+            escalation::resolve(state, id, action, reason, now)
+        }
+        Command::TakeMeasure { kind, by, reason, lasts_ms } => {
+            emergency::take(state, emergency::Wanted { kind, by, reason, lasts_ms }, now)
+        }
+        Command::LiftMeasure { id, by, reason } => emergency::lift(state, id, by, reason),
+        _ => Ok(Vec::new()),
+    };
+    events.map(|events| of_instance(events, now))
 }
 
 /// Commands about schedules.

@@ -56,7 +56,10 @@ impl Rejected {
 
     /// Whether the same may go well in a moment, without anybody doing anything.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self.kind, Kind::Closed | Kind::Unavailable) || self.code == "overloaded"
+        // A freeze of the intake lasts for hours.
+        let is_brief = self.code != "intake_frozen";
+        matches!(self.kind, Kind::Closed | Kind::Unavailable) && is_brief
+            || self.code == "overloaded"
     }
 
     /// What the caller would do differently.

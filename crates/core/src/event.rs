@@ -29,6 +29,7 @@ mod fork;
 mod joined;
 mod schedule;
 mod standing;
+mod supervised;
 mod task;
 
 pub use flow::{ChildEnded, SignalReceived, TasksAdded};
@@ -36,6 +37,7 @@ pub use fork::{ReusedChildren, RunForked, TaskReused};
 pub use joined::{AgentJoined, AgentLeft};
 pub use schedule::{ScheduleFired, SchedulePut, ScheduleSkip, ScheduleSkipped, Trigger};
 pub use standing::Standing;
+pub use supervised::Supervised;
 pub use task::{
     AttemptEnd, AttemptEnded, AttemptStarted, ParkReason, Resolution, SkipCause, StepIntended,
     TaskSucceeded,
@@ -452,6 +454,9 @@ pub enum Event {
     /// A task is as it was in the run's source.
     #[n(102)]
     TaskReused(#[n(0)] Box<TaskReused>),
+    /// Something was escalated, or seen to; or an emergency measure begins or ends.
+    #[n(110)]
+    Supervised(#[n(0)] Box<Supervised>),
     /// The next attempt asked whether a step that was left open happened.
     #[n(44)]
     StepProbed {

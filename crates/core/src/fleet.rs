@@ -103,6 +103,10 @@ pub struct Agent {
     pub incarnation: u32,
     #[n(4)]
     idle: u64,
+    /// Replacements in a row; a success ends the row.
+    #[n(110)]
+    #[cbor(skip_if = "crate::shared::is_default")]
+    pub replaced: u32,
 }
 
 impl Agent {
@@ -112,7 +116,7 @@ impl Agent {
     }
 
     fn seated(standing: Standing, idle: u64) -> Self {
-        Agent { standing, busy: 0, strikes: 0, restarts: 0, incarnation: 0, idle }
+        Agent { standing, busy: 0, strikes: 0, restarts: 0, incarnation: 0, idle, replaced: 0 }
     }
 }
 
@@ -365,6 +369,7 @@ impl Fleet {
                 Standing::Replaced => {
                     row.restarts = 0;
                     row.incarnation += 1;
+                    row.replaced += 1;
                 }
                 Standing::Ready
                 | Standing::Offline
@@ -395,6 +400,7 @@ impl Fleet {
     pub(crate) fn praise(&mut self, agent: AgentIx) {
         if let Some(row) = self.agents.get_mut(agent.0 as usize) {
             row.restarts = 0;
+            row.replaced = 0;
         }
     }
 }

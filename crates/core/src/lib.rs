@@ -33,6 +33,7 @@ pub mod schedule;
 mod shared;
 pub mod state;
 pub mod step;
+pub mod supervision;
 pub mod text;
 pub mod time;
 pub mod timers;

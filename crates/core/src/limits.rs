@@ -96,6 +96,28 @@ pub const ERROR_BYTES_MAX: usize = 2_000;
 pub const CAUSES_MAX: usize = 16;
 /// Failures inside one another, as causes. We nest three; foreign bytes must not exhaust the stack.
 pub const FAILURE_DEPTH_MAX: usize = 64;
+/// Replacements of an agent in a row before its supervisor is told: the second shows that another in
+/// its seat does not help.
+pub const AGENT_REPLACED_MAX: u32 = 2;
+/// Time for one layer to see to an escalation before it goes one up: from a chief it takes four
+/// minutes to a person.
+pub const ESCALATION_MS: u64 = 60_000;
+/// The same for an effect in doubt: only a person can say, who is to hear of it within a minute.
+pub const ESCALATION_URGENT_MS: u64 = 10_000;
+/// Time after which it is looked at whether a remedy helped.
+pub const REMEDY_CHECK_MS: u64 = 30_000;
+/// How long an agent is quarantined by rule; then it is tried again.
+pub const QUARANTINE_MS: u64 = 600_000;
+/// One part in so many of those who can do the same work may be quarantined by rule at one time.
+pub const QUARANTINE_PART: usize = 4;
+/// Escalations open at one time, about 300 bytes each; what comes beyond is counted as missed.
+pub const ESCALATIONS_OPEN_MAX: usize = 10_000;
+/// Escalations that are over and still shown.
+pub const ESCALATIONS_KEPT_MAX: usize = 1_000;
+/// Emergency measures in force at one time: a person has to see them all.
+pub const MEASURES_MAX: usize = 1_000;
+/// The longest time for a measure.
+pub const MEASURE_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// What a 32-bit counter of a snapshot may stand at: one at the brink would overflow afterwards.
 pub const COUNT_MAX: u32 = u32::MAX / 2;
 /// The same for a 64-bit counter.

@@ -21,6 +21,7 @@ use crate::queue::ReadyQueue;
 use crate::rules::Mode;
 use crate::run::Run;
 use crate::schedule::Schedules;
+use crate::supervision::Supervision;
 use crate::text::Text;
 use crate::time::Time;
 use crate::timers::Timers;
@@ -32,6 +33,7 @@ mod apply_deployment;
 mod apply_run;
 mod apply_schedule;
 mod apply_step;
+mod apply_supervision;
 mod apply_task;
 mod apply_wait;
 mod digest;
@@ -85,6 +87,7 @@ pub struct State {
     pub(crate) children: BTreeMap<RunId, (RunId, u32)>,
     /// What runs still have to tell each other.
     pub(crate) errands: BTreeSet<Errand>,
+    pub(crate) supervision: Supervision,
 }
 
 /// Idempotency keys and what they were used for.
@@ -132,6 +135,7 @@ impl Default for State {
             schedules: Schedules::default(),
             children: BTreeMap::new(),
             errands: BTreeSet::new(),
+            supervision: Supervision::default(),
         }
     }
 }
@@ -157,9 +161,15 @@ impl State {
         self.instance.as_deref()
     }
 
+    /// Escalations, and emergency measures.
+    pub fn supervision(&self) -> &Supervision {
+        &self.supervision
+    }
+
     /// How risky steps are treated.
     pub fn mode(&self) -> Mode {
-        self.instance.as_ref().map_or(Mode::default(), |instance| instance.mode)
+        let declared = || self.instance.as_ref().map_or(Mode::default(), |instance| instance.mode);
+        self.supervision.mode().unwrap_or_else(declared)
     }
 
     /// Whether new runs are taken.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use minicbor::{Decode, Encode};
 
 use crate::ids::{AgentIx, Fence, RunId, TaskRef};
+use crate::supervision::Concern;
 use crate::time::Time;
 
 /// What is due.
@@ -29,6 +30,15 @@ pub enum Timer {
     /// A deployment's agents must be healthy.
     #[n(60)]
     Deployment(#[n(0)] u64),
+    /// A failure is told to who supervises.
+    #[n(110)]
+    Tell(#[n(0)] Concern),
+    /// Something is due about an escalation.
+    #[n(111)]
+    Escalation(#[n(0)] u64),
+    /// A measure ends.
+    #[n(114)]
+    Measure(#[n(0)] u64),
 }
 
 /// All timers, earliest first.

@@ -45,6 +45,8 @@ mod sections;
 mod snapshot;
 #[path = "integration/steps.rs"]
 mod steps;
+#[path = "integration/supervision.rs"]
+mod supervision;
 #[path = "integration/template.rs"]
 mod template;
 #[path = "integration/waits.rs"]

@@ -2,8 +2,9 @@
 //!
 //! Names, ids and codes only: a payload, or a message made of one, is never logged.
 
-use ark_os_core::event::{AttemptEnd, AttemptEnded, ParkReason, Standing};
+use ark_os_core::event::{AttemptEnd, AttemptEnded, ParkReason, Standing, Supervised};
 use ark_os_core::ids::{AgentIx, RunId, TaskId, TaskRef};
+use ark_os_core::supervision::Desk;
 use ark_os_core::text::Text;
 use ark_os_core::{Change, Event};
 
@@ -57,8 +58,25 @@ pub fn observe(change: &Change, name: impl Fn(AgentIx) -> String) {
                     "a run is parked until somebody decides"
                 );
             }
+            Event::Supervised(event) => of_supervision(event),
             _ => {}
         }
+    }
+}
+
+/// What a person is to see to, and emergency measures. Nothing that was escalated is told before that.
+fn of_supervision(event: &Supervised) {
+    let waits = |id: u64| tracing::warn!(escalation = id, "an escalation waits for a person");
+    match event {
+        Supervised::EscalationRaised(it) if it.to == Desk::Human => waits(it.id),
+        Supervised::EscalationPassed { id, to: Desk::Human, .. } => waits(*id),
+        Supervised::MeasureTaken(it) => {
+            tracing::warn!(measure = it.id, "an emergency measure is in force");
+        }
+        Supervised::MeasureEnded { id, .. } => {
+            tracing::info!(measure = id, "an emergency measure is over");
+        }
+        _ => {}
     }
 }
 

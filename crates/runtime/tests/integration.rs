@@ -28,6 +28,8 @@ mod hanging;
 mod joining;
 #[path = "integration/keeping.rs"]
 mod keeping;
+#[path = "integration/killing.rs"]
+mod killing;
 #[path = "integration/limits.rs"]
 mod limits;
 #[path = "integration/long_requests.rs"]

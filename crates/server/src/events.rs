@@ -23,6 +23,10 @@ use serde_json::{Value, json};
 
 use crate::words;
 
+mod supervision;
+
+use supervision::of_supervision;
+
 /// Names agents by their place in the fleet of the record that speaks of them.
 #[derive(Clone, Debug, Default)]
 pub struct AgentNames {
@@ -192,6 +196,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::TasksAdded(_) => "tasks_added",
         Event::RunForked(_) => "run_forked",
         Event::TaskReused(_) => "task_reused",
+        Event::Supervised(event) => supervision::kind(event),
     }
 }
 
@@ -218,6 +223,7 @@ impl Ids<'_> {
             | Event::DeploymentRolledBack { .. }
             | Event::WorkflowAdmitted(_)
             | Event::AuthorityRevoked { .. } => self.of_instance(event),
+            Event::Supervised(event) => of_supervision(event),
             Event::ScheduleFired(_)
             | Event::SchedulePut(_)
             | Event::ScheduleChanged { .. }

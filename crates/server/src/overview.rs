@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ark_os_api::{AttentionView, Overview, QueueView, RunView, RunsOverview};
+use ark_os_api::{AttentionView, EscalationsOverview, Overview, QueueView, RunView, RunsOverview};
 use ark_os_core::State;
 use ark_os_core::event::Intake;
 use ark_os_core::ids::{RunId, TaskId};
 use ark_os_core::run::{Run, RunState, TaskState};
 use ark_os_core::step::StepStanding;
+use ark_os_core::supervision::{Desk, MeasureKind, Supervision};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_runtime::clock::instant;
@@ -81,6 +82,8 @@ struct Seen {
     intake: Intake,
     queues: Vec<QueueView>,
     parked: Vec<AttentionView>,
+    escalations: EscalationsOverview,
+    measures: Vec<AttentionView>,
 }
 
 /// The overview of the instance, with the runs of a namespace.
@@ -106,6 +109,8 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
                 .filter_map(|run| state.run(*run))
                 .flat_map(parked_tasks)
                 .collect(),
+            escalations: escalations(state.supervision()),
+            measures: measures(state.supervision()),
         }
     });
     let seen = seen.await?;
@@ -131,6 +136,7 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
         fleet: counted.overview.clone(),
         queues: seen.queues,
         rates,
+        escalations: seen.escalations,
         attention,
         attention_left_out,
     })
@@ -214,6 +220,29 @@ fn queues(state: &State, now: Time) -> Vec<QueueView> {
     rows
 }
 
+fn escalations(supervision: &Supervision) -> EscalationsOverview {
+    let human = supervision.open().filter(|it| it.to == Desk::Human).count();
+    EscalationsOverview {
+        open: supervision.open().count() as u64,
+        human: human as u64,
+        missed: supervision.missed(),
+    }
+}
+
+/// Emergency measures in force.
+fn measures(supervision: &Supervision) -> Vec<AttentionView> {
+    let told = supervision.measures().take(ATTENTION_MAX).map(|it| AttentionView {
+        kind: "measure_in_force".to_owned(),
+        text: match &it.kind {
+            MeasureKind::Freeze => format!("intake is frozen: {}", it.reason),
+            MeasureKind::Quarantine(name) => format!("`{name}` is quarantined: {}", it.reason),
+            MeasureKind::Mode(mode) => format!("mode {} is in force: {}", mode.as_str(), it.reason),
+        },
+        ..AttentionView::default()
+    });
+    told.collect()
+}
+
 /// Why a run is parked: its tasks, and their steps in doubt.
 fn parked_tasks(run: &Run) -> Vec<AttentionView> {
     if run.counts.of(TaskState::Parked) == 0 {
@@ -267,6 +296,17 @@ fn attention(seen: &Seen, counted: &Counted, listed: &Listed) -> (Vec<AttentionV
         all.push(AttentionView {
             kind: "layer_empty".to_owned(),
             text: format!("nobody of the layer {layer} stands ready: its step waits"),
+            ..AttentionView::default()
+        });
+    }
+    all.extend(seen.measures.iter().cloned());
+    if seen.escalations.human > 0 {
+        all.push(AttentionView {
+            kind: "escalated".to_owned(),
+            text: format!(
+                "{} escalations wait for a person: `ark-os escalations list --human`",
+                seen.escalations.human
+            ),
             ..AttentionView::default()
         });
     }

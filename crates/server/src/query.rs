@@ -208,6 +208,29 @@ impl SchedulesQuery {
     }
 }
 
+/// What `GET /escalations` takes.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EscalationsQuery {
+    /// `open` where nobody asks, oldest first; or `closed`, newest first
+    #[param(pattern = "^(open|closed)$")]
+    pub(crate) state: Option<String>,
+    /// Only those that this agent is to see to, or `human`: a person
+    pub(crate) to: Option<String>,
+    /// `next` of the page before
+    pub(crate) cursor: Option<String>,
+    /// Items of the page; 100 where nobody asks
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+impl EscalationsQuery {
+    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
+        limit(self.limit)
+    }
+}
+
 /// What `GET /runs/{id}/events` takes.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -19,10 +19,12 @@ use crate::problems::{Refusal, no_route};
 mod admin;
 mod agents;
 mod deployments;
+mod escalations;
 mod fleet;
 mod forks;
 mod health;
 mod ledger;
+mod measures;
 mod messages;
 mod metrics;
 mod overview;
@@ -89,6 +91,7 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(schedules::pause_schedule))
         .routes(routes!(schedules::resume_schedule))
         .routes(routes!(schedules::run_schedule))
+        .merge(supervision())
         .routes(routes!(workflows::list_workflows))
         .routes(routes!(workers::register_worker, workers::list_workers))
         .routes(routes!(workers::show_worker))
@@ -114,6 +117,16 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
     (router.fallback(no_route), openapi::finished(openapi))
 }
 
+/// Routes of what people see to.
+fn supervision() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
+        .routes(routes!(escalations::list_escalations))
+        .routes(routes!(escalations::show_escalation))
+        .routes(routes!(escalations::answer_escalation))
+        .routes(routes!(measures::list_measures, measures::take_measure))
+        .routes(routes!(measures::lift_measure))
+}
+
 /// An answer in JSON.
 fn json(status: StatusCode, it: &impl Serialize) -> Response {
     // Plain data always has a JSON form.
@@ -137,6 +150,15 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
         Ok(key) => Ok(Some(key.to_owned())),
         Err(_) => Err(Refusal::new("key_invalid", "the key has characters that do not print")),
     }
+}
+
+/// A reason that has to be given, and is recorded.
+fn needed_reason(given: &str) -> Result<Text, Refusal> {
+    if given.trim().is_empty() {
+        let message = "say why";
+        return Err(Refusal::new("reason_invalid", message).at("/reason", message));
+    }
+    reason(Some(given))
 }
 
 /// A reason that is recorded.

@@ -16,6 +16,8 @@ pub enum Bug {
     StaleFenceAccepted,
     /// Timers of retries never become due.
     LostRetry,
+    /// Timers of escalations and measures never become due.
+    LostEscalation,
     /// Now and then the outcome of a preparation never arrives.
     LostWakeup,
     /// A task with several needs is put in line once for each of them.
@@ -82,6 +84,7 @@ impl Bug {
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
         Bug::LostRetry,
+        Bug::LostEscalation,
         Bug::LostWakeup,
         Bug::DoubleJoin,
         Bug::LastRecordSkipped,
@@ -119,6 +122,7 @@ impl Bug {
             Bug::EffectReleasedEarly => "effect-released-early",
             Bug::StaleFenceAccepted => "stale-fence-accepted",
             Bug::LostRetry => "lost-retry",
+            Bug::LostEscalation => "lost-escalation",
             Bug::LostWakeup => "lost-wakeup",
             Bug::DoubleJoin => "double-join",
             Bug::LastRecordSkipped => "last-record-skipped",

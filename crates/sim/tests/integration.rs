@@ -102,6 +102,11 @@ fn lost_retry_is_found() {
 }
 
 #[test]
+fn lost_escalation_is_found() {
+    is_found(Bug::LostEscalation, &["liveness", "I21"]);
+}
+
+#[test]
 fn lost_wakeup_is_found() {
     is_found(Bug::LostWakeup, &["liveness"]);
 }

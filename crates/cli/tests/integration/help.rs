@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 65] = [
+const COMMANDS: [&str; 75] = [
     "",
     "start",
     "run",
@@ -36,6 +36,16 @@ const COMMANDS: [&str; 65] = [
     "schedule delete",
     "schedule run",
     "signal",
+    "escalations",
+    "escalations list",
+    "escalations show",
+    "escalations answer",
+    "emergency",
+    "emergency freeze",
+    "emergency quarantine",
+    "emergency mode",
+    "emergency list",
+    "emergency lift",
     "logs",
     "message",
     "message send",

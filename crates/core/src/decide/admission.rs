@@ -47,7 +47,9 @@ pub(super) fn admitted(
     now: Time,
 ) -> Result<(Arc<Admission>, Option<Admission>), Rejected> {
     let known = state.admitted.get(&subject.digest(rules));
-    if let Some(admission) = known.and_then(|id| state.admissions.get(id)) {
+    let known = known.and_then(|id| state.admissions.get(id));
+    // Under another mode the layers decide again.
+    if let Some(admission) = known.filter(|it| it.mode == Some(state.mode())) {
         return Ok((admission.clone(), None));
     }
     let fresh = admit(state, rules, subject, now)?;

@@ -98,6 +98,12 @@ fn check(state: &State, submission: &SubmitRun, now: Time) -> Result<(), Rejecte
         return Err(Rejected::new(Kind::Closed, "draining", "the instance is shutting down")
             .hint("submit again when it is back; what was accepted is kept"));
     }
+    // A child is part of a run that was accepted.
+    if let Some(freeze) = state.supervision.freeze().filter(|_| submission.parent.is_none()) {
+        let message = format!("intake is frozen: {}", freeze.reason);
+        return Err(Rejected::new(Kind::Unavailable, "intake_frozen", message)
+            .hint("`ark-os emergency list` shows until when; what was accepted goes on"));
+    }
     if state.live >= RUNS_LIVE_MAX {
         return Err(Rejected::new(Kind::Exhausted, "overloaded", "too many runs are under way")
             .hint("wait for some to end; nothing that was accepted is lost"));

@@ -23,6 +23,9 @@ pub(super) fn decide(state: &State, now: Time) -> Result<Change, Rejected> {
         Timer::TaskDeadline(run, node) => task_deadline(state, run, node, now),
         Timer::RunDeadline(run) => run_deadline(state, run, now),
         Timer::Deployment(version) => super::deploy::expire(state, version, now),
+        Timer::Tell(concern) => of_instance(super::escalation::raise(state, concern, now), now),
+        Timer::Escalation(id) => of_instance(super::escalation::due(state, id, now), now),
+        Timer::Measure(id) => of_instance(super::emergency::expire(state, id), now),
         Timer::AgentBack(agent) => {
             let reason = "its pause is over".into();
             of_instance(vec![changed(state, agent, Standing::Ready, reason, None)], now)

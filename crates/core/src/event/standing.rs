@@ -49,7 +49,7 @@ impl Standing {
 
     /// Whether it is back after a pause.
     pub fn pauses(self) -> bool {
-        matches!(self, Standing::Restarting | Standing::Replaced)
+        matches!(self, Standing::Restarting | Standing::Replaced | Standing::Quarantined)
     }
 
     /// Whether its tokens are in the pool of its stack.

@@ -180,6 +180,20 @@ impl Fleet {
         found
     }
 
+    /// The agent of this name, or the members of the group of this name who are here.
+    pub fn called(&self, name: &str) -> Vec<AgentIx> {
+        let is_of_group = |ix: &AgentIx| {
+            let is_here = self.agent(*ix).is_some_and(|row| !row.standing.is_leaving());
+            is_here && self.group_of(*ix).is_some_and(|group| *group.spec().name == *name)
+        };
+        let members: Vec<AgentIx> =
+            self.added_seats().map(|(ix, _)| ix).filter(is_of_group).collect();
+        match members.is_empty() {
+            true => self.find(name).into_iter().collect(),
+            false => members,
+        }
+    }
+
     /// How much an agent is here, among those of one name.
     fn rank(&self, ix: AgentIx) -> u8 {
         match self.agent(ix).map(|row| row.standing) {

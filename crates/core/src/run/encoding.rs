@@ -204,7 +204,11 @@ impl Run {
                 })
             }
             Timer::RunDeadline(_) => self.deadline == Some(at),
-            Timer::AgentBack(_) | Timer::Deployment(_) => false,
+            Timer::AgentBack(_)
+            | Timer::Deployment(_)
+            | Timer::Tell(_)
+            | Timer::Escalation(_)
+            | Timer::Measure(_) => false,
         }
     }
 }

@@ -94,6 +94,7 @@ impl State {
             Event::AuthorityRevoked { id, .. } => {
                 self.revoked.insert(*id);
             }
+            Event::Supervised(event) => self.apply_to_supervision(event),
             Event::RunAccepted(accepted) => {
                 if let Some(run) = run {
                     self.accept(run, accepted);
@@ -180,6 +181,7 @@ impl State {
         self.keep_books(id, event, was_over, waits);
         self.charge_payers(id, &before);
         self.keep_family(id, event, left);
+        self.watch_run(id, event);
         let Some(summary) = summary else { return };
         if summary.ended.is_some() && !was_over {
             self.live = self.live.saturating_sub(1);
@@ -260,6 +262,7 @@ impl State {
         self.admissions.clear();
         self.admitted.clear();
         self.blocked.clear();
+        self.go_on_supervising();
         for (id, run) in &mut self.runs {
             if run.is_over() {
                 continue;
@@ -284,9 +287,10 @@ impl State {
             }
             pauses
         });
+        self.keep_out();
     }
 
-    fn change_agent(
+    pub(super) fn change_agent(
         &mut self,
         agent: AgentIx,
         (standing, reason): (Standing, &Text),
@@ -303,6 +307,7 @@ impl State {
             self.backs.insert(agent, until);
             self.timers.set(until, Timer::AgentBack(agent));
         }
+        self.watch_agent(agent, standing);
     }
 
     /// Runs that wait say for whom, also when one layer is back and another still empty.

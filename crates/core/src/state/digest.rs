@@ -40,7 +40,7 @@ impl State {
         );
         let _ = write!(
             feed,
-            "{}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{}{:?}{:?}{:?}{:?}",
+            "{}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{}{:?}{:?}{:?}{:?}{:?}",
             self.live,
             self.active,
             self.backlog,
@@ -54,6 +54,7 @@ impl State {
             self.keys,
             self.revoked,
             self.schedules,
+            self.supervision,
         );
         let _ = write!(feed, "{:?}{:?}", self.children, self.errands);
         for id in self.run_ids() {

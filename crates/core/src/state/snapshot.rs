@@ -16,6 +16,7 @@ use super::State;
 use crate::error::Kind;
 use crate::event::{InstanceStarted, Intake};
 use crate::ids::RunId;
+use crate::supervision::Supervision;
 use crate::time::Time;
 
 mod read;
@@ -55,7 +56,9 @@ mod entry {
     pub(super) const SCHEDULES: u32 = 80;
     /// Since format 3.
     pub(super) const ERRANDS: u32 = 90;
-    /// How many there are.
+    /// Since format 3; where nothing was escalated and no measure taken yet it is left out.
+    pub(super) const SUPERVISION: u32 = 110;
+    /// How many there are besides.
     pub(super) const COUNT: u64 = 21;
 }
 
@@ -145,7 +148,8 @@ impl State {
         let ids = self.run_ids();
         let mut tables = Tables::of(self, &ids);
         let e = &mut Encoder::new(sink);
-        e.map(entry::COUNT)?.u32(entry::FORMAT)?.u32(FORMAT)?;
+        let is_supervised = self.supervision != Supervision::default();
+        e.map(entry::COUNT + u64::from(is_supervised))?.u32(entry::FORMAT)?.u32(FORMAT)?;
         e.u32(entry::HEAD)?.encode(self.head())?;
         e.u32(entry::SKILLS)?.encode(self.fleet.skill_table())?;
         list(e, entry::AGENTS, self.fleet.worn_rows())?;
@@ -170,7 +174,11 @@ impl State {
         e.u32(entry::SCHEDULES)?.array(2)?.u64(self.schedules.newest())?;
         e.array(self.schedules.len() as u64)?;
         self.schedules.iter().try_for_each(|it| e.encode(it)?.ok())?;
-        list(e, entry::ERRANDS, &self.errands)
+        list(e, entry::ERRANDS, &self.errands)?;
+        match is_supervised {
+            true => e.u32(entry::SUPERVISION)?.encode(&self.supervision)?.ok(),
+            false => Ok(()),
+        }
     }
 
     fn head(&self) -> Head {

@@ -22,10 +22,10 @@ use ark_os_core::timers::Timer;
 use ark_os_core::{Command, Kind, State};
 use minicbor::{Decoder, Encoder};
 
-use super::schedules;
 use super::world::{
     World, child, expanding, group, list, map, plan, signal_wait, skill, task, wait,
 };
+use super::{schedules, supervision};
 
 /// Keys of a snapshot's entries.
 const HEAD: u32 = 1;
@@ -417,7 +417,12 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 /// While it is the newest format. What is added raises it, and brings a file of its own.
 #[test]
 fn format_3_is_what_is_written() {
-    let worlds = [("", flowing()), ("-schedules", scheduled()), ("-deployments", deployed())];
+    let worlds = [
+        ("", flowing()),
+        ("-schedules", scheduled()),
+        ("-deployments", deployed()),
+        ("-supervision", supervision::supervised()),
+    ];
     for (name, world) in worlds {
         let written = written(&world.state);
         let file = format!("snapshot-3{name}.cbor");
@@ -495,6 +500,16 @@ fn schedules_of_format_3_stay_readable() {
     assert_eq!((schedule.runs.len(), schedule.waiting.len(), schedule.fired), (1, 1, 1));
     assert_eq!(state.backlog().next_start(state.now()), Some(world_time(9_000_000)));
     assert_eq!(state.backlog().find(RunId(17)).unwrap().priority, Priority::Critical);
+    assert_eq!(written(&state), bytes);
+}
+
+#[test]
+fn supervision_of_format_3_stays_readable() {
+    let bytes = std::fs::read(Path::new(FIXTURES).join("snapshot-3-supervision.cbor")).unwrap();
+    let state = State::decode(&bytes).unwrap();
+    let supervision = state.supervision();
+    assert_eq!((supervision.open().count(), supervision.closed().count()), (1, 1));
+    assert_eq!(supervision.measures().map(|it| it.votes.len()).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(written(&state), bytes);
 }
 

@@ -65,6 +65,11 @@ impl Scripted {
         self
     }
 
+    pub(crate) fn external(mut self) -> Self {
+        self.spec.cost = Cost::External;
+        self
+    }
+
     pub(crate) fn on_the_loop(mut self) -> Self {
         self.spec.cost = Cost::Tiny;
         self

@@ -1,14 +1,16 @@
 //! Sums and books of the live state, held against what the journal said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ark_os_core::State;
 use ark_os_core::event::{Intake, Standing};
 use ark_os_core::ids::{AgentIx, RunId, StackIx, TaskRef};
 use ark_os_core::limits::RUNS_RESTING_TIMES;
 use ark_os_core::run::{Run, TaskState};
+use ark_os_core::supervision::{Concern, Desk};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
+use ark_os_core::timers::Timer;
 
 use super::Checker;
 use super::model::RunModel;
@@ -19,6 +21,7 @@ impl Checker {
     pub(crate) fn look(&mut self, state: &State) -> Check {
         self.check_tokens(state)?;
         self.check_fleet(state)?;
+        check_supervision(state)?;
         for (namespace, account) in state.accounts() {
             ensure(account.is_sound(), "I11", || format!("account of `{namespace}`: {account:?}"))?;
         }
@@ -134,6 +137,11 @@ impl Checker {
             ensure(token == active, "I4", || {
                 format!("task {node} of `{}` holds {active:?}, by the journal {token:?}", run.id)
             })?;
+            let is_parked = task.state == TaskState::Parked;
+            let concern = Concern::Task(run.id, TaskRef::node(node));
+            ensure(!is_parked || is_told(state, concern), "I21", || {
+                format!("task {node} of `{}` is parked and nobody was told", run.id)
+            })?;
         }
         let kept = run.inbox.iter().map(|it| (it.number, it.payload.hash()));
         ensure(
@@ -200,4 +208,30 @@ impl Checker {
         let ready = run.live_tasks(|it| it.turn.is_some());
         (!ready.is_empty()).then_some("waits for an agent")
     }
+}
+
+/// Whether somebody was told of what cannot be mended, or is about to be.
+fn is_told(state: &State, concern: Concern) -> bool {
+    let supervision = state.supervision();
+    supervision.knows(concern) || supervision.closed().any(|it| it.concern == concern)
+}
+
+/// INVARIANT I21: what was escalated has a next step, and a measure an end: each has its timer, unless
+/// a person is to see to it.
+fn check_supervision(state: &State) -> Check {
+    let supervision = state.supervision();
+    if supervision.open().next().is_none() && supervision.measures().next().is_none() {
+        return Ok(());
+    }
+    let timed: BTreeSet<Timer> = state.timers().iter().map(|(_, timer)| timer).collect();
+    for it in supervision.open() {
+        let has_step = timed.contains(&Timer::Escalation(it.id)) || it.to == Desk::Human;
+        ensure(has_step, "I21", || format!("escalation {} waits for ever: {it:?}", it.id))?;
+    }
+    for it in supervision.measures() {
+        ensure(timed.contains(&Timer::Measure(it.id)), "I21", || {
+            format!("measure {} has no end: {it:?}", it.id)
+        })?;
+    }
+    Ok(())
 }

@@ -10,12 +10,14 @@ use ark_os_core::budget::Amounts;
 use ark_os_core::command::{SendSignal, SubmitRun};
 use ark_os_core::event::{Intake, Resolution, SubmissionKey};
 use ark_os_core::hash::Hash;
-use ark_os_core::ids::{PtId, RunId, TaskId};
+use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId};
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::Workflow;
 use ark_os_core::priority::Priority;
+use ark_os_core::rules::Mode;
 use ark_os_core::run::TaskState;
 use ark_os_core::step::StepStanding;
+use ark_os_core::supervision::MeasureKind;
 use ark_os_core::text::Text;
 use ark_os_runtime::kernel::{Answer, Deliver, Input, Kernel, Recipient};
 use serde_json::json;
@@ -134,7 +136,7 @@ impl World {
         if self.node.is_none() {
             return Ok(());
         }
-        match self.rng.weighted(&[30, 6, 4, 6, 5, 5, 8, 6, 5, 2, 3, 3, 1, 4, 6, 1]) {
+        match self.rng.weighted(&[30, 6, 4, 6, 5, 5, 8, 6, 5, 2, 3, 3, 1, 4, 6, 1, 2, 2]) {
             0 => self.submit(),
             1 => self.cancel()?,
             2 => self.on_some_run(|run| Command::PauseRun { run, reason: "sim".into() }),
@@ -153,7 +155,9 @@ impl World {
             12 => self.revoke(),
             13 => self.scale(),
             14 => self.deploy(),
-            _ => self.cancel_deployment(),
+            15 => self.cancel_deployment(),
+            16 => self.take_or_lift(),
+            _ => self.answer_escalation(),
         }
         Ok(())
     }
@@ -344,6 +348,39 @@ impl World {
         let [_, narrow] = &self.clients.grants;
         let Some(id) = narrow.authority().chain().first().copied() else { return };
         self.command(Command::Revoke { id, reason: "sim".into() });
+    }
+
+    /// CECCA takes an emergency measure, or somebody wants one lifted.
+    fn take_or_lift(&mut self) {
+        let Some(node) = &self.node else { return };
+        let measure = node.lp.state().supervision().measures().next().map(|it| it.id);
+        let seat = AgentIx(0);
+        let by = self.rng.per_mille(500).then_some(seat);
+        let command = match measure.filter(|_| self.rng.per_mille(400)) {
+            Some(id) => Command::LiftMeasure { id, by, reason: "sim".into() },
+            None => {
+                let agent = AgentIx(self.rng.below(u64::from(self.profile.agents)) as u32);
+                let name = node.lp.state().fleet().name(agent);
+                let kind = match self.rng.below(6) {
+                    0 => MeasureKind::Freeze,
+                    1 => MeasureKind::Mode(Mode::Autonomous),
+                    _ => MeasureKind::Quarantine(name.into()),
+                };
+                let lasts_ms = self.rng.range(100, 5_000);
+                Command::TakeMeasure { kind, by, reason: "sim".into(), lasts_ms }
+            }
+        };
+        self.command(command);
+    }
+
+    /// Somebody has seen what was escalated.
+    fn answer_escalation(&mut self) {
+        let Some(node) = &self.node else { return };
+        let open = node.lp.state().supervision().open().next().map(|it| it.id);
+        if let Some(id) = open {
+            let (action, reason) = ("dismiss".into(), "sim".into());
+            self.command(Command::ResolveEscalation { id, action, reason });
+        }
     }
 
     /// A look sees the newest record; it is delivered when that is durable.

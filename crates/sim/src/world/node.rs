@@ -113,6 +113,11 @@ impl World {
         match first {
             // The planted bug: the clock of the loop stands still just before a retry.
             Some((due, Timer::Retry(..))) if self.has(Bug::LostRetry) => wall.min(Time(due.0 - 1)),
+            Some((due, Timer::Escalation(_) | Timer::Measure(_)))
+                if self.has(Bug::LostEscalation) =>
+            {
+                wall.min(Time(due.0 - 1))
+            }
             _ => wall,
         }
     }
@@ -392,6 +397,7 @@ impl World {
         let now = self.loop_now();
         match u64::try_from(due.since(now).as_micros()) {
             _ if self.has(Bug::LostRetry) && now < self.wall() => patience,
+            _ if self.has(Bug::LostEscalation) && now < self.wall() => patience,
             Ok(left) => patience.min(left.max(1)),
             Err(_) => patience,
         }

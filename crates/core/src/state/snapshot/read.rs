@@ -21,6 +21,7 @@ use crate::queue::ReadyQueue;
 use crate::run::{Around, Holdings, Run};
 use crate::schedule::{Schedule, Schedules};
 use crate::state::State;
+use crate::supervision::Supervision;
 use crate::text::Text;
 use crate::time::Time;
 use crate::timers::Timer;
@@ -110,6 +111,12 @@ impl Reading {
             entry::FLEET => self.rows.shape = d.decode()?,
             entry::DEPLOYMENTS => state.deployments = d.decode()?,
             entry::ERRANDS => state.errands = d.decode()?,
+            entry::SUPERVISION => {
+                let read: Supervision = d.decode()?;
+                let restored = read.restored();
+                state.supervision = restored
+                    .ok_or_else(|| DecodeError::message("escalations contradict each other"))?;
+            }
             _ => return Err(DecodeError::message("an entry is of no known kind")),
         }
         Ok(())
@@ -296,6 +303,9 @@ impl State {
                 .deployments
                 .under_way()
                 .is_some_and(|it| it.deployment.version == version && it.deadline == at),
+            Timer::Tell(_) | Timer::Escalation(_) | Timer::Measure(_) => {
+                self.supervision.is_due(at, timer)
+            }
             Timer::Attempt(run, ..)
             | Timer::Retry(run, _)
             | Timer::TaskDeadline(run, _)

@@ -1,0 +1,134 @@
+//! Escalations and emergency measures: how they change the state, and their timers.
+
+use std::collections::BTreeSet;
+
+use super::State;
+use crate::event::{Event, Standing, Supervised};
+use crate::ids::{AgentIx, RunId};
+use crate::limits::AGENT_REPLACED_MAX;
+use crate::run::TaskState;
+use crate::supervision::{Concern, Escalation, MeasureKind};
+use crate::text::Text;
+use crate::timers::Timer;
+
+impl State {
+    pub(super) fn apply_to_supervision(&mut self, event: &Supervised) {
+        match event {
+            Supervised::EscalationRaised(escalation) => {
+                if let Some(noted) = self.supervision.raise(escalation) {
+                    self.timers.clear(noted, Timer::Tell(escalation.concern));
+                }
+                self.timers.set(escalation.due(), Timer::Escalation(escalation.id));
+            }
+            Supervised::EscalationPassed { id, to, deadline } => {
+                self.change_escalation(*id, |it| {
+                    it.to = to.clone();
+                    it.deadline = *deadline;
+                })
+            }
+            Supervised::RemedyApplied { id, rung } => {
+                self.change_escalation(*id, |it| it.ladder.push(rung.clone()));
+            }
+            Supervised::RemedyChecked { id, healthy } => self.change_escalation(*id, |it| {
+                if let Some(rung) = it.ladder.last_mut() {
+                    rung.healthy = Some(*healthy);
+                }
+            }),
+            Supervised::EscalationResolved { id, closing } => {
+                if let Some(due) = self.supervision.close(*id, closing.clone()) {
+                    self.timers.clear(due, Timer::Escalation(*id));
+                }
+            }
+            Supervised::MeasureTaken(measure) => {
+                self.supervision.take(measure);
+                self.timers.set(measure.until, Timer::Measure(measure.id));
+                self.keep_out();
+            }
+            Supervised::MeasureVoted { id, vote } => self.supervision.vote(*id, vote),
+            Supervised::MeasureEnded { id, .. } => {
+                if let Some(measure) = self.supervision.end(*id) {
+                    self.timers.clear(measure.until, Timer::Measure(*id));
+                    self.let_in(&measure.kind);
+                }
+            }
+        }
+    }
+
+    fn change_escalation(&mut self, id: u64, change: impl FnOnce(&mut Escalation)) {
+        if let Some((before, now)) = self.supervision.change(id, change) {
+            self.timers.clear(before, Timer::Escalation(id));
+            self.timers.set(now, Timer::Escalation(id));
+        }
+    }
+
+    fn tell(&mut self, concern: Concern) {
+        if self.supervision.note(concern, self.now) {
+            self.timers.set(self.now, Timer::Tell(concern));
+        }
+    }
+
+    /// A task that is parked is told of; one that was told of and is parked no more is looked at.
+    pub(super) fn watch_run(&mut self, id: RunId, event: &Event) {
+        if let Event::TaskParked { task, .. } = event {
+            return self.tell(Concern::Task(id, *task));
+        }
+        for (task, escalation) in self.supervision.of_run(id) {
+            let it = self.runs.get(&id).and_then(|run| run.task(task));
+            if it.is_none_or(|it| it.state != TaskState::Parked) {
+                let now = self.now;
+                self.change_escalation(escalation, |it| it.deadline = it.deadline.min(now));
+            }
+        }
+    }
+
+    /// An agent that was replaced, and replaced again, is told of.
+    pub(super) fn watch_agent(&mut self, agent: AgentIx, standing: Standing) {
+        let replaced = self.fleet.agent(agent).map_or(0, |row| row.replaced);
+        if standing == Standing::Replaced && replaced >= AGENT_REPLACED_MAX {
+            self.tell(Concern::Agent(agent));
+        }
+    }
+
+    /// Whoever a measure keeps from work gets none, also who comes while it is in force. Who is offline
+    /// stays so, also when the measure is over.
+    pub(super) fn keep_out(&mut self) {
+        let mut out: Vec<(AgentIx, Text)> = Vec::new();
+        for (name, reason) in self.supervision.kept_out() {
+            let called = self.fleet.called(name).into_iter();
+            out.extend(called.map(|agent| (agent, reason.clone())));
+        }
+        for (agent, reason) in out {
+            let Some(standing) = self.fleet.agent(agent).map(|row| row.standing) else { continue };
+            let is_out = standing == Standing::Quarantined && !self.backs.contains_key(&agent);
+            if !is_out && !standing.is_passing() && standing != Standing::Offline {
+                self.change_agent(agent, (Standing::Quarantined, &reason), None);
+            }
+        }
+    }
+
+    /// A measure is over: whom it kept from work works again, unless another does, too.
+    fn let_in(&mut self, measure: &MeasureKind) {
+        let MeasureKind::Quarantine(name) = measure else { return };
+        let kept = self.supervision.kept_out();
+        let kept: BTreeSet<AgentIx> = kept.flat_map(|(name, _)| self.fleet.called(name)).collect();
+        for agent in self.fleet.called(name) {
+            let standing = self.fleet.agent(agent).map(|row| row.standing);
+            // One that a seat quarantined by rule since comes back by itself.
+            let is_out =
+                standing == Some(Standing::Quarantined) && !self.backs.contains_key(&agent);
+            if is_out && !kept.contains(&agent) {
+                self.change_agent(agent, (Standing::Ready, &Text::default()), None);
+            }
+        }
+    }
+
+    /// After a start: what is due stays due, and measures stay in force.
+    pub(super) fn go_on_supervising(&mut self) {
+        self.supervision.begin_anew(self.now);
+        let (supervision, timers) = (&self.supervision, &mut self.timers);
+        supervision.pending().for_each(|(concern, at)| timers.set(at, Timer::Tell(concern)));
+        supervision.open().for_each(|it| timers.set(it.due(), Timer::Escalation(it.id)));
+        supervision.measures().for_each(|it| timers.set(it.until, Timer::Measure(it.id)));
+        self.keep_out();
+    }
+}

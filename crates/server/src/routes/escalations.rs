@@ -1,0 +1,213 @@
+//! `/escalations`: what the fleet could not mend, and what people did about it.
+
+use ark_os_api::{EscalationAnswer, EscalationView, Page, Problem, RungView};
+use ark_os_core::Command;
+use ark_os_core::fleet::Fleet;
+use ark_os_core::ids::{AgentIx, TaskId};
+use ark_os_core::supervision::{Concern, Desk, Escalation, Rung};
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+
+use super::{json, needed_reason};
+use crate::context::Context;
+use crate::json::{parse, read_body};
+use crate::problems::{Answered, Refusal};
+use crate::query::{EscalationsQuery, read, wrong};
+use crate::words;
+
+/// Who sees to what nobody in the fleet did.
+const HUMAN: &str = "human";
+
+/// What was escalated: to whom, until when, and what was tried.
+#[utoipa::path(
+    get, path = "/api/v1/escalations", tag = "escalations",
+    params(EscalationsQuery),
+    responses((status = 200, description = "A page of escalations", body = Page<EscalationView>)),
+)]
+pub(super) async fn list_escalations(State(context): State<Context>, uri: Uri) -> Answered {
+    let query: EscalationsQuery = read(&uri)?;
+    let limit = query.limit()?;
+    let open = match query.state.as_deref() {
+        None | Some("open") => true,
+        Some("closed") => false,
+        Some(_) => return Err(wrong("state", "it is open or closed")),
+    };
+    let cursor = query.cursor.as_deref().map(|cursor| {
+        cursor.parse::<u64>().map_err(|_| {
+            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
+        })
+    });
+    let cursor = cursor.transpose()?;
+    let to = query.to;
+    let page = context.handle().read(move |kernel| {
+        let (state, fleet) = (kernel.state(), kernel.state().fleet());
+        let supervision = state.supervision();
+        let is_asked = |it: &&Escalation| match (&to, &it.to) {
+            (None, _) => true,
+            (Some(to), Desk::Seat(name)) => **to == **name,
+            (Some(to), Desk::Human) => to == HUMAN,
+        };
+        let page = limit + 1;
+        let found: Vec<&Escalation> = match (open, cursor) {
+            (true, after) => {
+                let goes_on = |it: &&Escalation| it.id > after.unwrap_or(0);
+                supervision.open().filter(goes_on).filter(is_asked).take(page).collect()
+            }
+            // The order is that of their ends: the cursor is the last one of the page before.
+            (false, None) => supervision.closed().filter(is_asked).take(page).collect(),
+            (false, Some(last)) => {
+                let rest = supervision.closed().skip_while(|it| it.id != last).skip(1);
+                rest.filter(is_asked).take(page).collect()
+            }
+        };
+        let mut items: Vec<EscalationView> = found.into_iter().map(|it| view(fleet, it)).collect();
+        let goes_on = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| goes_on).map(|it| it.id.to_string());
+        Page { items, next }
+    });
+    Ok(json(StatusCode::OK, &page.await?))
+}
+
+/// One escalation.
+#[utoipa::path(
+    get, path = "/api/v1/escalations/{id}", tag = "escalations",
+    params(("id" = u64, Path, description = "Its number")),
+    responses(
+        (status = 200, description = "The escalation", body = EscalationView),
+        (status = 404, description = "`escalation_not_found`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show_escalation(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+) -> Answered {
+    let id = number(&id)?;
+    Ok(json(StatusCode::OK, &look_up(&context, id).await?.1))
+}
+
+/// Says what is done about an escalation, and does it.
+#[utoipa::path(
+    post, path = "/api/v1/escalations/{id}/answer", tag = "escalations",
+    params(("id" = u64, Path, description = "Its number")),
+    request_body = EscalationAnswer,
+    responses(
+        (status = 200, description = "The escalation", body = EscalationView),
+        (status = 404, description = "`escalation_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`escalation_over`, `task_not_parked`, `step_in_doubt`, …", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn answer_escalation(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answered {
+    let id = number(&id)?;
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let answer: EscalationAnswer = parse(&body)?;
+    let reason = needed_reason(&answer.reason)?;
+    let (concern, view) = look_up(&context, id).await?;
+    if view.state == "closed" {
+        return Err(Refusal::new("escalation_over", "the escalation is over"));
+    }
+    // First the deed: what it is about then ends the escalation at the latest with this word.
+    if let Some(deed) = deed(&answer.action, concern, &reason)? {
+        context.handle().command(deed).await?;
+    }
+    let action = answer.action.as_str().into();
+    let resolve = Command::ResolveEscalation { id, action, reason };
+    match context.handle().command(resolve).await {
+        // What was done ended it already.
+        Err(error) if error.code() == "escalation_over" => {}
+        done => done?,
+    }
+    Ok(json(StatusCode::OK, &look_up(&context, id).await?.1))
+}
+
+/// What is to be done besides; none: nothing.
+fn deed(
+    action: &str,
+    concern: Concern,
+    reason: &ark_os_core::text::Text,
+) -> Result<Option<Command>, Refusal> {
+    let reason = reason.clone();
+    match (action, concern) {
+        ("dismiss", _) => Ok(None),
+        ("unpark", Concern::Task(run, task)) => {
+            Ok(Some(Command::UnparkTask { task: TaskId { run, task }, reason }))
+        }
+        ("cancel", Concern::Task(run, _)) => Ok(Some(Command::CancelRun { run, reason })),
+        ("release", Concern::Agent(agent)) => {
+            Ok(Some(Command::SetAgent { agent, online: true, reason }))
+        }
+        ("offline", Concern::Agent(agent)) => {
+            Ok(Some(Command::SetAgent { agent, online: false, reason }))
+        }
+        _ => {
+            let message = match concern {
+                Concern::Task(..) => "about a task it is dismiss, unpark or cancel",
+                Concern::Agent(_) => "about an agent it is dismiss, release or offline",
+            };
+            Err(Refusal::new("request_invalid", format!("accept `/action`: {message}"))
+                .at("/action", message))
+        }
+    }
+}
+
+async fn look_up(context: &Context, id: u64) -> Result<(Concern, EscalationView), Refusal> {
+    let found = context.handle().read(move |kernel| {
+        let state = kernel.state();
+        let escalation = state.supervision().find(id)?;
+        Some((escalation.concern, view(state.fleet(), escalation)))
+    });
+    found.await?.ok_or_else(|| {
+        Refusal::new("escalation_not_found", format!("no escalation `{id}` is known"))
+            .hint("`GET /api/v1/escalations` lists them")
+    })
+}
+
+fn number(id: &str) -> Result<u64, Refusal> {
+    id.parse().map_err(|_| {
+        Refusal::new("escalation_not_found", "escalations have numbers")
+            .hint("`GET /api/v1/escalations` lists them")
+    })
+}
+
+fn view(fleet: &Fleet, it: &Escalation) -> EscalationView {
+    // The number of an agent is its own until the next start; its name stays.
+    let about = |agent: AgentIx| match &it.by {
+        Some(by) => by.to_string(),
+        None => fleet.name(agent),
+    };
+    let (task, agent) = match it.concern {
+        Concern::Task(run, task) => (Some(TaskId { run, task }.to_string()), None),
+        Concern::Agent(agent) => (None, Some(about(agent))),
+    };
+    let rung = |rung: &Rung| RungView {
+        remedy: rung.remedy.as_str().to_owned(),
+        by: rung.by.as_ref().map(ToString::to_string),
+        at: words::stamp(rung.at),
+        healthy: rung.healthy,
+    };
+    let closing = it.closing.as_ref();
+    EscalationView {
+        id: it.id,
+        state: if closing.is_none() { "open" } else { "closed" }.to_owned(),
+        class: it.class.as_str().to_owned(),
+        task,
+        agent,
+        message: it.message.to_string(),
+        raised: words::stamp(it.raised),
+        by: it.by.as_ref().map(ToString::to_string),
+        to: match &it.to {
+            Desk::Seat(name) => name.to_string(),
+            Desk::Human => HUMAN.to_owned(),
+        },
+        deadline: words::moment(it.deadline).filter(|_| closing.is_none()),
+        ladder: it.ladder.iter().map(rung).collect(),
+        action: closing.map(|it| it.action.to_string()),
+        reason: closing.map(|it| it.reason.to_string()),
+        closed: closing.map(|it| words::stamp(it.at)),
+    }
+}
