@@ -216,15 +216,14 @@ pub(crate) fn fork_input(given: &[String]) -> Result<Option<Json>, Failure> {
     raw(&inputs::read(given, None)?).map(Some)
 }
 
-/// The only workflow of a file, as a manifest with just that.
+/// The workflow of a file with all that it runs, as a manifest.
 ///
 /// # Errors
 /// The file cannot be read, or has not just one.
 pub(crate) fn fork_workflow(path: &Path) -> Result<Json, Failure> {
     let file = ManifestFile::read(path)?;
     let index = chosen(&file, None)?;
-    let workflow = field(&file.value(), "workflows").get(index).cloned().unwrap_or_default();
-    raw(&json!({ "workflows": [workflow] }))
+    raw(&Closure::of(&file, index).manifest(&file))
 }
 
 /// The plan of a workflow file, whoever has the skills that it needs.

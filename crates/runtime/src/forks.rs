@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::ForkRun;
-use ark_os_core::event::{Event, ReusedChildren, RunAccepted, RunEnd, RunForked, SkipCause, TaskReused};
+use ark_os_core::event::{
+    Event, ReusedChildren, RunAccepted, RunEnd, RunForked, SkipCause, TaskReused,
+};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::limits::REASON_BYTES_MAX;

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ark_os_core::Event;
-use ark_os_core::event::{
-    AttemptEnd, AttemptStarted, Resolution, RunEnd, TaskReused, TasksAdded,
-};
+use ark_os_core::event::{AttemptEnd, AttemptStarted, Resolution, RunEnd, TaskReused, TasksAdded};
 use ark_os_core::ids::{AgentIx, Fence, RunId, TaskRef};
 use ark_os_core::plan::{EffectClass, Workflow};
 use ark_os_core::run::TaskState;

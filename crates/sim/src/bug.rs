@@ -79,7 +79,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 32] = [
+    pub const ALL: [Bug; 33] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
