@@ -251,7 +251,7 @@ impl Account {
         self.reserved = self.reserved.minus(reserved);
     }
 
-    /// Raises the limit (it never sinks), and thaws the account if what is used fits now. Raising
+    /// Raises the limit (it never sinks by this), and thaws the account if what is used fits now. Raising
     /// to the present limit accepts an over-report that stayed inside it.
     pub fn raise(&mut self, limit: Amounts) {
         self.limit = self.limit.max(limit);
@@ -259,6 +259,11 @@ impl Account {
             self.over = Amounts::ZERO;
             self.frozen = false;
         }
+    }
+
+    /// Lowers the limit, to what is used at the least: whoever set the rest aside has taken it back.
+    pub(crate) fn lower(&mut self, limit: Amounts) {
+        self.limit = self.limit.min(limit.max(self.used()));
     }
 
     /// What can still be reserved; nothing while frozen.

@@ -502,6 +502,8 @@ pub enum AttemptOutcome {
         blobs: Vec<Hash>,
         /// The tasks, as [`crate::manifest::parse_added`] gives them.
         tasks: Vec<TaskSpec>,
+        /// How many tasks the plan had that they were made for: the first of them has this number.
+        base: u32,
     },
     /// The agent says that it failed.
     Failed(Failure),

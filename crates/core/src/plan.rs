@@ -390,6 +390,20 @@ impl TaskSpec {
         }
     }
 
+    /// The same with other numbers for the nodes that it names.
+    #[must_use]
+    pub(crate) fn renumbered(mut self, moved: impl Fn(u32) -> u32) -> Self {
+        self.needs.iter_mut().for_each(|need| *need = moved(*need));
+        self.needs.sort_unstable();
+        if let Shape::Reduce(map) = &mut self.shape {
+            *map = moved(*map);
+        }
+        if let OnFailure::Fallback(stand_in) = &mut self.on_failure {
+            *stand_in = moved(*stand_in);
+        }
+        self
+    }
+
     /// Whether the runtime must look at data before the task can start.
     pub fn needs_preparation(&self) -> bool {
         let reads = match &self.shape {

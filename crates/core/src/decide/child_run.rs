@@ -36,7 +36,7 @@ impl Draft<'_> {
             return self.fail(task, Failure::fatal("child_too_deep", message));
         }
         let reserved = match spec.is_detached {
-            true => set_aside(self.run, self.run.spec(node)),
+            true => set_aside(self.state.limit_of(self.run), self.run.spec(node)),
             false => Amounts::ZERO,
         };
         if let Err(failure) = self.check_run_budget(reserved) {
@@ -49,19 +49,19 @@ impl Draft<'_> {
     }
 }
 
-/// What a detached child may use: its budget, and nothing of what its parent has a limit for and it
-/// has no budget of. What has no limit is not set aside.
-fn set_aside(run: &Run, spec: Option<&TaskSpec>) -> Amounts {
+/// What a detached child may use: its budget, and nothing of what the runs above it have a limit for
+/// and it has no budget of. What has no limit is not set aside.
+fn set_aside(above: Amounts, spec: Option<&TaskSpec>) -> Amounts {
     let budget = spec.map_or(Amounts::ZERO, |spec| spec.budget);
-    budget.where_limited(run.account.limit())
+    budget.where_limited(above)
 }
 
 /// The most that a child may use, besides what the runs above it have left.
-fn limit_of(run: &Run, spec: &TaskSpec, child: &ChildSpec) -> Option<Amounts> {
+fn limit_of(above: Amounts, spec: &TaskSpec, child: &ChildSpec) -> Option<Amounts> {
     let own = spec.budget.or_unlimited();
     let limit = match child.is_detached {
-        // Zero of it is zero, where the parent has a limit.
-        true => own.min(spec.budget.within(run.account.limit())),
+        // Zero of it is zero, where those above have a limit.
+        true => own.min(spec.budget.within(above)),
         false => own,
     };
     (limit != Amounts::UNLIMITED).then_some(limit)
@@ -79,7 +79,7 @@ pub(super) fn start(
         draft.fail(TaskRef::node(node), failure);
         Ok(draft.finish())
     };
-    let Some(submission) = submission(parent, node, now) else {
+    let Some(submission) = submission(state, parent, node, now) else {
         let message = "its plan or its authority cannot be read";
         return refused(Failure::fatal("child_refused", message));
     };
@@ -104,7 +104,7 @@ fn asked(state: &State, child: RunId) -> Option<(&Run, u32)> {
     (waits && !is_there).then_some((parent, *node))
 }
 
-fn submission(parent: &Run, node: u32, now: Time) -> Option<SubmitRun> {
+fn submission(state: &State, parent: &Run, node: u32, now: Time) -> Option<SubmitRun> {
     let (spec, task) = (parent.spec(node)?, parent.node(node)?);
     let child = spec.child()?;
     let asked = task.awaited_child()?;
@@ -121,7 +121,7 @@ fn submission(parent: &Run, node: u32, now: Time) -> Option<SubmitRun> {
         input: asked.input.clone()?,
         priority: parent.priority,
         deadline: parent.deadline.into_iter().chain(own).min().map(|at| at.max(now.plus(1))),
-        budget: limit_of(parent, spec, child),
+        budget: limit_of(state.limit_of(parent), spec, child),
         seed: asked.run.0 as u64,
         key: None,
         parent: Some(Box::new(ParentRef {
@@ -153,7 +153,8 @@ pub(super) fn settle(state: &State, child: RunId, now: Time) -> Result<Change, R
         RunEnd::Succeeded => Some(over.output.clone().unwrap_or_else(Payload::null)),
         RunEnd::Failed | RunEnd::Cancelled => None,
     };
-    let spent = over.account.settled().min(reserved.unwrap_or_default());
+    // With what its steps in doubt hold: nobody gives that back to the parent later.
+    let spent = over.account.used().min(reserved.unwrap_or_default());
     draft.push(Event::ChildEnded(Box::new(ChildEnded { task, run: child, end, output, spent })));
     if end == RunEnd::Succeeded {
         draft.after_success(task);

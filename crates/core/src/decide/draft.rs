@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::of_run;
 use crate::authority::Need;
 use crate::budget::{Account, Amounts};
+use crate::child_run::ChildRun;
 use crate::error::Failure;
 use crate::event::{AttemptStarted, Change, Event, Intake};
 use crate::fleet::Want;
@@ -78,13 +79,23 @@ impl Funds {
 }
 
 /// Whether an account can bear this, now or when the work under way, if there is any, is over.
-fn funds(account: &Account, wanted: Amounts, drawn: Amounts, is_busy: bool) -> Funds {
+fn funds(
+    account: &Account,
+    wanted: Amounts,
+    drawn: Amounts,
+    is_busy: impl FnOnce() -> bool,
+) -> Funds {
     let Err(refusal) = account.can_reserve(wanted.plus(drawn)) else { return Funds::Enough };
     let fits = account.settled().plus(wanted).fits_in(account.limit()).is_ok();
-    if is_busy && fits && !refusal.is_frozen() {
+    if fits && !refusal.is_frozen() && is_busy() {
         return Funds::Later;
     }
     Funds::Never(Failure::fatal("budget_exhausted", refusal.to_string()))
+}
+
+/// Whether children, of those that `counts` picks, hold a part of a run's budget and may give it back.
+fn has_lent(run: &Run, counts: impl Fn(&ChildRun) -> bool) -> bool {
+    !run.account.reserved().is_zero() && run.awaited_children().any(|(_, child)| counts(child))
 }
 
 impl<'a> Draft<'a> {
@@ -285,15 +296,19 @@ impl<'a> Draft<'a> {
             above.settle_below(reserved, spent);
         }
         let is_busy = !self.taken.is_empty();
-        let of_run = is_busy || self.run.counts.of(TaskState::Running) > 0;
         let of_all = is_busy || self.state.fleet.in_use() > 0;
-        let own = funds(&account, wanted, drawn, of_run).and(funds(&above, wanted, drawn, of_all));
+        let of_run = || {
+            is_busy || self.run.counts.of(TaskState::Running) > 0 || has_lent(self.run, |_| true)
+        };
+        let own =
+            funds(&account, wanted, drawn, of_run).and(funds(&above, wanted, drawn, || of_all));
         self.state.payers(self.run).fold(own, |worst, payer| {
             let mut account = payer.account;
             if let Some((reserved, spent)) = self.settlement {
                 account.settle_below(reserved, spent);
             }
-            worst.and(funds(&account, wanted, drawn, of_all))
+            let is_busy = || of_all || has_lent(payer, |child| !child.reserved.is_zero());
+            worst.and(funds(&account, wanted, drawn, is_busy))
         })
     }
 

@@ -4,6 +4,7 @@
 //! They begin when that task is done, and whoever depends on it waits for them too. Their authority is
 //! the run's own; the rules are asked about them as about a plan.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::admission::{allowed, route};
@@ -15,15 +16,25 @@ use crate::plan::{EffectClass, TaskSpec, Workflow};
 use crate::rules::{Act, Question, Rules};
 use crate::run::Run;
 use crate::state::State;
+use crate::text::Text;
+
+/// Why tasks are not added.
+pub(super) enum NotAdded {
+    /// They are not sound: who made them is to blame.
+    Refused(Failure),
+    /// Another task has added one of this name since they were made, and nobody could know.
+    Clash(Failure),
+}
 
 pub(super) fn added(
     state: &State,
     rules: &dyn Rules,
     run: &Run,
     task: TaskRef,
-    nodes: Vec<TaskSpec>,
-) -> Result<TasksAdded, Failure> {
-    let refused = |message: String| Failure::retryable("tasks_refused", message);
+    (nodes, base): (Vec<TaskSpec>, u32),
+) -> Result<TasksAdded, NotAdded> {
+    let failure = |message: String| Failure::retryable("tasks_refused", message);
+    let refused = |message: String| NotAdded::Refused(failure(message));
     let may =
         task.child.is_none() && run.spec(task.node).is_some_and(|spec| spec.expands == Some(true));
     if !may {
@@ -34,6 +45,16 @@ pub(super) fn added(
         return Err(refused(format!("a plan has at most {PLAN_TASKS_MAX} tasks, not {count}")));
     }
     let first = run.tasks.len() as u32;
+    let Some(by) = first.checked_sub(base) else {
+        return Err(refused("the tasks were made for another plan".to_owned()));
+    };
+    if let Some(name) = taken(run, base, &nodes) {
+        let message = format!("another task has added a task `{name}` meanwhile");
+        return Err(NotAdded::Clash(failure(message)));
+    }
+    // Others may have been added before them since they were made.
+    let moved = |node: u32| if node < base { node } else { node.saturating_add(by) };
+    let nodes: Vec<TaskSpec> = nodes.into_iter().map(|spec| spec.renumbered(moved)).collect();
     let is_sound = |(node, spec): (u32, &TaskSpec)| {
         let is_known = |need: &u32| *need == task.node || (first..node).contains(need);
         spec.needs.contains(&task.node) && spec.needs.iter().all(is_known)
@@ -48,6 +69,13 @@ pub(super) fn added(
     judge(state, rules, run, (&part, &skills)).map_err(rejected)?;
     let Workflow { tasks: nodes, .. } = part;
     Ok(TasksAdded { task, nodes, skills })
+}
+
+/// A name that was free when the plan had `base` tasks, and is not any more.
+fn taken<'a>(run: &Run, base: u32, nodes: &'a [TaskSpec]) -> Option<&'a Text> {
+    let since = run.workflow.tasks.get(base as usize..).unwrap_or_default();
+    let names: BTreeSet<&Text> = since.iter().map(|spec| &spec.name).collect();
+    nodes.iter().map(|spec| &spec.name).find(|name| names.contains(name))
 }
 
 /// Asks the rules again about what tasks have added to a run.

@@ -2,7 +2,7 @@
 
 use super::attempt::{Claim, claim};
 use super::draft::Draft;
-use super::expansion;
+use super::expansion::{self, NotAdded};
 use crate::command::{AttemptOutcome, FinishAttempt};
 use crate::error::Rejected;
 use crate::event::{AttemptEnd, Change, Event, ParkReason, TaskSucceeded};
@@ -29,8 +29,8 @@ pub(super) fn decide(
         AttemptOutcome::Succeeded { output, blobs } => {
             return Ok(succeed(draft, finish, output, blobs));
         }
-        AttemptOutcome::Expanded { output, blobs, tasks } => {
-            match expansion::added(state, rules, run, task, tasks) {
+        AttemptOutcome::Expanded { output, blobs, tasks, base } => {
+            match expansion::added(state, rules, run, task, (tasks, base)) {
                 Ok(added) => {
                     let mut later = run.clone();
                     later.extend(task.node, &added.nodes, &added.skills);
@@ -40,7 +40,10 @@ pub(super) fn decide(
                     }
                     return Ok(succeed(draft, finish, output, blobs));
                 }
-                Err(failure) => {
+                Err(NotAdded::Clash(failure)) => {
+                    draft.end_reported(task, AttemptEnd::Failed, failure, finish.spent);
+                }
+                Err(NotAdded::Refused(failure)) => {
                     draft.strike(finish.agent, &failure.code);
                     draft.end_reported(task, AttemptEnd::Refused, failure, finish.spent);
                 }

@@ -50,11 +50,6 @@ pub(super) fn decide(
             let failure = Failure::fatal("cancelled", &*reason);
             return Ok(loading.end(RunEnd::Cancelled, failure));
         }
-        Some(LoadVerb::Pause(_)) if state.backlog.ready(waiting) > now => {
-            let message = "the run has not begun: its time has not come";
-            return Err(Rejected::new(Kind::Conflict, "run_delayed", message)
-                .hint("cancel it, or pause it when it has begun"));
-        }
         Some(LoadVerb::Pause(reason)) => Some(reason),
         None => None,
     };
@@ -65,6 +60,11 @@ pub(super) fn decide(
     }
     if let Some(fault) = fault {
         return Ok(loading.end(RunEnd::Failed, fault));
+    }
+    if state.backlog.ready(waiting) > now {
+        let message = "the run has not begun: its time has not come";
+        return Err(Rejected::new(Kind::Conflict, "run_delayed", message)
+            .hint("cancel it, or try again when it has begun"));
     }
     Ok(loading.begin(rules, pause))
 }

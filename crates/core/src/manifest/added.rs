@@ -107,17 +107,6 @@ fn in_order(specs: Vec<TaskSpec>, first: u32) -> Vec<TaskSpec> {
         let place = node.checked_sub(first).and_then(|it| places.get(it as usize));
         place.copied().unwrap_or(node)
     };
-    let renumber = |spec: &TaskSpec| {
-        let mut spec = spec.clone();
-        spec.needs.iter_mut().for_each(|need| *need = moved(*need));
-        spec.needs.sort_unstable();
-        if let Shape::Reduce(map) = &mut spec.shape {
-            *map = moved(*map);
-        }
-        if let OnFailure::Fallback(stand_in) = &mut spec.on_failure {
-            *stand_in = moved(*stand_in);
-        }
-        spec
-    };
+    let renumber = |spec: &TaskSpec| spec.clone().renumbered(moved);
     order.iter().filter_map(|node| specs.get(*node as usize)).map(renumber).collect()
 }

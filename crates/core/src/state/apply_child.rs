@@ -65,7 +65,10 @@ impl State {
                 self.children.insert(child.run, (id, task.node));
                 self.errands.insert(Errand::Start(child.run));
             }
-            Event::ChildEnded(ended) => self.release_child(ended.run),
+            Event::ChildEnded(ended) => {
+                self.take_back(id, ended);
+                self.release_child(ended.run);
+            }
             Event::RunPaused { .. } => {
                 self.errands.remove(&Errand::Pause(id));
                 self.pass_on(id, true);
@@ -92,6 +95,15 @@ impl State {
                 self.errands.retain(|errand| errand.child() != run);
                 self.errands.insert(Errand::Cancel(run));
             }
+        }
+    }
+
+    /// What a detached child did not use went back: it may not use it any more, should it be retried.
+    fn take_back(&mut self, parent: RunId, ended: &ChildEnded) {
+        let Some(above) = self.runs.get(&parent).map(|parent| self.limit_of(parent)) else { return };
+        let child = self.runs.get_mut(&ended.run);
+        if let Some(child) = child.filter(|it| it.parent.as_ref().is_some_and(|it| it.is_detached)) {
+            child.account.lower(ended.spent.within(above));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Runs and their children: who waits for whom, what is still to be told, and who pays.
 
 use super::State;
-use crate::budget::Account;
+use crate::budget::{Account, Amounts};
 use crate::child_run::Errand;
 use crate::event::Intake;
 use crate::ids::RunId;
@@ -54,6 +54,12 @@ impl State {
             self.runs.get(&parent.run)
         };
         std::iter::successors(above(run), move |run| above(run)).take(CHILD_DEPTH_MAX as usize)
+    }
+
+    /// The least limit of a run and of those above it that pay for its work.
+    pub(crate) fn limit_of(&self, run: &Run) -> Amounts {
+        let above = self.payers(run).map(|payer| payer.account.limit());
+        above.fold(run.account.limit(), Amounts::min)
     }
 
     /// What changed in a run's account changes in those above it.

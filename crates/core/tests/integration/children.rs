@@ -12,7 +12,7 @@ use ark_os_core::limits::CHILD_DEPTH_MAX;
 use ark_os_core::plan::{EffectClass, OnFailure, Workflow};
 use ark_os_core::run::{RunState, TaskState};
 
-use super::world::{World, child, instance, json, plan, task};
+use super::world::{World, child, instance, json, plan, signal_wait, task};
 
 fn inner() -> Arc<Workflow> {
     plan(vec![task("a", &[]), task("b", &[0])])
@@ -228,6 +228,99 @@ fn a_detached_child_is_paid_for_when_it_begins() {
     let poor = Amounts { tokens: 40, ..limit };
     let run = world.submit_with(outer, |it| it.budget = Some(poor)).unwrap();
     assert_eq!(&*world.run(run).failure.as_ref().unwrap().code, "budget_exhausted");
+    world.replayed();
+}
+
+#[test]
+fn a_detached_child_is_paid_for_by_every_run_above_that_has_a_limit() {
+    let mut world = World::new(30);
+    let mut apart = child("c", &[], &inner(), true);
+    apart.budget = Amounts { tokens: 60, calls: 5, ..Amounts::ZERO };
+    let middle = plan(vec![apart]);
+    let limit = Amounts { tokens: 100, calls: 9, cpu_ms: 50, ..Amounts::UNLIMITED };
+    let top = plan(vec![child("m", &[], &middle, false)]);
+    let run = world.submit_with(top, |it| it.budget = Some(limit)).unwrap();
+    let below = world.child_of(run, 0);
+    let lowest = world.child_of(below, 0);
+    for it in [run, below] {
+        assert_eq!(world.run(it).account.reserved().tokens, 60);
+    }
+    let lent = Amounts { tokens: 60, calls: 5, cpu_ms: 0, ..Amounts::UNLIMITED };
+    assert_eq!(world.run(lowest).account.limit(), lent);
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+    world.replayed();
+}
+
+#[test]
+fn a_detached_child_that_is_retried_uses_nothing_that_went_back_to_its_parent() {
+    let mut world = World::new(30);
+    let mut inside = task("a", &[]);
+    inside.budget.tokens = 30;
+    let mut apart = child("c", &[], &plan(vec![inside]), true);
+    apart.on_failure = OnFailure::Continue;
+    apart.budget.tokens = 60;
+    let mut after = task("after", &[0]);
+    after.budget.tokens = 90;
+    let limit = Amounts { tokens: 100, ..Amounts::UNLIMITED };
+    let outer = plan(vec![apart, after]);
+    let run = world.submit_with(outer, |it| it.budget = Some(limit)).unwrap();
+    let below = world.child_of(run, 0);
+    let pt = world.pt_at(below, 0);
+    let agent = world.open[&pt].agent;
+    let failed = ark_os_core::command::AttemptOutcome::Failed(Failure::fatal("broken", "it broke"));
+    world.finish_as(pt, agent, failed, Amounts { tokens: 10, ..Amounts::ZERO }).unwrap();
+    assert_eq!(world.run(run).account.used().tokens, 100, "the rest is the parent's again");
+    world.retry(below, None).unwrap();
+    assert_eq!(&*world.run(below).failure.as_ref().unwrap().code, "budget_exhausted");
+    assert_eq!(world.run(below).account.limit(), Amounts { tokens: 10, ..Amounts::UNLIMITED });
+    world.snapshot();
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+    world.replayed();
+}
+
+#[test]
+fn a_task_waits_for_what_a_child_gives_back_of_the_budget() {
+    for is_detached in [false, true] {
+        let mut world = World::new(30);
+        let mut inside = task("a", &[]);
+        inside.budget.tokens = 60;
+        let mut below = child("c", &[], &plan(vec![inside]), is_detached);
+        below.budget = Amounts { tokens: 60, calls: 5, ..Amounts::ZERO };
+        let mut dear = task("dear", &[1]);
+        dear.budget.tokens = 50;
+        let limit = Amounts { tokens: 100, ..Amounts::UNLIMITED };
+        let outer = plan(vec![below, task("first", &[]), dear]);
+        let run = world.submit_with(outer, |it| it.budget = Some(limit)).unwrap();
+        let below = world.child_of(run, 0);
+        world.finish(world.pt_at(run, 1), "1");
+        assert_eq!((world.standing(run), world.at(run, 2)), (RunState::Waiting, TaskState::Ready));
+        world.finish(world.pt_at(below, 0), "1");
+        assert_eq!(world.at(run, 2), TaskState::Running);
+        world.work();
+        assert_eq!(world.standing(run), RunState::Succeeded);
+        world.replayed();
+    }
+}
+
+#[test]
+fn a_bound_child_waits_for_what_a_detached_one_gives_back_though_nobody_works() {
+    let mut world = World::new(30);
+    let mut apart = child("c", &[], &plan(vec![signal_wait("w", &[], "go", None)]), true);
+    apart.budget = Amounts { tokens: 60, ..Amounts::ZERO };
+    let mut dear = task("dear", &[]);
+    dear.budget.tokens = 50;
+    let bound = child("b", &[], &plan(vec![dear]), false);
+    let limit = Amounts { tokens: 100, ..Amounts::UNLIMITED };
+    let outer = plan(vec![apart, bound]);
+    let run = world.submit_with(outer, |it| it.budget = Some(limit)).unwrap();
+    let (apart, bound) = (world.child_of(run, 0), world.child_of(run, 1));
+    assert_eq!(world.at(bound, 0), TaskState::Ready);
+    world.signal(apart, "go").unwrap();
+    assert_eq!(world.at(bound, 0), TaskState::Running);
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
     world.replayed();
 }
 

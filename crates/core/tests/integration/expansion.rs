@@ -5,10 +5,10 @@ use ark_os_core::command::AttemptOutcome;
 use ark_os_core::error::Failure;
 use ark_os_core::ids::TaskRef;
 use ark_os_core::limits::PLAN_TASKS_MAX;
-use ark_os_core::plan::{OnFailure, TaskSpec};
+use ark_os_core::plan::{OnFailure, Shape, TaskSpec};
 use ark_os_core::run::{RunState, TaskState};
 
-use super::world::{World, expanding, json, plan, task};
+use super::world::{World, expanding, json, map, plan, task};
 
 /// `e`, which may add tasks, and `after`, which depends on it.
 fn begun() -> (World, ark_os_core::ids::RunId) {
@@ -112,6 +112,54 @@ fn a_fallback_that_is_added_stands_in_and_nobody_waits_for_it() {
     assert_eq!(world.standing(run), RunState::Succeeded, "it was not needed");
 }
 
+/// Two tasks that may add tasks at the same time.
+fn two() -> (World, ark_os_core::ids::RunId) {
+    let mut world = World::new(30);
+    let run = world.submit(plan(vec![expanding("e", &[]), expanding("f", &[])]));
+    (world, run)
+}
+
+#[test]
+fn tasks_that_two_add_at_the_same_time_keep_to_their_own() {
+    let (mut world, run) = two();
+    let first = TaskSpec { on_failure: OnFailure::Fallback(3), ..task("a", &[1]) };
+    let stand_in = TaskSpec { is_fallback: true, ..task("spare", &[1]) };
+    world.expand_from(world.pt_at(run, 0), vec![task("g", &[0]), task("h", &[0, 2])], 2).unwrap();
+    let more = vec![first, stand_in, map("m", &[1], 0, 0), task("r", &[1, 4])];
+    let more: Vec<TaskSpec> = more
+        .into_iter()
+        .map(|spec| match &*spec.name {
+            "r" => TaskSpec { shape: Shape::Reduce(4), ..spec },
+            _ => spec,
+        })
+        .collect();
+    world.expand_from(world.pt_at(run, 1), more, 2).unwrap();
+    let plan = &world.run(run).workflow.tasks;
+    let names: Vec<&str> = plan[2..].iter().map(|spec| &*spec.name).collect();
+    assert_eq!(names, ["g", "h", "a", "spare", "m", "r"]);
+    assert_eq!(plan[4].on_failure, OnFailure::Fallback(5));
+    assert_eq!((&plan[7].shape, &plan[7].needs[..]), (&Shape::Reduce(6), &[1, 6][..]));
+    world.fail(world.pt_at(run, 4), Failure::fatal("no", "no"));
+    assert_eq!(world.at(run, 5), TaskState::Running, "its own stands in for it");
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+    world.replayed();
+}
+
+#[test]
+fn who_adds_a_name_that_was_taken_meanwhile_is_not_struck_and_tries_again() {
+    let (mut world, run) = two();
+    world.expand_from(world.pt_at(run, 0), vec![task("same", &[0])], 2).unwrap();
+    world.expand_from(world.pt_at(run, 1), vec![task("same", &[1])], 2).unwrap();
+    assert_eq!(world.at(run, 1), TaskState::Waiting, "it is tried again");
+    assert_eq!(&*world.node(run, 1).causes[0].code, "tasks_refused");
+    assert_eq!(world.events(|it| matches!(it, Event::AgentStruck { .. })), 0);
+    assert_eq!(world.run(run).tasks.len(), 3);
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+    world.replayed();
+}
+
 #[test]
 fn a_run_that_has_grown_is_not_retried_from_before() {
     let (mut world, run) = begun();
@@ -134,6 +182,7 @@ fn a_stale_token_adds_nothing() {
         output: json("1"),
         blobs: Vec::new(),
         tasks: vec![task("a", &[0])],
+        base: 2,
     };
     world.finish_as(pt, agent, outcome, Default::default()).unwrap();
     assert_eq!(world.run(run).tasks.len(), 2, "I4");

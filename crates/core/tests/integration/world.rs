@@ -469,8 +469,19 @@ impl World {
 
     /// An attempt succeeds and adds tasks.
     pub(crate) fn expand(&mut self, pt: PtId, tasks: Vec<TaskSpec>) -> Result<Change, Rejected> {
-        let outcome = AttemptOutcome::Expanded { output: json("1"), blobs: Vec::new(), tasks };
-        self.finished(pt, outcome)
+        let base = self.run(pt.run).tasks.len() as u32;
+        self.expand_from(pt, tasks, base)
+    }
+
+    /// The same with tasks that were made when the plan had so many.
+    pub(crate) fn expand_from(
+        &mut self,
+        pt: PtId,
+        tasks: Vec<TaskSpec>,
+        base: u32,
+    ) -> Result<Change, Rejected> {
+        let (output, blobs) = (json("1"), Vec::new());
+        self.finished(pt, AttemptOutcome::Expanded { output, blobs, tasks, base })
     }
 
     pub(crate) fn fail(&mut self, pt: PtId, failure: Failure) -> Change {

@@ -116,6 +116,14 @@ impl<R> Calls<R> {
 }
 
 impl<R> Verb<R> {
+    /// What comes before anything of the run begins, if it is such.
+    fn first(&self) -> Option<LoadVerb> {
+        match &self.wish {
+            Wish::First(verb) => Some(verb.clone()),
+            Wish::Signal(_) => None,
+        }
+    }
+
     fn is_cancel(&self) -> bool {
         matches!(self.wish, Wish::First(LoadVerb::Cancel(_)))
     }
@@ -212,18 +220,24 @@ impl<R: Recipient> Loop<R> {
         }
         let Fetched { run, seq, accepted } = fetched;
         let mut verbs = self.calls.take_verbs(run, accepted.is_ok());
-        let waits = self.kernel.state.backlog().contains(run);
-        let comes_first = |it: &mut Verb<R>| waits && matches!(it.wish, Wish::First(_));
-        let (verb, reply) = match verbs.pop_front_if(comes_first) {
-            Some(Verb { wish: Wish::First(verb), reply }) => (Some(verb), reply),
-            Some(Verb { reply, .. }) => (None, reply),
-            None => (None, None),
-        };
-        let load = LoadRun { run, accepted, verb };
-        let loaded = self.execute(Command::LoadRun(Box::new(load)), seq, now, out);
-        if let Some(reply) = reply {
-            let answer = loaded.map_or_else(Answer::Rejected, |_| Answer::Done);
-            self.hold(Released::Answer(reply, answer), out);
+        // The first that is not refused brings the run in; if nobody wants anything it comes by itself.
+        while self.kernel.state.backlog().contains(run) {
+            let verb = verbs.front().and_then(Verb::first);
+            let comes_first = verb.is_some();
+            let load = LoadRun { run, accepted: accepted.clone(), verb };
+            let loaded = self.execute(Command::LoadRun(Box::new(load)), seq, now, out);
+            let is_refused = loaded.is_err();
+            // A signal is sent once the run is in.
+            if comes_first || is_refused {
+                let Some(verb) = verbs.pop_front() else { return };
+                let answer = loaded.map_or_else(Answer::Rejected, |_| Answer::Done);
+                if let Some(reply) = verb.reply {
+                    self.hold(Released::Answer(reply, answer), out);
+                }
+            }
+            if !is_refused {
+                break;
+            }
         }
         for Verb { wish, reply } in verbs {
             let answer = self.command(as_command(run, wish), 0, now, out);

@@ -41,7 +41,8 @@ pub(super) fn accept(
     let output = expansion.output.map_or_else(|| b"null".to_vec(), |it| it.get().into());
     match super::accept(shop, assignment, output, blobs) {
         AttemptOutcome::Succeeded { output, blobs } => {
-            AttemptOutcome::Expanded { output, blobs, tasks }
+            let base = plan.tasks.len() as u32;
+            AttemptOutcome::Expanded { output, blobs, tasks, base }
         }
         other => other,
     }

@@ -418,7 +418,10 @@ impl World {
         };
         let more = plans::added(&mut self.flow, &format!("more-{}", pt.fence.0));
         match parse_added(&more, &plan, pt.task.node, &plans::catalogue()) {
-            Ok(tasks) => AttemptOutcome::Expanded { output, blobs, tasks },
+            Ok(tasks) => {
+                let base = plan.tasks.len() as u32;
+                AttemptOutcome::Expanded { output, blobs, tasks, base }
+            }
             Err(findings) => {
                 let first = findings.as_slice().first().map(|it| it.message.clone());
                 let message = first.unwrap_or_default();
