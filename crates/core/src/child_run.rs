@@ -49,14 +49,14 @@ pub struct ChildRun {
     pub ended: Option<RunEnd>,
 }
 
-/// What runs still have to tell each other, by the child.
+/// What runs still have to tell each other, by the child, or by the run that makes way.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
 #[cbor(flat)]
 pub enum Errand {
     /// It is to begin.
     #[n(0)]
     Start(#[n(0)] RunId),
-    /// Its parent is over, and so shall it be. Before `Settle`: what it reserved goes back through its
+    /// Its parent is over, and so shall it be; or the next run of its schedule takes its place. Before `Settle`: what it reserved goes back through its
     /// parent, who is forgotten when settled.
     #[n(2)]
     Cancel(#[n(0)] RunId),

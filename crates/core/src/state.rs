@@ -85,8 +85,12 @@ pub struct State {
     pub(crate) schedules: Schedules,
     /// The children that tasks wait for, each with its parent and node.
     pub(crate) children: BTreeMap<RunId, (RunId, u32)>,
+    /// Those of them that wait on disk.
+    pub(crate) children_on_disk: BTreeSet<RunId>,
     /// What runs still have to tell each other.
     pub(crate) errands: BTreeSet<Errand>,
+    /// What those on disk are told when they are read.
+    pub(crate) errands_on_disk: BTreeSet<Errand>,
     pub(crate) supervision: Supervision,
 }
 
@@ -134,7 +138,9 @@ impl Default for State {
             revoked: BTreeSet::new(),
             schedules: Schedules::default(),
             children: BTreeMap::new(),
+            children_on_disk: BTreeSet::new(),
             errands: BTreeSet::new(),
+            errands_on_disk: BTreeSet::new(),
             supervision: Supervision::default(),
         }
     }

@@ -31,10 +31,10 @@ pub(super) fn decide(
         return Ok(nothing(now));
     };
     if state.errands.contains(&Errand::Cancel(id)) {
-        // Its parent is over: nothing of it begins again.
+        // Its parent is over, or another takes its place: nothing of it begins again.
         let mut draft = Draft::new(state, run, now);
         draft.push(Event::RunRecovered);
-        let failure = Failure::fatal("cancelled", "its parent is over");
+        let failure = Failure::fatal("cancelled", state.cancel_reason(id));
         draft.end_run(RunEnd::Cancelled, None, failure);
         return Ok(draft.finish());
     }

@@ -179,7 +179,9 @@ impl Schedules {
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<Schedule> {
         let schedule = self.by_number.remove(&number)?;
-        self.due.extract_if(.., |(_, other)| *other == number).for_each(drop);
+        if let Some(due) = schedule.due() {
+            self.due.remove(&(due, number));
+        }
         for run in &schedule.runs {
             self.runs.remove(run);
         }

@@ -22,10 +22,14 @@ impl State {
             start: accepted.start_at,
         };
         self.backlog.put(&waiting, under);
+        if self.children.contains_key(&id) {
+            self.children_on_disk.insert(id);
+        }
     }
 
     pub(super) fn load(&mut self, id: RunId, accepted: Option<&RunAccepted>) {
         let Some((waiting, under)) = self.backlog.take(id) else { return };
+        self.load_child(id);
         let number = accepted.and_then(|accepted| accepted.admission);
         let own = under.admission().filter(|own| number == Some(own.id));
         let admission = own.or_else(|| self.admissions.get(&number?)).cloned();

@@ -1,5 +1,7 @@
 //! `apply` for child runs: what a task's event means for its child, and a run's for its parent.
 
+use std::collections::BTreeSet;
+
 use super::State;
 use super::apply::Scope;
 use crate::child_run::{ChildRun, Errand};
@@ -58,6 +60,32 @@ impl Scope<'_> {
 }
 
 impl State {
+    /// What runs still have to tell each other, now or when one of them is read.
+    pub(super) fn all_errands(&self) -> BTreeSet<Errand> {
+        self.errands.union(&self.errands_on_disk).copied().collect()
+    }
+
+    /// Which errands and children are of runs on disk follows from the rest.
+    pub(super) fn sort_family(&mut self) {
+        let on_disk = |errand: &Errand| {
+            matches!(errand, Errand::Pause(_) | Errand::Resume(_))
+                && self.backlog.contains(errand.child())
+        };
+        (self.errands_on_disk, self.errands) = self.errands.iter().partition(|it| on_disk(it));
+        let children = self.children.keys().filter(|child| self.backlog.contains(**child));
+        self.children_on_disk = children.copied().collect();
+    }
+
+    /// A child that waited on disk is in memory: what it is to be told can be told.
+    pub(super) fn load_child(&mut self, child: RunId) {
+        self.children_on_disk.remove(&child);
+        for errand in [Errand::Pause(child), Errand::Resume(child)] {
+            if self.errands_on_disk.remove(&errand) {
+                self.errands.insert(errand);
+            }
+        }
+    }
+
     /// What an event of a run means for its children, and for its parent.
     pub(super) fn keep_family(&mut self, id: RunId, event: &Event, left: Vec<Left>) {
         match event {
@@ -92,7 +120,10 @@ impl State {
         for Left { run, is_detached } in left {
             self.release_child(run);
             if !is_detached && self.lives(run) {
-                self.errands.retain(|errand| errand.child() != run);
+                for other in [Errand::Pause(run), Errand::Resume(run)] {
+                    self.errands.remove(&other);
+                    self.errands_on_disk.remove(&other);
+                }
                 self.errands.insert(Errand::Cancel(run));
             }
         }
@@ -104,6 +135,16 @@ impl State {
         let child = self.runs.get_mut(&ended.run);
         if let Some(child) = child.filter(|it| it.parent.as_ref().is_some_and(|it| it.is_detached)) {
             child.account.lower(ended.spent.within(above));
+        }
+    }
+
+    /// A child is there: nobody needs its parent's copy of its input any more.
+    pub(super) fn begin_child(&mut self, child: RunId) {
+        self.errands.remove(&Errand::Start(child));
+        let Some((parent, node)) = self.children.get(&child) else { return };
+        let task = self.runs.get_mut(parent).and_then(|run| run.tasks.get_mut(*node as usize));
+        if let Some(asked) = task.and_then(|task| task.child.as_mut()) {
+            asked.input = None;
         }
     }
 
@@ -120,11 +161,16 @@ impl State {
             .collect();
         for child in children {
             let is_paused = self.runs.get(&child).is_some_and(|child| child.paused);
-            self.errands.remove(&Errand::Pause(child));
-            self.errands.remove(&Errand::Resume(child));
-            if is_paused != pause && self.lives(child) {
-                let errand = if pause { Errand::Pause(child) } else { Errand::Resume(child) };
-                self.errands.insert(errand);
+            let is_told = is_paused != pause && self.lives(child);
+            // One that waits on disk hears of it when it is read: until then the other takes it back.
+            let errands = match self.backlog.contains(child) {
+                true => &mut self.errands_on_disk,
+                false => &mut self.errands,
+            };
+            errands.remove(&Errand::Pause(child));
+            errands.remove(&Errand::Resume(child));
+            if is_told {
+                errands.insert(if pause { Errand::Pause(child) } else { Errand::Resume(child) });
             }
         }
     }
@@ -134,6 +180,7 @@ impl State {
         if self.children.remove(&child).is_none() {
             return;
         }
+        self.children_on_disk.remove(&child);
         self.errands.remove(&Errand::Start(child));
         self.errands.remove(&Errand::Settle(child));
         let Some(run) = self.runs.get(&child).filter(|run| run.is_over()) else { return };

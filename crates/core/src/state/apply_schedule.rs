@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::State;
+use crate::child_run::Errand;
 use crate::event::{Event, ScheduleFired, SchedulePut, Trigger};
 use crate::ids::RunId;
-use crate::schedule::{LastRun, Schedule, ScheduleSpec};
+use crate::schedule::{LastRun, Overlap, Schedule, ScheduleSpec};
 
 impl State {
     pub(super) fn apply_to_schedule(&mut self, run: Option<RunId>, event: &Event) {
@@ -66,6 +67,9 @@ impl State {
     }
 
     fn fire_schedule(&mut self, run: RunId, fired: &ScheduleFired) {
+        if fired.trigger != Trigger::Manual {
+            self.make_way(fired.schedule);
+        }
         let last = LastRun { run, time: fired.time, at: self.now };
         self.schedules.change(fired.schedule, |it| match fired.trigger {
             Trigger::Due => it.next = fired.next,
@@ -73,5 +77,13 @@ impl State {
             Trigger::Manual => {}
         });
         self.schedules.begin(fired.schedule, last);
+    }
+
+    /// The runs of a schedule that its next one takes the place of are to be cancelled.
+    fn make_way(&mut self, schedule: u64) {
+        let schedule = self.schedules.find(schedule);
+        let replaces = |it: &&Schedule| it.spec.overlap == Overlap::CancelPrevious;
+        let runs = schedule.filter(replaces).into_iter().flat_map(|it| &it.runs);
+        self.errands.extend(runs.map(|run| Errand::Cancel(*run)));
     }
 }

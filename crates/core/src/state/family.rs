@@ -1,18 +1,36 @@
 //! Runs and their children: who waits for whom, what is still to be told, and who pays.
 
+use std::ops::Bound;
+
 use super::State;
 use crate::budget::{Account, Amounts};
 use crate::child_run::Errand;
 use crate::event::Intake;
 use crate::ids::RunId;
-use crate::limits::CHILD_DEPTH_MAX;
+use crate::limits::{CHILD_DEPTH_MAX, RUNS_LIVE_MAX};
 use crate::run::Run;
 
 impl State {
-    /// The first errand that can be done now, but none of those children that are `away`: they are
-    /// being read from disk for one.
-    pub fn errand(&self, away: impl Fn(RunId) -> bool) -> Option<Errand> {
-        self.errands.iter().copied().find(|errand| !away(errand.child()) && self.can_do(*errand))
+    /// The first errand behind `last` that can be done now, but none of those children that are
+    /// `away`: they are being read from disk for one.
+    pub fn errand(&self, last: Option<Errand>, away: impl Fn(RunId) -> bool) -> Option<Errand> {
+        // They stand first: where none can be done, none of them is looked at.
+        let starts = Errand::Start(RunId(u128::MAX));
+        let may_start = self.intake == Intake::Open && self.live < RUNS_LIVE_MAX;
+        let last = last.max((!may_start).then_some(starts));
+        let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let mut errands = self.errands.range(behind).copied();
+        errands.find(|errand| !away(errand.child()) && self.can_do(*errand))
+    }
+
+    /// Why a run is to be cancelled: it goes with its parent, or makes way for the next run of its
+    /// schedule.
+    pub fn cancel_reason(&self, run: RunId) -> &'static str {
+        let known = self.runs.get(&run).map(|run| run.parent.is_some());
+        match known.unwrap_or_else(|| self.schedules.of_run(run).is_none()) {
+            true => "its parent is over",
+            false => "the next run of its schedule takes its place",
+        }
     }
 
     fn can_do(&self, errand: Errand) -> bool {
@@ -22,13 +40,9 @@ impl State {
             self.runs.get(parent).filter(|parent| !self.is_interrupted(parent.id))
         };
         match errand {
-            Errand::Start(_) => {
-                self.intake == Intake::Open && parent().is_some_and(|parent| !parent.paused)
-            }
+            Errand::Start(_) => parent().is_some_and(|parent| !parent.paused),
             Errand::Settle(_) => parent().is_some(),
-            Errand::Cancel(_) => true,
-            // One that waits on disk hears of it when it is read: until then the other takes it back.
-            Errand::Pause(run) | Errand::Resume(run) => self.runs.contains_key(&run),
+            Errand::Cancel(_) | Errand::Pause(_) | Errand::Resume(_) => true,
         }
     }
 
@@ -39,7 +53,7 @@ impl State {
 
     /// Whether there are errands at all.
     pub fn has_errands(&self) -> bool {
-        !self.errands.is_empty()
+        !self.errands.is_empty() || !self.errands_on_disk.is_empty()
     }
 
     /// Whether a run in memory or on disk lives.

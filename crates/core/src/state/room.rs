@@ -120,7 +120,7 @@ impl State {
     fn awaited(&self, unread: &BTreeSet<RunId>) -> Vec<Waiting> {
         let most = self.places() * RUNS_RESTING_TIMES * CHILDREN_ROOM_TIMES;
         let room = most.saturating_sub(self.resident()).min(self.places()).min(RUNS_FETCHED_MAX);
-        let children = self.children.keys().rev().filter(|child| !unread.contains(child));
+        let children = self.children_on_disk.iter().rev().filter(|child| !unread.contains(child));
         children.filter_map(|child| self.backlog.find(*child)).take(room).copied().collect()
     }
 

@@ -174,7 +174,7 @@ impl State {
         e.u32(entry::SCHEDULES)?.array(2)?.u64(self.schedules.newest())?;
         e.array(self.schedules.len() as u64)?;
         self.schedules.iter().try_for_each(|it| e.encode(it)?.ok())?;
-        list(e, entry::ERRANDS, &self.errands)?;
+        list(e, entry::ERRANDS, &self.all_errands())?;
         match is_supervised {
             true => e.u32(entry::SUPERVISION)?.encode(&self.supervision)?.ok(),
             false => Ok(()),

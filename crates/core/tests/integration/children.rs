@@ -392,6 +392,32 @@ fn a_child_waits_on_disk_as_others_do_and_is_cancelled_there() {
 }
 
 #[test]
+fn a_child_on_disk_is_paused_and_resumed_with_its_parent_when_it_is_read() {
+    let mut settings = instance(12);
+    settings.runs_resident_max = Some(1);
+    settings.concurrent_tasks_max = 2;
+    let mut world = World::of(settings);
+    let run = world.submit(plan(vec![task("t", &[]), child("c", &[0], &inner(), false)]));
+    while world.state.backlog().is_empty() {
+        world.submit(plan(vec![task("t", &[])]));
+    }
+    world.finish(world.pt_at(run, 0), "1");
+    let below = world.child_of(run, 1);
+    assert!(world.state.backlog().contains(below), "it found room");
+    assert_eq!(world.node(run, 1).child.as_ref().unwrap().input, None, "it has its own");
+    world.pause(run);
+    world.snapshot();
+    assert!(world.state.has_errands() && world.state.errand(None, |_| false).is_none());
+    world.load(below).unwrap();
+    world.dispatch();
+    assert_eq!(world.standing(below), RunState::Paused);
+    world.resume(run);
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+    world.replayed();
+}
+
+#[test]
 fn parents_that_fill_the_memory_do_not_keep_their_children_on_disk() {
     let mut settings = instance(12);
     settings.runs_resident_max = Some(1);

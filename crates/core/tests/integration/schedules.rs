@@ -233,6 +233,36 @@ fn jitter_is_the_same_at_every_replay_and_within_its_bound() {
 }
 
 #[test]
+fn a_run_that_makes_way_is_cancelled_however_the_process_ends() {
+    for crashes in [false, true] {
+        let mut world = World::new(4);
+        put(&mut world, spec(Overlap::CancelPrevious)).unwrap();
+        let first = fire(&mut world).unwrap().run.unwrap();
+        let second = fire(&mut world).unwrap().run.unwrap();
+        world.snapshot();
+        if crashes {
+            world.twin = None;
+            world.reopen();
+            world.snapshot();
+        }
+        world.dispatch();
+        let failure = world.run(first).failure.clone().unwrap();
+        assert_eq!(&*failure.code, "cancelled");
+        assert!(failure.message.contains("takes its place"), "{failure:?}");
+        assert_eq!(world.standing(second), RunState::Running);
+        assert_eq!(it(&world).runs.len(), 1);
+        world.replayed();
+    }
+    // What somebody begins by hand takes nobody's place.
+    let mut world = World::new(4);
+    put(&mut world, spec(Overlap::CancelPrevious)).unwrap();
+    let first = fire(&mut world).unwrap().run.unwrap();
+    world.act(Command::RunSchedule { schedule: name() }).unwrap();
+    world.dispatch();
+    assert_eq!(world.standing(first), RunState::Running);
+}
+
+#[test]
 fn a_run_with_a_start_in_the_future_waits_on_disk_and_begins_then() {
     let mut world = World::new(4);
     let start = world.now.plus(10 * 365 * 24 * 60 * MINUTE);
@@ -244,6 +274,7 @@ fn a_run_with_a_start_in_the_future_waits_on_disk_and_begins_then() {
     assert_eq!(world.announced[&other].state, RunState::Succeeded, "it is in nobody's way");
     let pause = Command::PauseRun { run, reason: "test".into() };
     assert_eq!(world.act(pause).unwrap_err().code(), "run_delayed");
+    assert_eq!(world.load(run).unwrap_err().code(), "run_delayed", "as for a signal");
     assert_eq!(world.state.backlog().next_start(world.now), Some(start));
     world.now = Time(start.0 - 1);
     world.work();

@@ -537,7 +537,7 @@ impl World {
 
     /// Runs and their children tell each other; whether they had to.
     pub(crate) fn errand(&mut self) -> bool {
-        let Some(errand) = self.state.errand(|_| false) else { return false };
+        let Some(errand) = self.state.errand(None, |_| false) else { return false };
         let reason = "it is so with its parent".into();
         let change = self.act(match errand {
             Errand::Start(child) => Command::StartChild { child },
@@ -794,6 +794,13 @@ impl World {
         Command::SendSignal(Box::new(signal))
     }
 
+    /// A run that waits on disk is read though nobody stops or pauses it.
+    pub(crate) fn load(&mut self, run: RunId) -> Result<Change, Rejected> {
+        let seq = self.state.backlog().find(run).unwrap().seq;
+        let load = LoadRun { run, accepted: self.read(run, seq), verb: None };
+        self.act(Command::LoadRun(Box::new(load)))
+    }
+
     pub(crate) fn signal(&mut self, run: RunId, name: &str) -> Result<Change, Rejected> {
         self.signal_keyed(run, name, None)
     }
@@ -805,9 +812,8 @@ impl World {
         name: &str,
         key: Option<&str>,
     ) -> Result<Change, Rejected> {
-        if let Some(seq) = self.state.backlog().find(run).map(|it| it.seq) {
-            let load = LoadRun { run, accepted: self.read(run, seq), verb: None };
-            self.act(Command::LoadRun(Box::new(load))).unwrap();
+        if self.state.backlog().contains(run) {
+            self.load(run).unwrap();
         }
         let sent = self.act(self.signal_command(run, name, key));
         self.dispatch();

@@ -1,7 +1,5 @@
 //! What runs and their children tell each other: commands that follow from the state alone.
 
-use std::collections::BTreeSet;
-
 use ark_os_core::Command;
 use ark_os_core::child_run::Errand;
 use ark_os_core::time::Time;
@@ -13,31 +11,33 @@ impl<R: Recipient> Loop<R> {
     /// Does what can be done of it now; whether anything was. Before the instance has started nothing
     /// is: what a crash left comes first.
     pub(super) fn do_errands(&mut self, now: Time, out: &mut Output<R>) -> bool {
-        let mut any = false;
-        let mut held = BTreeSet::new();
+        let (mut any, mut any_since, mut last) = (false, false, None);
         if self.kernel.newest < self.kernel.started {
             return false;
         }
         for _ in 0..FOLLOW_UPS_MAX {
-            if !self.kernel.state.has_errands() {
-                break;
-            }
-            let away = |run| self.calls.is_wanted(run) || held.contains(&run);
-            let Some(errand) = self.kernel.state.errand(away) else { break };
-            match self.do_errand(errand, now, out) {
-                true => any = true,
-                // It stays; what others have to be told may be what it waits for.
-                false => _ = held.insert(errand.child()),
+            let away = |run| self.calls.is_wanted(run);
+            match self.kernel.state.errand(last, away) {
+                // One that is refused stays; what others are told may be what it waits for.
+                Some(errand) => {
+                    any_since |= self.do_errand(errand, now, out);
+                    last = Some(errand);
+                }
+                None if any_since => (any, any_since, last) = (true, false, None),
+                None => break,
             }
         }
-        any
+        any || any_since
     }
 
     fn do_errand(&mut self, errand: Errand, now: Time, out: &mut Output<R>) -> bool {
         let command = match errand {
             Errand::Start(child) => Command::StartChild { child },
             Errand::Settle(child) => Command::SettleChild { child },
-            Errand::Cancel(run) => Command::CancelRun { run, reason: "its parent is over".into() },
+            Errand::Cancel(run) => {
+                let reason = self.kernel.state.cancel_reason(run).into();
+                Command::CancelRun { run, reason }
+            }
             Errand::Pause(run) => Command::PauseRun { run, reason: "its parent was paused".into() },
             Errand::Resume(run) => Command::ResumeRun { run, reason: "its parent goes on".into() },
         };

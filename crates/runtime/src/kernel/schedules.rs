@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use ark_os_core::Command;
 use ark_os_core::command::{FireSchedule, ScheduleName};
-use ark_os_core::ids::RunId;
 use ark_os_core::limits::SCHEDULE_LATE_MS_MAX;
-use ark_os_core::schedule::{CatchUp, Overlap, Schedule, ScheduleSpec};
-use ark_os_core::text::Text;
+use ark_os_core::schedule::{CatchUp, Schedule, ScheduleSpec, Schedules};
 use ark_os_core::time::Time;
 use rustc_hash::FxHashMap;
 
@@ -36,6 +34,13 @@ impl Calendars {
             *known = (spec.clone(), parse());
         }
         known.1.as_ref()
+    }
+
+    /// Leaves out those of schedules that are gone.
+    fn sweep(&mut self, schedules: &Schedules) {
+        if self.known.len() > schedules.len() {
+            self.known.retain(|number, _| schedules.find(*number).is_some());
+        }
     }
 
     /// What is to be done about a schedule that is due, in order. One whose pattern nobody can read
@@ -78,6 +83,7 @@ impl<R: Recipient> Loop<R> {
 
     /// Does what schedules have to do by now.
     pub(super) fn fire_schedules(&mut self, now: Time, out: &mut Output<R>) {
+        self.calendars.sweep(self.kernel.state.schedules());
         for _ in 0..FOLLOW_UPS_MAX {
             if self.next_schedule().is_none_or(|due| due > now) {
                 return;
@@ -85,12 +91,7 @@ impl<R: Recipient> Loop<R> {
             let Some((_, schedule)) = self.kernel.state.schedules().first_due() else { return };
             let firings = self.calendars.firings(schedule, now);
             for firing in firings {
-                let (number, before) = (firing.schedule, self.last_of(firing.schedule));
-                let old = self.replaced_by(number);
                 let fired = self.execute(Command::FireSchedule(firing), 0, now, out);
-                if self.last_of(number) != before {
-                    self.make_way(old, now, out);
-                }
                 if !fired.unwrap_or(false) {
                     // It stays due, and nothing of it is lost.
                     self.calendars.held = now.plus(HOLD_MS);
@@ -115,31 +116,6 @@ impl<R: Recipient> Loop<R> {
         match schedule.and_then(|it| it.last) {
             Some(last) => Answer::Accepted { run: last.run, existing: false },
             None => Answer::Done,
-        }
-    }
-
-    /// The newest run of a schedule.
-    fn last_of(&self, schedule: u64) -> Option<RunId> {
-        self.kernel.state.schedules().find(schedule)?.last.as_ref().map(|last| last.run)
-    }
-
-    /// The runs of a schedule that its next one takes the place of.
-    fn replaced_by(&self, schedule: u64) -> Vec<RunId> {
-        let schedule = self.kernel.state.schedules().find(schedule);
-        let schedule = schedule.filter(|it| it.spec.overlap == Overlap::CancelPrevious);
-        schedule.into_iter().flat_map(|it| it.runs.iter().copied()).collect()
-    }
-
-    /// Cancels them, once that one has begun.
-    fn make_way(&mut self, runs: Vec<RunId>, now: Time, out: &mut Output<R>) {
-        for run in runs {
-            let reason = Text::from("the next run of its schedule takes its place");
-            let command = Command::CancelRun { run, reason };
-            match self.unread(&command) {
-                Some(unread) => _ = self.put_off(unread, None, out),
-                // One that is over by now needs none.
-                None => _ = self.execute(command, 0, now, out),
-            }
         }
     }
 }

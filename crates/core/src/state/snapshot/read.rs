@@ -247,10 +247,11 @@ impl State {
                 || self.errands.contains(&Errand::Start(*child))
                 || self.errands.contains(&Errand::Settle(*child))
         };
-        match self.errands.iter().all(fits) && self.children.keys().all(is_awaited) {
-            true => Ok(()),
-            false => Err("what runs have to tell each other contradicts them"),
+        if !self.errands.iter().all(fits) || !self.children.keys().all(is_awaited) {
+            return Err("what runs have to tell each other contradicts them");
         }
+        self.sort_family();
+        Ok(())
     }
 
     /// Whether a run is in memory or waits on disk.
