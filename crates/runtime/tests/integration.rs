@@ -12,6 +12,8 @@
 mod agents;
 #[path = "integration/backlog.rs"]
 mod backlog;
+#[path = "integration/bare_calls.rs"]
+mod bare_calls;
 #[path = "integration/bare_loop.rs"]
 mod bare_loop;
 #[path = "integration/blobs.rs"]

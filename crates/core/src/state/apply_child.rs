@@ -131,9 +131,12 @@ impl State {
 
     /// What a detached child did not use went back: it may not use it any more, should it be retried.
     fn take_back(&mut self, parent: RunId, ended: &ChildEnded) {
-        let Some(above) = self.runs.get(&parent).map(|parent| self.limit_of(parent)) else { return };
+        let Some(above) = self.runs.get(&parent).map(|parent| self.limit_of(parent)) else {
+            return;
+        };
         let child = self.runs.get_mut(&ended.run);
-        if let Some(child) = child.filter(|it| it.parent.as_ref().is_some_and(|it| it.is_detached)) {
+        if let Some(child) = child.filter(|it| it.parent.as_ref().is_some_and(|it| it.is_detached))
+        {
             child.account.lower(ended.spent.within(above));
         }
     }

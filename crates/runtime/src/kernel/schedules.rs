@@ -119,3 +119,62 @@ impl<R: Recipient> Loop<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ark_os_core::authority::{Authority, RevocationId, Scopes};
+    use ark_os_core::event::SchedulePut;
+    use ark_os_core::payload::Payload;
+    use ark_os_core::plan::Workflow;
+    use ark_os_core::schedule::{Overlap, Planned};
+    use ark_os_core::{Change, Event, State};
+
+    use super::*;
+
+    fn put(state: &mut State, schedule: u64) {
+        let spec = ScheduleSpec {
+            name: format!("s{schedule}").as_str().into(),
+            cron: "* * * * *".into(),
+            zone: "UTC".into(),
+            catch_up: CatchUp::One,
+            overlap: Overlap::Skip,
+            workflow: Planned::Inline(Workflow::single("test").sealed()),
+            input: Payload::null(),
+            priority: Default::default(),
+            budget: None,
+            deadline_ms: None,
+            jitter_ms: None,
+            is_paused: false,
+        };
+        let id = RevocationId::derive(&[b"test"]);
+        apply(
+            state,
+            Event::SchedulePut(Box::new(SchedulePut {
+                schedule,
+                namespace: "default".into(),
+                spec: Arc::new(spec),
+                authority: Authority::root("tester".into(), Scopes::everything(), id),
+                seed: 1,
+                next: Some(Time(60_000)),
+            })),
+        );
+    }
+
+    fn apply(state: &mut State, event: Event) {
+        let change = Change { run: None, at: Time(1), events: vec![event] };
+        state.apply(&change, &mut Vec::new());
+    }
+
+    #[test]
+    fn calendars_of_schedules_that_are_gone_are_not_kept() {
+        let (mut state, mut calendars) = (State::default(), Calendars::default());
+        for schedule in 1..=20 {
+            put(&mut state, schedule);
+            let (_, due) = state.schedules().first_due().unwrap();
+            assert_eq!(calendars.firings(due, Time(60_000)).len(), 1);
+            apply(&mut state, Event::ScheduleRemoved { schedule, reason: "test".into() });
+            calendars.sweep(state.schedules());
+        }
+        assert!(calendars.known.is_empty());
+    }
+}
