@@ -72,6 +72,9 @@ pub enum Errand {
 }
 
 impl Errand {
+    /// Behind every start, and before all others.
+    pub const STARTS_END: Errand = Errand::Start(RunId(u128::MAX));
+
     /// The child.
     pub fn child(self) -> RunId {
         match self {

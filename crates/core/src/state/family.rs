@@ -15,9 +15,8 @@ impl State {
     /// `away`: they are being read from disk for one.
     pub fn errand(&self, last: Option<Errand>, away: impl Fn(RunId) -> bool) -> Option<Errand> {
         // They stand first: where none can be done, none of them is looked at.
-        let starts = Errand::Start(RunId(u128::MAX));
         let may_start = self.intake == Intake::Open && self.live < RUNS_LIVE_MAX;
-        let last = last.max((!may_start).then_some(starts));
+        let last = last.max((!may_start).then_some(Errand::STARTS_END));
         let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let mut errands = self.errands.range(behind).copied();
         errands.find(|errand| !away(errand.child()) && self.can_do(*errand))

@@ -20,8 +20,12 @@ impl<R: Recipient> Loop<R> {
             match self.kernel.state.errand(last, away) {
                 // One that is refused stays; what others are told may be what it waits for.
                 Some(errand) => {
-                    any_since |= self.do_errand(errand, now, out);
-                    last = Some(errand);
+                    let is_done = self.do_errand(errand, now, out);
+                    any_since |= is_done;
+                    // A parent that is over by it takes others along: they come before anybody is
+                    // told of its own end.
+                    let goes_back = is_done && matches!(errand, Errand::Settle(_));
+                    last = Some(if goes_back { Errand::STARTS_END } else { errand });
                 }
                 None if any_since => (any, any_since, last) = (true, false, None),
                 None => break,
