@@ -56,8 +56,8 @@ pub enum Errand {
     /// It is to begin.
     #[n(0)]
     Start(#[n(0)] RunId),
-    /// Its parent is over, and so shall it be; or the next run of its schedule takes its place. Before `Settle`: what it reserved goes back through its
-    /// parent, who is forgotten when settled.
+    /// Its parent is over, and so shall it be; or the next run of its schedule takes its place.
+    /// Before `Settle`: what it reserved goes back through its parent, who is forgotten when settled.
     #[n(2)]
     Cancel(#[n(0)] RunId),
     /// It is over, and its parent does not know.

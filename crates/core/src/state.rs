@@ -89,8 +89,9 @@ pub struct State {
     pub(crate) children_on_disk: BTreeSet<RunId>,
     /// What runs still have to tell each other.
     pub(crate) errands: BTreeSet<Errand>,
-    /// What those on disk are told when they are read.
-    pub(crate) errands_on_disk: BTreeSet<Errand>,
+    /// What those on disk are told when they are read, and whom a paused run has to begin.
+    pub(crate) errands_later: BTreeSet<Errand>,
+    /// What was escalated, and the measures in force.
     pub(crate) supervision: Supervision,
 }
 
@@ -140,7 +141,7 @@ impl Default for State {
             children: BTreeMap::new(),
             children_on_disk: BTreeSet::new(),
             errands: BTreeSet::new(),
-            errands_on_disk: BTreeSet::new(),
+            errands_later: BTreeSet::new(),
             supervision: Supervision::default(),
         }
     }

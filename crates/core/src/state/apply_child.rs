@@ -62,16 +62,18 @@ impl Scope<'_> {
 impl State {
     /// What runs still have to tell each other, now or when one of them is read.
     pub(super) fn all_errands(&self) -> BTreeSet<Errand> {
-        self.errands.union(&self.errands_on_disk).copied().collect()
+        self.errands.union(&self.errands_later).copied().collect()
     }
 
-    /// Which errands and children are of runs on disk follows from the rest.
+    /// Which errands cannot be done yet, and which children are on disk, follows from the rest.
     pub(super) fn sort_family(&mut self) {
-        let on_disk = |errand: &Errand| {
-            matches!(errand, Errand::Pause(_) | Errand::Resume(_))
-                && self.backlog.contains(errand.child())
+        let is_paused = |parent: &RunId| self.runs.get(parent).is_some_and(|run| run.paused);
+        let is_later = |errand: &Errand| match errand {
+            Errand::Start(run) => self.children.get(run).is_some_and(|(it, _)| is_paused(it)),
+            Errand::Pause(run) | Errand::Resume(run) => self.backlog.contains(*run),
+            Errand::Settle(_) | Errand::Cancel(_) => false,
         };
-        (self.errands_on_disk, self.errands) = self.errands.iter().partition(|it| on_disk(it));
+        (self.errands_later, self.errands) = self.errands.iter().partition(|it| is_later(it));
         let children = self.children.keys().filter(|child| self.backlog.contains(**child));
         self.children_on_disk = children.copied().collect();
     }
@@ -80,7 +82,7 @@ impl State {
     pub(super) fn load_child(&mut self, child: RunId) {
         self.children_on_disk.remove(&child);
         for errand in [Errand::Pause(child), Errand::Resume(child)] {
-            if self.errands_on_disk.remove(&errand) {
+            if self.errands_later.remove(&errand) {
                 self.errands.insert(errand);
             }
         }
@@ -91,7 +93,9 @@ impl State {
         match event {
             Event::ChildRequested { task, child } => {
                 self.children.insert(child.run, (id, task.node));
-                self.errands.insert(Errand::Start(child.run));
+                let is_paused = self.runs.get(&id).is_some_and(|run| run.paused);
+                let errands = if is_paused { &mut self.errands_later } else { &mut self.errands };
+                errands.insert(Errand::Start(child.run));
             }
             Event::ChildEnded(ended) => {
                 self.take_back(id, ended);
@@ -122,7 +126,7 @@ impl State {
             if !is_detached && self.lives(run) {
                 for other in [Errand::Pause(run), Errand::Resume(run)] {
                     self.errands.remove(&other);
-                    self.errands_on_disk.remove(&other);
+                    self.errands_later.remove(&other);
                 }
                 self.errands.insert(Errand::Cancel(run));
             }
@@ -144,6 +148,7 @@ impl State {
     /// A child is there: nobody needs its parent's copy of its input any more.
     pub(super) fn begin_child(&mut self, child: RunId) {
         self.errands.remove(&Errand::Start(child));
+        self.errands_later.remove(&Errand::Start(child));
         let Some((parent, node)) = self.children.get(&child) else { return };
         let task = self.runs.get_mut(parent).and_then(|run| run.tasks.get_mut(*node as usize));
         if let Some(asked) = task.and_then(|task| task.child.as_mut()) {
@@ -151,9 +156,15 @@ impl State {
         }
     }
 
-    /// Children that go with their parent are paused and resumed with it.
+    /// Children that go with their parent are paused and resumed with it; what is paused begins none.
     fn pass_on(&mut self, id: RunId, pause: bool) {
         let Some(run) = self.runs.get(&id) else { return };
+        let (from, to) = match pause {
+            true => (&mut self.errands, &mut self.errands_later),
+            false => (&mut self.errands_later, &mut self.errands),
+        };
+        let starts = run.awaited_children().map(|(_, child)| Errand::Start(child.run));
+        to.extend(starts.filter(|start| from.remove(start)));
         let is_bound = |node: u32| {
             run.spec(node).and_then(|spec| spec.child()).is_some_and(|it| !it.is_detached)
         };
@@ -167,7 +178,7 @@ impl State {
             let is_told = is_paused != pause && self.lives(child);
             // One that waits on disk hears of it when it is read: until then the other takes it back.
             let errands = match self.backlog.contains(child) {
-                true => &mut self.errands_on_disk,
+                true => &mut self.errands_later,
                 false => &mut self.errands,
             };
             errands.remove(&Errand::Pause(child));
@@ -185,6 +196,7 @@ impl State {
         }
         self.children_on_disk.remove(&child);
         self.errands.remove(&Errand::Start(child));
+        self.errands_later.remove(&Errand::Start(child));
         self.errands.remove(&Errand::Settle(child));
         let Some(run) = self.runs.get(&child).filter(|run| run.is_over()) else { return };
         let state = run.state();

@@ -33,14 +33,13 @@ impl State {
     }
 
     fn can_do(&self, errand: Errand) -> bool {
-        // What a crash interrupted goes on first; what is paused starts nothing.
+        // What a crash interrupted goes on first.
         let parent = || {
             let (parent, _) = self.children.get(&errand.child())?;
             self.runs.get(parent).filter(|parent| !self.is_interrupted(parent.id))
         };
         match errand {
-            Errand::Start(_) => parent().is_some_and(|parent| !parent.paused),
-            Errand::Settle(_) => parent().is_some(),
+            Errand::Start(_) | Errand::Settle(_) => parent().is_some(),
             Errand::Cancel(_) | Errand::Pause(_) | Errand::Resume(_) => true,
         }
     }
@@ -52,7 +51,7 @@ impl State {
 
     /// Whether there are errands at all.
     pub fn has_errands(&self) -> bool {
-        !self.errands.is_empty() || !self.errands_on_disk.is_empty()
+        !self.errands.is_empty() || !self.errands_later.is_empty()
     }
 
     /// Whether a run in memory or on disk lives.
