@@ -38,7 +38,7 @@ pub struct ChildRun {
     /// Its id.
     #[n(0)]
     pub run: RunId,
-    /// Its input, until it is accepted.
+    /// Its input, until it is over.
     #[n(1)]
     pub input: Option<Payload>,
     /// Set aside for it in the parent's account, if it is detached.

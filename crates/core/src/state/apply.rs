@@ -344,7 +344,8 @@ impl State {
         if let Some(key) = &accepted.key {
             self.keys.note(self.now, (namespace.clone(), key.key.clone()), (id, key.request));
         }
-        self.begin_child(id);
+        self.errands.remove(&Errand::Start(id));
+        self.errands_later.remove(&Errand::Start(id));
         if accepted.waits == Some(true) {
             let pending = || accepted.pending.as_deref().cloned().map(Arc::new).map(Under::Pending);
             let Some(under) = admission.map(Under::Admission).or_else(pending) else { return };

@@ -145,17 +145,6 @@ impl State {
         }
     }
 
-    /// A child is there: nobody needs its parent's copy of its input any more.
-    pub(super) fn begin_child(&mut self, child: RunId) {
-        self.errands.remove(&Errand::Start(child));
-        self.errands_later.remove(&Errand::Start(child));
-        let Some((parent, node)) = self.children.get(&child) else { return };
-        let task = self.runs.get_mut(parent).and_then(|run| run.tasks.get_mut(*node as usize));
-        if let Some(asked) = task.and_then(|task| task.child.as_mut()) {
-            asked.input = None;
-        }
-    }
-
     /// Children that go with their parent are paused and resumed with it; what is paused begins none.
     fn pass_on(&mut self, id: RunId, pause: bool) {
         let Some(run) = self.runs.get(&id) else { return };

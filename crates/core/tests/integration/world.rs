@@ -542,7 +542,10 @@ impl World {
         let change = self.act(match errand {
             Errand::Start(child) => Command::StartChild { child },
             Errand::Settle(child) => Command::SettleChild { child },
-            Errand::Cancel(run) => Command::CancelRun { run, reason },
+            Errand::Cancel(run) => {
+                let reason = self.state.cancel_reason(run).into();
+                Command::CancelRun { run, reason }
+            }
             Errand::Pause(run) => Command::PauseRun { run, reason },
             Errand::Resume(run) => Command::ResumeRun { run, reason },
         });
