@@ -37,6 +37,8 @@ mod lifecycle;
 mod machine;
 #[path = "integration/manifest.rs"]
 mod manifest;
+#[path = "integration/manifest_flow.rs"]
+mod manifest_flow;
 #[path = "integration/schedules.rs"]
 mod schedules;
 #[path = "integration/sections.rs"]
