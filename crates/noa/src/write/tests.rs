@@ -69,3 +69,15 @@ fn toml_says_what_it_cannot_say() {
     assert!(write(&json!([1]), Format::Toml).is_err());
     assert!(write(&json!({ "a": u64::MAX }), Format::Toml).is_err());
 }
+
+#[test]
+fn a_key_of_any_length_reads_back() {
+    // Found by the fuzzer: readers give up on a key without a mark after 1024 characters.
+    for chars in [999, 1_000, 1_001, 1_024, 20_000] {
+        let key = "k: ".repeat(chars / 3 + 1);
+        let value = json!({ "a": [{ key.clone(): 1, "b": 2 }], key: { "c": [true] } });
+        let text = write(&value, Format::Yaml).unwrap();
+        let again = Document::read(Format::Yaml, &text).map(|it| it.value);
+        assert_eq!(again.unwrap(), value, "{chars}");
+    }
+}

@@ -8,6 +8,9 @@ use crate::text::plain;
 /// A longer text without quotes is harder to read than one with them.
 const PLAIN_CHARS_MAX: usize = 120;
 
+/// Readers look for the colon of a key without a mark in this many characters: 1024, by the standard.
+const KEY_BYTES_MAX: usize = 1_000;
+
 pub(super) fn write(value: &Value) -> String {
     let mut out = String::new();
     match value {
@@ -42,8 +45,7 @@ fn block(value: &Value, indent: usize, out: &mut String) {
         Value::Object(map) => {
             for (key, value) in in_order(map) {
                 out.push_str(&" ".repeat(indent));
-                out.push_str(&text(key));
-                out.push(':');
+                put_key(&text(key), indent, out);
                 match value {
                     Value::Array(_) | Value::Object(_) if !is_empty(value) => {
                         out.push('\n');
@@ -58,6 +60,19 @@ fn block(value: &Value, indent: usize, out: &mut String) {
         }
         _ => {}
     }
+}
+
+/// A key and its colon; a long one has a mark before it, and its colon on a line of its own.
+fn put_key(key: &str, indent: usize, out: &mut String) {
+    if key.len() <= KEY_BYTES_MAX {
+        out.push_str(key);
+    } else {
+        out.push_str("? ");
+        out.push_str(key);
+        out.push('\n');
+        out.push_str(&" ".repeat(indent));
+    }
+    out.push(':');
 }
 
 /// A scalar and the end of its line.

@@ -9,6 +9,111 @@ pub(super) const MANIFESTS: &[&[u8]] = &[
     include_bytes!("../../corpus/manifest/schemas.json"),
 ];
 
+/// Manifests in YAML.
+pub(super) const YAML: &[&[u8]] = &[
+    include_bytes!("../../../../examples/manifests/newsroom.yaml"),
+    include_bytes!("../../../../examples/agents/deliver.yaml"),
+    include_bytes!("../../corpus/noa/odd.yaml"),
+];
+
+/// Words of those.
+pub(super) const YAML_WORDS: &[&str] = &[
+    "agents:",
+    "groups:",
+    "- name: a\n",
+    "layer: Stack Chief",
+    "supervisor: a",
+    "behaviour: worker",
+    "skills: a.b; c.d",
+    "count: \"3\"",
+    "timeout: 5 minutes",
+    "{topic}",
+    "context: [a]",
+    "&a ",
+    "*a",
+    "!!str ",
+    "| \n",
+    "\n  ",
+    "\t",
+    "\"",
+    "'",
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    "# ",
+    "~",
+    "null",
+    "1e999",
+    "\u{85}",
+    "\u{2028}",
+    "\u{feff}",
+    "\\u0000",
+    "${",
+    "x-a: 1",
+    "\n---\n",
+];
+
+/// Manifests in TOML.
+pub(super) const TOML: &[&[u8]] = &[
+    include_bytes!("../../../../examples/manifests/checks.toml"),
+    include_bytes!("../../corpus/noa/odd.toml"),
+];
+
+/// Words of those.
+pub(super) const TOML_WORDS: &[&str] = &[
+    "[[agents]]\n",
+    "[fleet]\n",
+    "[a.b]\n",
+    "name = \"a\"\n",
+    "a.b = 1\n",
+    "{ a = 1 }",
+    "[1, 2]",
+    "\"\"\"",
+    "'''",
+    "inf",
+    "nan",
+    "0x1f",
+    "1_000",
+    "1979-05-27T07:32:00Z",
+    "\\u0000",
+    "\r\n",
+    "= ",
+];
+
+/// Agent directories.
+pub(super) const DIRECTORIES: &[&[u8]] = &[
+    include_bytes!("../../../../examples/manifests/team.csv"),
+    b"name;layer;count;url;skills\ng;micro;20;;a.b, c.d\n\"a\nb\";;x;https://a.example;\n;;;;\n",
+];
+
+/// Words of those.
+pub(super) const CSV_WORDS: &[&str] = &[
+    ",",
+    ";",
+    "\t",
+    "\"",
+    "\"\"",
+    "\n",
+    "\r\n",
+    "name",
+    "manager",
+    "skills",
+    "count",
+    "Ana M\u{fc}ller",
+    "board member",
+    "1001",
+    "https://",
+    "\u{feff}",
+    "\0",
+    "x-",
+    "a-00001",
+];
+
+/// Crews: agents, a line of dashes, tasks.
+pub(super) const CREWS: &[&[u8]] = &[include_bytes!("../../corpus/noa/crew.yaml")];
+
 /// Templates.
 pub(super) const TEMPLATES: &[&[u8]] = &[
     br#"{"a":"${input}","b":["x${tasks.a.output.list[0]}y","$${no}"],"c":"${item.name}"}"#,
@@ -157,4 +262,17 @@ pub(super) const BUNDLE_WORDS: &[&str] = &[
     ",\n",
     "\\u0061",
     "==",
+];
+
+/// What remote workers send: to which route, and the body.
+pub(super) const WORKERS: &[&[u8]] = &[
+    br#"{"to":"register","body":{"name":"other-1","concurrency":2,"layer":"micro","labels":{"host":"a"},
+        "skills":[{"name":"far.more","effect":"idempotent","input":{"type":"object"},"output":{"type":"string"}}]}}"#,
+    br#"{"to":"register","body":{"name":"other-2","concurrency":1,"skills":[{"name":"far.off","effect":"read"}]}}"#,
+    br#"{"to":"claim","body":{"max":3,"wait":"10ms","claim":1}}"#,
+    br#"{"to":"extend","body":{"tokens":[{"pt":"PT","fence":1,"checkpoint":"half"}]}}"#,
+    br#"{"to":"extend","body":{}}"#,
+    br#"{"to":"complete","body":{"results":[{"pt":"PT","fence":1,"output":{"text":"done"}}]}}"#,
+    br#"{"to":"fail","body":{"failures":[{"pt":"PT","fence":1,"code":"broken","message":"no","retryable":true,"unknown":false}]}}"#,
+    br#"{"to":"leave","body":""}"#,
 ];

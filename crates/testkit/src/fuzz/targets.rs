@@ -8,6 +8,7 @@ use ark_os_core::hash::Hash;
 use ark_os_core::ids::{RunId, TaskId};
 use ark_os_core::manifest::{self, Root, Template};
 use ark_os_core::{Event, manifest::parse_duration_ms};
+use ark_os_noa::Format;
 use ark_os_runtime::data::{Catalogue, Condition};
 use ark_os_runtime::proofs::{BundleTrust, verify};
 use ark_os_runtime::skills::SkillSet;
@@ -19,12 +20,14 @@ use super::mutate::Form;
 use super::sample::{SEGMENT_BYTES, sample};
 use crate::proofs::{Sample, samples};
 
+mod noa;
 mod request;
 mod snapshot;
 mod source;
+mod worker;
 
 /// What every target is called.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 20] = [
     "manifest",
     "template",
     "condition",
@@ -39,6 +42,12 @@ pub const NAMES: [&str; 14] = [
     "source",
     "report",
     "log",
+    "yaml",
+    "toml",
+    "json",
+    "csv",
+    "crew",
+    "worker",
 ];
 
 /// Reads one input. It panics if something is wrong.
@@ -91,6 +100,14 @@ pub fn target(name: &str) -> Option<Target> {
             let words = corpus::SOURCE_WORDS;
             (owned(corpus::SOURCES), Form::Bytes(words), source::target())
         }
+        "yaml" => (owned(corpus::YAML), Form::Bytes(corpus::YAML_WORDS), noa::text(Format::Yaml)),
+        "toml" => (owned(corpus::TOML), Form::Bytes(corpus::TOML_WORDS), noa::text(Format::Toml)),
+        "json" => {
+            (owned(corpus::MANIFESTS), Form::Bytes(corpus::YAML_WORDS), noa::text(Format::Json))
+        }
+        "csv" => (owned(corpus::DIRECTORIES), Form::Bytes(corpus::CSV_WORDS), noa::csv()),
+        "worker" => (owned(corpus::WORKERS), Form::Json, worker::target()),
+        "crew" => (owned(corpus::CREWS), Form::Bytes(corpus::YAML_WORDS), noa::crews()),
         "report" => (vec![source::report()], Form::Json, source::difference()),
         _ => (owned(corpus::LOGS), Form::Bytes(corpus::LOG_WORDS), Box::new(log)),
     };

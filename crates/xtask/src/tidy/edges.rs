@@ -24,7 +24,7 @@ const TABLE: &[Row] = &[
     Row { folder: "cli", may: &["ark-os-core", "ark-os-policy", "ark-os-store", "ark-os-sandbox",
                                 "ark-os-noa",
                                 "ark-os-runtime", "ark-os-sim", "ark-os-api", "ark-os-server"] },
-    Row { folder: "testkit", may: &["ark-os-core", "ark-os-noa", "ark-os-store", "ark-os-runtime", "ark-os-sim"] },
+    Row { folder: "testkit", may: &["ark-os-core", "ark-os-noa", "ark-os-store", "ark-os-runtime", "ark-os-sim", "ark-os-server"] },
     Row { folder: "xtask", may: &[] },
 ];
 
