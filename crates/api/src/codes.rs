@@ -229,6 +229,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "sandbox_unavailable", exit: Exit::Refused, title: "This machine cannot hold the sandbox", ..UNAVAILABLE },
     Row { code: "schedule_invalid", title: "Not a valid schedule", ..INVALID },
     Row { code: "schedule_not_found", title: "No such schedule", ..NOT_FOUND },
+    Row { code: "schedule_taken", title: "A schedule of that name was made by hand", ..CONFLICT },
     Row { code: "scope_missing", title: "A scope is missing", ..DENIED },
     Row { code: "seats_exhausted", title: "The fleet has had too many seats", ..EXHAUSTED },
     Row { code: "self_dependency", title: "A task depends on itself", ..INVALID },

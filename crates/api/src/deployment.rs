@@ -28,6 +28,9 @@ pub struct Deploy {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Only look whether it would be refused, and change nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Which deployment to take back, and why.
@@ -48,7 +51,8 @@ pub struct CancelDeployment {
 pub struct DeploymentView {
     /// Its version: higher with each, also where one is rolled back.
     pub version: u64,
-    /// `deploying`, `deployed`, `replaced` or `rolled_back`.
+    /// `deploying`, `deployed`, `replaced` or `rolled_back`; `would_change` or `unchanged` of one that was only
+    /// looked at, with the version that is deployed.
     pub state: String,
     /// Digest of its manifest.
     pub manifest: String,

@@ -140,6 +140,16 @@ impl Failure {
         self.problem.detail.as_deref().unwrap_or(&self.problem.title)
     }
 
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.problem.hint.as_deref()
+    }
+
+    /// The single findings.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
     /// Whether nobody reads our output any more: not worth a word.
     pub(crate) fn is_closed_output(&self) -> bool {
         self.is_closed_output

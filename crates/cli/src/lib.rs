@@ -13,6 +13,7 @@ mod config;
 mod conformance;
 mod environment;
 mod failure;
+mod fleet_manifest;
 mod logs;
 mod manifest_file;
 mod monitor;

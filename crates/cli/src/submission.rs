@@ -262,6 +262,10 @@ impl SkillCatalogue for AnySkill {
         Some(self.0.skill(name).unwrap_or_else(unknown))
     }
 
+    fn builtin(&self, name: &str) -> Option<SkillShape> {
+        self.0.skill(name)
+    }
+
     fn names(&self) -> Vec<String> {
         self.0.names()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::authority::{Grant, RevocationId};
 use crate::budget::Amounts;
 use crate::child_run::ParentRef;
+use crate::deployment::DeployedSchedule;
 use crate::error::Failure;
 use crate::event::{
     InstanceStarted, Intake, Resolution, RunAccepted, RunForked, Standing, SubmissionKey,
@@ -60,8 +61,9 @@ pub enum Command {
         version: u64,
         /// Echoed from the effect.
         layer: Option<Layer>,
-        /// What they came to: why one is not healthy.
-        result: Result<(), Text>,
+        /// What they came to: when the deployment's schedules are due next, in their order; or why an
+        /// agent is not healthy.
+        result: Result<Vec<Option<Time>>, Text>,
     },
     /// Take back the deployment under way.
     CancelDeployment {
@@ -388,6 +390,12 @@ pub struct Deploy {
     pub workflows: Vec<Arc<Workflow>>,
     /// The directory that its relative paths begin at.
     pub base: Option<Text>,
+    /// Agents of the built-in profile; none: as many as there are.
+    pub profile: Option<u32>,
+    /// The tenant of its schedules.
+    pub namespace: Text,
+    /// Its schedules.
+    pub schedules: Vec<DeployedSchedule>,
     /// The time for the health checks of all layers, in milliseconds.
     pub health_ms: u64,
     /// Why.

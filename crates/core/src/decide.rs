@@ -15,6 +15,7 @@ mod agent;
 mod attempt;
 mod child_run;
 mod deploy;
+mod deployed_schedules;
 mod dispatch;
 mod draft;
 mod emergency;

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 
+use crate::authority::Authority;
 use crate::fleet::spec::FleetSpec;
 use crate::hash::Hash;
 use crate::layer::Layer;
 use crate::limits::DEPLOYMENTS_KEPT_MAX;
 use crate::payload::Payload;
 use crate::plan::Workflow;
+use crate::schedule::ScheduleSpec;
 use crate::text::Text;
 use crate::time::Time;
 
@@ -45,6 +47,39 @@ pub struct Deployment {
     /// The rules that let it in.
     #[n(7)]
     pub rules: Vec<Text>,
+    /// Agents of the built-in profile; none: as many as there are.
+    #[n(8)]
+    pub profile: Option<u32>,
+    /// Its schedules, where it has some.
+    #[n(9)]
+    pub schedules: Option<DeployedSchedules>,
+}
+
+/// The schedules of a deployment. They take effect when it is finished.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct DeployedSchedules {
+    /// The tenant of all of them.
+    #[n(0)]
+    pub namespace: Text,
+    /// Under whose authority their runs begin.
+    #[n(1)]
+    pub authority: Authority,
+    /// The schedules, each with a name of its own and a workflow of the deployment.
+    #[n(2)]
+    pub list: Vec<DeployedSchedule>,
+}
+
+/// A schedule of a deployment.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct DeployedSchedule {
+    /// What its author wants.
+    #[n(0)]
+    #[cbor(with = "crate::shared")]
+    pub spec: Arc<ScheduleSpec>,
+    /// Seed of its jitter and of the ids of its runs.
+    #[n(1)]
+    pub seed: u64,
 }
 
 /// A workflow that is run by its name.
@@ -58,12 +93,20 @@ pub struct NamedWorkflow {
 }
 
 impl Deployment {
-    /// Whether it says the same as another, whoever made them and when.
+    /// Whether it brings the same agents and workflows as another, however its manifest is written.
+    /// (Its relative paths are absolute by now, and the digests of agents are made from them.)
     pub fn is_same(&self, other: &Deployment) -> bool {
-        self.manifest.hash() == other.manifest.hash()
-            && self.fleet == other.fleet
-            && self.workflows == other.workflows
-            && self.base == other.base
+        self.fleet == other.fleet && self.workflows == other.workflows
+    }
+
+    /// Whether it brings neither agents nor workflows, as what is there before the first one.
+    pub fn is_bare(&self) -> bool {
+        self.fleet == FleetSpec::default() && self.workflows.is_empty()
+    }
+
+    /// Its schedules.
+    pub fn schedules(&self) -> &[DeployedSchedule] {
+        self.schedules.as_ref().map(|it| it.list.as_slice()).unwrap_or_default()
     }
 }
 

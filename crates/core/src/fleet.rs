@@ -159,12 +159,21 @@ pub(crate) struct Skill {
     #[n(2)]
     #[cbor(skip_if = "crate::shared::is_default")]
     awaited: bool,
+    /// What a deployment allows of a skill of the instance at one time; none: what the instance does.
+    #[n(3)]
+    deployed_max: Option<u32>,
 }
 
 impl Skill {
     fn new(info: SkillInfo, offered: bool) -> Self {
         let scope = scope_of(&info);
-        Skill { info, scope, offered, in_use: 0, groups: Vec::new(), awaited: false }
+        let (groups, awaited, deployed_max) = (Vec::new(), false, None);
+        Skill { info, scope, offered, in_use: 0, groups, awaited, deployed_max }
+    }
+
+    /// Tasks with it at one time; none: as many as there is room for.
+    fn most(&self) -> Option<u32> {
+        [self.info.concurrency_max, self.deployed_max].into_iter().flatten().min()
     }
 
     fn is_offered(&self) -> bool {

@@ -40,6 +40,7 @@ pub mod limits;
 mod links;
 mod moment;
 mod resolve;
+mod rooted;
 mod schedules;
 mod schema;
 pub mod shape;
@@ -65,6 +66,7 @@ pub use hierarchy::over_capacity;
 pub use limits::*;
 pub use moment::parse_moment_ms;
 pub use resolve::{ResolveError, Scope};
+pub use rooted::rooted;
 pub use schedules::{CatchUpRule, OverlapRule, ScheduleEntry};
 pub use template::{Reference, Template};
 
@@ -111,6 +113,11 @@ pub struct SkillShape {
 pub trait SkillCatalogue {
     /// The skill with this name.
     fn skill(&self, name: &str) -> Option<SkillShape>;
+    /// The skill with this name, if it is built in: a manifest cannot declare another one. What remote
+    /// workers have brought is none.
+    fn builtin(&self, name: &str) -> Option<SkillShape> {
+        self.skill(name)
+    }
     /// All names, to suggest one.
     fn names(&self) -> Vec<String>;
     /// Whether `cel` compiles as a condition, or why not.

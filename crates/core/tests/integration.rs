@@ -15,6 +15,8 @@ mod bounds;
 mod budget;
 #[path = "integration/children.rs"]
 mod children;
+#[path = "integration/deployed_sections.rs"]
+mod deployed_sections;
 #[path = "integration/deployment.rs"]
 mod deployment;
 #[path = "integration/expansion.rs"]

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ark_os_core::State;
-use ark_os_core::agent::SecretRef;
+use ark_os_core::agent::{Behaviour, SecretRef};
 use ark_os_core::deployment::Deployment;
 use ark_os_core::event::BrokenGroup;
 use ark_os_core::fleet::GroupStanding;
@@ -15,15 +15,19 @@ use ark_os_core::layer::Layer;
 use ark_os_core::limits::REASON_BYTES_MAX;
 use ark_os_core::manifest::SkillShape;
 use ark_os_core::text::{Text, beginning};
+use ark_os_core::time::Time;
 
 use crate::RuntimeError;
 use crate::agents::{AgentSetup, OwnDirs, Secret};
+use crate::clock::Clock;
 use crate::data::{Catalogue, Payloads};
 use crate::plans::Plans;
 use crate::skills::{Skill, SkillSet};
 
 mod blueprint;
+mod export;
 mod request;
+mod schedules;
 
 use blueprint::Blueprint;
 pub use request::{DeployRequest, Deployed};
@@ -61,8 +65,14 @@ pub(crate) struct Outfit {
     own_dirs: OwnDirs,
     payloads: Arc<Payloads>,
     plans: Arc<Plans>,
+    clock: Clock,
     behaviours: Behaviours,
+    /// What deployments say of the skills of remote workers, by their versions: of the one that is
+    /// there, and of the one under way.
+    contracts: Mutex<BTreeMap<u64, Contracts>>,
 }
+
+type Contracts = BTreeMap<String, SkillShape>;
 
 impl fmt::Debug for Outfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,8 +101,10 @@ impl Outfit {
     pub(crate) fn new(
         (skills, payloads, plans): (Arc<SkillSet>, Arc<Payloads>, Arc<Plans>),
         (secret, own_dirs): (Arc<FindSecret>, OwnDirs),
+        clock: Clock,
     ) -> Self {
-        Outfit { skills, secret, own_dirs, payloads, plans, behaviours: Behaviours::default() }
+        let (behaviours, contracts) = (Behaviours::default(), Mutex::default());
+        Outfit { skills, secret, own_dirs, payloads, plans, clock, behaviours, contracts }
     }
 
     /// What an agent of a group does for a skill; none: what everybody does.
@@ -110,7 +122,8 @@ impl Outfit {
         Blueprint::of_agents(&text, base, &self.skills)
     }
 
-    /// Sets the groups of a layer up and sees whether they are healthy.
+    /// Sets the groups of a layer up and sees whether they are healthy; when the deployment's schedules
+    /// are due next.
     ///
     /// # Errors
     /// One is not: which, and why.
@@ -118,11 +131,13 @@ impl Outfit {
         &self,
         deployment: &Deployment,
         groups: &[Candidate],
-    ) -> Result<(), String> {
-        if groups.is_empty() {
-            return Ok(());
+    ) -> Result<Vec<Option<Time>>, String> {
+        let has_workers = deployment.fleet.groups.iter().any(|group| group.workers);
+        if groups.is_empty() && !has_workers {
+            return Ok(schedules::due(deployment, self.clock.now()));
         }
         let blueprint = self.blueprint(deployment).map_err(|error| told(&error))?;
+        self.keep_contracts(deployment.version, &blueprint);
         for Candidate { ix, name } in groups {
             let skills = self.open(&blueprint, name)?;
             for skill in skills.iter() {
@@ -130,13 +145,27 @@ impl Outfit {
             }
             self.behaviours.put(*ix, skills);
         }
-        Ok(())
+        Ok(schedules::due(deployment, self.clock.now()))
+    }
+
+    fn keep_contracts(&self, version: u64, blueprint: &Blueprint) {
+        let mut contracts = self.contracts.lock().unwrap_or_else(PoisonError::into_inner);
+        contracts.insert(version, blueprint.of_workers());
+    }
+
+    /// What a deployment says of the skills of remote workers; what others said is forgotten.
+    fn contracts(&self, version: u64) -> Contracts {
+        let mut contracts = self.contracts.lock().unwrap_or_else(PoisonError::into_inner);
+        contracts.retain(|other, _| *other == version);
+        contracts.get(&version).cloned().unwrap_or_default()
     }
 
     /// The skills of one group; none of its own for a native one.
     fn open(&self, blueprint: &Blueprint, name: &Text) -> Result<SkillSet, String> {
         let mut skills = self.skills.bare();
-        if let Some(declared) = blueprint.agent(name) {
+        // The skills of workers are theirs.
+        let declared = blueprint.agent(name);
+        if let Some(declared) = declared.filter(|it| !is_worker(&it.agent.behaviour)) {
             let secret = |place: &SecretRef, base: &Path| (self.secret)(place, base);
             let setup = AgentSetup { secret: &secret, own_dirs: self.own_dirs.clone() };
             skills.install(std::slice::from_ref(declared), &setup).map_err(|it| told(&it))?;
@@ -147,6 +176,9 @@ impl Outfit {
     /// Sets up what is deployed when an instance starts: all that can be. The rest is told by group.
     pub(crate) fn restore(&self, deployment: &Deployment) -> Vec<BrokenGroup> {
         let blueprint = self.blueprint(deployment);
+        if let Ok(blueprint) = &blueprint {
+            self.keep_contracts(deployment.version, blueprint);
+        }
         let mut broken = Vec::new();
         for (ix, group) in (0u32..).zip(deployment.fleet.in_order()) {
             let opened = match &blueprint {
@@ -191,8 +223,12 @@ impl Outfit {
             catalogue.add(&skills);
         }
         let workflows = deployment.workflows.iter().map(|it| it.workflow.clone());
-        self.plans.publish(catalogue, workflows);
+        self.plans.publish(catalogue, self.contracts(deployment.version), workflows);
     }
+}
+
+fn is_worker(behaviour: &Behaviour) -> bool {
+    matches!(behaviour, Behaviour::Worker(_))
 }
 
 /// An error with all of its places, on one line.

@@ -317,6 +317,7 @@ fn outfit_of(settings: &Settings, components: &Components, shop: &Shop) -> Outfi
     Outfit::new(
         (skills, shop.payloads.clone(), shop.plans.clone()),
         (components.secret.clone(), deployment::own_dirs(settings)),
+        components.clock,
     )
 }
 

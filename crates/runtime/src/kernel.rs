@@ -216,6 +216,14 @@ impl std::fmt::Debug for Kernel {
 }
 
 impl Kernel {
+    /// What would become of a command now. Nothing does.
+    ///
+    /// # Errors
+    /// It would be refused.
+    pub fn ask(&self, command: Command) -> Result<Change, Rejected> {
+        decide(&self.state, &*self.rules, command, self.state.now())
+    }
+
     /// The state, newest changes included; a look at it is delivered once they are durable.
     pub fn state(&self) -> &State {
         &self.state

@@ -26,6 +26,8 @@ pub(crate) struct Plans {
     /// Skills that remote workers bring while the instance runs. A deployment does not take them away.
     /// Whoever changes the catalogue holds them, so that no skill is lost between the two.
     offered: Mutex<BTreeMap<String, SkillShape>>,
+    /// Skills that remote workers are declared to offer.
+    declared: RwLock<BTreeMap<String, SkillShape>>,
     /// The workflows that are deployed, by name.
     deployed: RwLock<BTreeMap<Text, Arc<Workflow>>>,
     known: Mutex<FxHashMap<Hash, Arc<Workflow>>>,
@@ -37,6 +39,7 @@ impl Plans {
         Plans {
             catalogue,
             offered: Mutex::default(),
+            declared: RwLock::default(),
             deployed: RwLock::default(),
             known: Mutex::default(),
         }
@@ -58,18 +61,28 @@ impl Plans {
         let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
         offered.insert(name.to_owned(), shape.clone());
         let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-        if Arc::make_mut(&mut catalogue).insert(name, shape) {
+        if Arc::make_mut(&mut catalogue).bring(name, shape) {
             self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }
 
-    /// From now on plans are checked against these skills and those of remote workers, and these
-    /// workflows are run by name.
+    /// What the manifest that is deployed says of a skill of remote workers.
+    pub(crate) fn declared(&self, name: &str) -> Option<SkillShape> {
+        self.declared.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// From now on plans are checked against these skills and those of remote workers, which `declared`
+    /// speaks of, and these workflows are run by name.
     pub(crate) fn publish(
         &self,
-        catalogue: Catalogue,
+        mut catalogue: Catalogue,
+        declared: BTreeMap<String, SkillShape>,
         workflows: impl Iterator<Item = Arc<Workflow>>,
     ) {
+        for (name, shape) in &declared {
+            catalogue.insert(name, shape.clone());
+        }
+        *self.declared.write().unwrap_or_else(PoisonError::into_inner) = declared;
         let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
         *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) =
             Arc::new(join(catalogue, &offered));
@@ -144,7 +157,7 @@ impl Plans {
 
 fn join(mut catalogue: Catalogue, offered: &BTreeMap<String, SkillShape>) -> Catalogue {
     for (name, shape) in offered {
-        catalogue.insert(name, shape.clone());
+        catalogue.bring(name, shape.clone());
     }
     catalogue
 }
@@ -222,10 +235,10 @@ mod tests {
         plans.offer("far.off", shape(EffectClass::Read));
         let mut deployed = Catalogue::default();
         deployed.insert("call.it", shape(EffectClass::Pure));
-        plans.publish(deployed, std::iter::empty());
+        plans.publish(deployed, BTreeMap::new(), std::iter::empty());
         plans.offer("far.other", shape(EffectClass::Read));
         assert_eq!(plans.catalogue().names(), ["call.it", "far.off", "far.other"]);
-        plans.publish(Catalogue::default(), std::iter::empty());
+        plans.publish(Catalogue::default(), BTreeMap::new(), std::iter::empty());
         assert_eq!(plans.catalogue().names(), ["far.off", "far.other"]);
         let task = TaskRequest { skill: "far.off".to_owned(), options: None };
         assert!(plans.plan(&PlanRequest::Task(task)).is_ok());

@@ -9,6 +9,7 @@
 //! own hands; the core checks the fence once more.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -105,6 +106,9 @@ pub(crate) struct Worker {
     desk: Mutex<Desk>,
     /// Woken when something on the desk changes that somebody may wait for.
     changed: Notify,
+    /// Whether no deployment has a seat for it any more: it goes when its hands are empty, and registers
+    /// again if it likes.
+    dismissed: AtomicBool,
     shop: Arc<Shop>,
     terms: Terms,
 }
@@ -197,6 +201,16 @@ impl Remotes {
     /// The worker with this name.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Worker>> {
         self.workers.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// A deployment is over: workers of whom the fleet knows nothing any more go.
+    pub(crate) fn dismiss(&self, is_dismissed: impl Fn(&str) -> bool) {
+        for worker in self.all() {
+            let leaves = worker.desk().presence == Presence::Leaving;
+            if !leaves && is_dismissed(&worker.name) {
+                worker.dismissed.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     fn all(&self) -> Vec<Arc<Worker>> {

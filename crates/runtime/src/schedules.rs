@@ -122,7 +122,7 @@ impl Handle {
     }
 }
 
-fn never() -> RuntimeError {
+pub(crate) fn never() -> RuntimeError {
     let message = "accept the schedule: it is never due";
     let place = Place {
         pointer: "/cron".to_owned(),

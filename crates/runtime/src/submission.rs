@@ -175,7 +175,11 @@ impl Submissions {
     }
 
     /// The input with the schema's defaults filled in, which it then has to fit.
-    fn check_input(&self, workflow: &Workflow, input: Vec<u8>) -> Result<Vec<u8>, RuntimeError> {
+    pub(crate) fn check_input(
+        &self,
+        workflow: &Workflow,
+        input: Vec<u8>,
+    ) -> Result<Vec<u8>, RuntimeError> {
         let invalid = |pointer: String, message: String| Place {
             pointer: format!("/input{pointer}"),
             message,

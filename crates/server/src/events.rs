@@ -587,7 +587,9 @@ fn of_schedule(event: &Event) -> Fields {
             fields
         }
         Event::SchedulePut(put) => {
-            vec![value("number", put.schedule), value("schedule", &put.spec.name)]
+            let mut fields = vec![value("number", put.schedule), value("schedule", &put.spec.name)];
+            fields.extend(put.deployed.then(|| value("deployed", true)));
+            fields
         }
         Event::ScheduleChanged { schedule, is_paused, reason, .. } => {
             vec![value("number", schedule), value("paused", is_paused), value("reason", reason)]

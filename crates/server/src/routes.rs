@@ -61,6 +61,7 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(overview::list_agent_tasks))
         .routes(routes!(deployments::deploy, deployments::list_deployments))
         .routes(routes!(deployments::fetch_manifest))
+        .routes(routes!(deployments::export_fleet))
         .routes(routes!(deployments::cancel_deployment))
         .routes(routes!(deployments::show_deployment))
         .routes(routes!(tasks::submit_task))

@@ -3,18 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ark_os_api::{Deploy as Request, DeploymentView, DeploymentsView, Exit};
+use ark_os_api::{Deploy as Request, DeploymentView, Exit};
 use ark_os_core::limits::HEALTH_MS;
-use ark_os_core::manifest::{self, Change, Declared, difference, parse_duration_ms};
-use serde_json::{Value, json};
+use ark_os_core::manifest::{Change, parse_duration_ms};
+use serde_json::json;
 
 use super::noa::change_lines;
-use crate::agents::base_of;
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::fleet_manifest::{Compared, post};
 use crate::manifest_file::ManifestFile;
 use crate::session::Session;
-use crate::submission::{AnySkill, raw};
 use crate::terminal::{Terminal, Tone};
 use crate::threads::pause;
 
@@ -26,8 +25,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Put the agents and workflows of a manifest in the place of those that are deployed
 ///
 /// New agents are checked layer by layer while everything goes on as before; then everything changes at once, or
-/// nothing does. Says first what is different. Of skills that only the instance knows it alone can tell whether they are
-/// used rightly: with --dry-run nobody does. With --wait the exit code is 1 where the deployment was taken back.
+/// nothing does. Says first what is different from the running fleet. With --dry-run the instance says what it would
+/// refuse, but looks at nobody's health. With --wait the exit code is 1 where the deployment was taken back.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Deploy {
     /// The manifest (YAML, JSON or TOML; `-` reads standard input)
@@ -57,56 +56,34 @@ impl Deploy {
             None => HEALTH_MS,
         };
         let file = ManifestFile::read(&self.manifest)?;
-        let skills = AnySkill::of(&session.components.skills);
-        let wanted = manifest::parse(file.value(), &skills).map_err(|it| file.findings(&it))?;
         let client = session.client()?;
-        let version = client.get::<DeploymentsView>("/deployments")?.version;
-        let changes = difference(&deployed(&client, version, &skills)?, &(&wanted).into());
-        if self.dry_run {
-            session
-                .output
-                .answer(&json!({ "changes": changes }), |terminal| lines(&changes, terminal))?;
-            return Ok(Exit::Done);
-        }
+        let compared = Compared::of(session, &client, (&self.manifest, &file))?;
+        let changes = &compared.changes;
         let request = Request {
-            manifest: raw(file.value())?,
-            base: Some(base_of(&self.manifest).display().to_string()),
-            // What is told as different is so.
-            expected_version: Some(version),
             health_timeout: self.timeout,
             reason: self.reason,
+            dry_run: self.dry_run,
+            ..compared.request(&file)?
         };
-        let begun: DeploymentView =
-            client.post("/deployments", &request, None).map_err(|failure| {
-                let below = |pointer: &str| pointer.strip_prefix("/manifest").map(str::to_owned);
-                failure.with_places(|pointer| Some(file.place(&below(pointer)?)))
-            })?;
+        if self.dry_run {
+            // Also what would be refused is told.
+            let looked_at = post(&client, &request, &file);
+            let document = json!({ "changes": changes });
+            session.output.answer(&document, |terminal| lines(changes, terminal))?;
+            return looked_at.map(|_| Exit::Done);
+        }
+        let begun = post(&client, &request, &file)?;
         let it = match self.wait {
             true => over(&client, begun, Duration::from_millis(health) + OVER_TIME)?,
             false => begun,
         };
         session.output.answer(&json!({ "changes": changes, "deployment": it }), |terminal| {
-            let mut lines = lines(&changes, terminal);
+            let mut lines = lines(changes, terminal);
             lines.push(outcome(&it, terminal));
             lines
         })?;
         Ok(if it.state == "rolled_back" { Exit::Failed } else { Exit::Done })
     }
-}
-
-/// What is deployed.
-fn deployed(client: &Client, version: u64, skills: &AnySkill) -> Result<Declared, Failure> {
-    if version == 0 {
-        return Ok(Declared::default());
-    }
-    let text: Value = client.get("/deployments/current/manifest")?;
-    let manifest = manifest::parse(&text, skills).map_err(|findings| {
-        let count = findings.as_slice().len() + findings.more();
-        let message = format!("the manifest that is deployed has {count} findings here");
-        Failure::new("manifest_invalid", message)
-            .with_hint("use an ark-os of the instance's own version")
-    })?;
-    Ok(Declared::from(&manifest))
 }
 
 /// Looks until a deployment is over.

@@ -1,6 +1,9 @@
 //! `ark-os list`.
 
-use ark_os_api::{AgentView, Exit, Page, RunView, TaskView, WorkerView, WorkflowView};
+use ark_os_api::{
+    AgentView, DeploymentView, DeploymentsView, Exit, Page, RunView, TaskView, WorkerView,
+    WorkflowView,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -9,9 +12,9 @@ use crate::failure::Failure;
 use crate::output::table;
 use crate::session::Session;
 use crate::show;
-use crate::terminal::{Tone, tone_of};
+use crate::terminal::{Tone, one_line, tone_of};
 
-/// List runs, the tasks or children of a run, agents, remote workers or workflows
+/// List runs, the tasks or children of a run, agents, remote workers, workflows or deployments
 ///
 /// A list comes in pages; the last line tells how to get the next one.
 #[derive(Debug, clap::Args)]
@@ -62,6 +65,8 @@ enum What {
         #[command(flatten)]
         part: Part,
     },
+    /// The last deployments, newest first, with what became of them
+    Deployments {},
 }
 
 /// Which part of a list.
@@ -101,6 +106,7 @@ impl List {
             What::Workflows { part } => {
                 list.print(&format!("/workflows{}", part.query(&[])), &WORKFLOWS, workflow_row)
             }
+            What::Deployments {} => list.print_deployments(),
         }
     }
 }
@@ -143,11 +149,34 @@ impl Listing<'_> {
     }
 }
 
+impl Listing<'_> {
+    fn print_deployments(&self) -> Result<Exit, Failure> {
+        let known: DeploymentsView = self.client.get("/deployments")?;
+        self.session.output.answer(&known, |terminal| {
+            let rows: Vec<_> = known.deployments.iter().map(deployment_row).collect();
+            table(terminal, &DEPLOYMENTS, &rows)
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
 const RUNS: [&str; 6] = ["run", "state", "workflow", "tasks", "accepted", "took"];
 const TASKS: [&str; 6] = ["task", "name", "state", "skill", "attempt", "agent"];
 const AGENTS: [&str; 6] = ["agent", "layer", "standing", "busy", "supervisor", "restarts"];
 const WORKERS: [&str; 7] = ["worker", "layer", "state", "in hand", "queued", "silent", "skills"];
 const WORKFLOWS: [&str; 5] = ["admission", "name", "version", "tasks", "hash"];
+
+const DEPLOYMENTS: [&str; 5] = ["version", "state", "began", "reason", "rolled back"];
+
+fn deployment_row(it: &DeploymentView) -> Row {
+    vec![
+        plain(it.version),
+        state(&it.state),
+        plain(it.began.map(|began| began.to_string()).unwrap_or_default()),
+        plain(one_line(&it.reason)),
+        plain(one_line(it.rolled_back.as_deref().unwrap_or_default())),
+    ]
+}
 
 fn plain(text: impl std::fmt::Display) -> (Tone, String) {
     (Tone::Plain, text.to_string())

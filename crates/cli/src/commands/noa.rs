@@ -1,6 +1,7 @@
 //! `ark-os noa`.
 
 mod diff;
+mod export;
 mod import;
 mod normalize;
 mod validate;
@@ -16,7 +17,7 @@ use crate::manifest_file::ManifestFile;
 use crate::session::Session;
 use crate::terminal::{Terminal, Tone};
 
-/// Check, heal, compare and import manifests
+/// Check, heal, compare, import and export manifests
 #[derive(Debug, clap::Args)]
 pub(crate) struct Noa {
     #[command(subcommand)]
@@ -29,6 +30,7 @@ enum Action {
     Normalize(normalize::Normalize),
     Diff(diff::Diff),
     Import(import::Import),
+    Export(export::Export),
     Schema(Schema),
 }
 
@@ -43,6 +45,7 @@ impl Noa {
             Action::Normalize(command) => command.carry_out(session),
             Action::Diff(command) => command.carry_out(session),
             Action::Import(command) => command.carry_out(session),
+            Action::Export(command) => command.carry_out(session),
             Action::Schema(Schema {}) => {
                 session.output.document(&json_schema())?;
                 Ok(Exit::Done)

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::admission::allowed;
-use super::{nothing, of_instance};
+use super::{deployed_schedules, nothing, of_instance};
 use crate::command::Deploy;
-use crate::deployment::{Deployment, NamedWorkflow, UnderWay};
+use crate::deployment::{DeployedSchedules, Deployment, NamedWorkflow, UnderWay};
 use crate::error::{Kind, Rejected};
-use crate::event::{Change, Event, Intake};
+use crate::event::{Change, Event, InstanceStarted, Intake};
+use crate::fleet::spec::GroupSpec;
 use crate::layer::Layer;
-use crate::limits::{DEPLOYMENT_BYTES_MAX, GROUPS_KEPT_MAX, REASON_BYTES_MAX, SEATS_MAX};
+use crate::limits::{
+    AGENTS_MAX, DEPLOYMENT_BYTES_MAX, GROUPS_KEPT_MAX, REASON_BYTES_MAX, SEATS_MAX,
+};
 use crate::plan::{ChildSpec, Workflow};
 use crate::rules::{Act, Question, Rules};
 use crate::schedule::Planned;
@@ -41,6 +44,8 @@ pub(super) fn decide(
     allowed(&verdict)?;
     let deployment = Deployment {
         version: state.deployments.newest + 1,
+        schedules: schedules_of(&deploy),
+        profile: deploy.profile,
         manifest: deploy.manifest,
         fleet: deploy.fleet,
         workflows: deploy
@@ -53,12 +58,45 @@ pub(super) fn decide(
         health_ms: deploy.health_ms,
         rules: verdict.rules,
     };
-    if state.deployments.current().is_some_and(|current| current.is_same(&deployment)) {
+    if is_there(state, &deployment) {
         return Ok(nothing(now));
     }
     is_sound(state, &deployment)?;
+    has_room(state, &deployment)?;
+    deployed_schedules::refuse(state, &deployment)?;
     refuse_orphans(state, &deployment)?;
     Ok(of_instance(vec![Event::DeploymentStarted(Box::new(deployment))], now))
+}
+
+fn schedules_of(deploy: &Deploy) -> Option<DeployedSchedules> {
+    let list = deploy.schedules.clone();
+    let (namespace, authority) = (deploy.namespace.clone(), deploy.grant.authority().clone());
+    (!list.is_empty()).then_some(DeployedSchedules { namespace, authority, list })
+}
+
+/// Whether nothing would be different, whatever people have done by hand since what is deployed was.
+fn is_there(state: &State, deployment: &Deployment) -> bool {
+    let is_same = match state.deployments.current() {
+        Some(current) => current.is_same(deployment),
+        None => deployment.is_bare(),
+    };
+    is_same
+        && deployment.profile.is_none_or(|agents| agents == state.fleet.profile())
+        && deployed_schedules::refuse(state, deployment).is_ok()
+        && deployed_schedules::changes(state, deployment, &[]).is_empty()
+}
+
+/// Who is declared finds room beside the profile, and the profile has the size that it may have.
+fn has_room(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
+    let profile = deployment.profile.unwrap_or(state.fleet.profile());
+    let agents = deployment.fleet.agents();
+    let max = super::scale::agents_max(state);
+    if u64::from(profile) + agents > u64::from(max) {
+        let message = format!("{agents} declared agents beside {profile} are more than {max}");
+        return Err(Rejected::new(Kind::Invalid, "agents_out_of_range", message)
+            .hint("declare fewer, or raise `system.max_agents` and start again"));
+    }
+    Ok(())
 }
 
 /// One at a time, and each on top of the one that its author has seen.
@@ -82,11 +120,10 @@ fn is_next(state: &State, deploy: &Deploy) -> Result<(), Rejected> {
 fn is_sound(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
     let spec = &deployment.fleet;
     let mut faults = spec.faults();
+    let undeclared = state.fleet.undeclared_among(&spec.groups).into_iter();
+    faults.extend(undeclared.map(|name| format!("a remote worker is called `{name}`")));
     let of_fleet: BTreeSet<&str> = spec.skills.iter().map(|it| &*it.name).collect();
     for group in &spec.groups {
-        if state.fleet.joined(&group.name).is_some() {
-            faults.push(format!("a remote worker is called `{}`", group.name));
-        }
         let unknown =
             |name: &&Text| !of_fleet.contains(&***name) && !state.fleet.is_of_instance(name);
         faults.extend(group.skills.iter().filter(unknown).map(|name| {
@@ -110,7 +147,9 @@ fn is_sound(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
         return Err(Rejected::new(Kind::Exhausted, "deployment_too_large", message)
             .hint("deploy fewer or smaller workflows"));
     }
-    let seats = u64::from(state.fleet.len()) + spec.agents();
+    // At most every seat of the profile is a new one.
+    let profile = deployment.profile.filter(|agents| *agents != state.fleet.profile());
+    let seats = u64::from(state.fleet.len()) + spec.agents() + u64::from(profile.unwrap_or(0));
     if seats > u64::from(SEATS_MAX)
         || state.fleet.groups().len() + spec.groups.len() > GROUPS_KEPT_MAX
     {
@@ -147,25 +186,34 @@ fn listed(of: &[String]) -> String {
 /// The skills that nobody would offer and that somebody needs: runs that are not over, schedules, and
 /// the workflows of the deployment, which are those of schedules that name one.
 fn orphans(state: &State, deployment: &Deployment) -> BTreeSet<Text> {
-    let spec = &deployment.fleet;
-    let offered: BTreeSet<&str> =
-        spec.groups.iter().flat_map(|group| &group.skills).map(|name| &**name).collect();
-    let of_deployment = deployment.workflows.iter().map(|it| &it.workflow);
+    let (fleet, groups) = (&state.fleet, &deployment.fleet.groups);
+    let offers = |groups: &mut dyn Iterator<Item = &GroupSpec>| -> BTreeSet<Text> {
+        groups.flat_map(|group| group.skills.iter().cloned()).collect()
+    };
+    let offered = offers(&mut groups.iter());
+    // A skill that somebody needs now does not go to workers of whom nobody was ever seen.
+    let by_others = offers(&mut groups.iter().filter(|group| !group.workers));
+    let is_waited_for = |name: &str| fleet.declared_skill(name).is_some() || fleet.is_brought(name);
     let of_schedules = state.schedules.iter().filter_map(|it| match &it.spec.workflow {
         Planned::Inline(workflow) => Some(workflow),
         Planned::Named(_) => None,
     });
+    let needed_now = of_schedules.chain(state.workflows_in_flight()).map(|it| (it.clone(), true));
+    let of_deployment = deployment.workflows.iter().map(|it| (it.workflow.clone(), false));
     let mut orphans = BTreeSet::new();
-    let mut workflows: Vec<Arc<Workflow>> =
-        of_deployment.chain(of_schedules).chain(state.workflows_in_flight()).cloned().collect();
+    // The last are looked at first, with what they run.
+    let mut workflows: Vec<(Arc<Workflow>, bool)> = of_deployment.chain(needed_now).collect();
     let mut seen = BTreeSet::new();
-    while let Some(workflow) = workflows.pop() {
+    while let Some((workflow, is_now)) = workflows.pop() {
         for task in &workflow.tasks {
-            let child = task.child().filter(|child| seen.insert(child.hash));
-            workflows.extend(child.and_then(ChildSpec::workflow));
+            let child = task.child().filter(|child| seen.insert((child.hash, is_now)));
+            workflows.extend(child.and_then(ChildSpec::workflow).map(|it| (it, is_now)));
             let name = &*task.skill;
-            let is_elsewhere = || state.fleet.is_of_instance(name) || state.fleet.is_brought(name);
-            if task.is_work() && !offered.contains(name) && !is_elsewhere() {
+            let is_offered = by_others.contains(name)
+                || (offered.contains(name) && (!is_now || is_waited_for(name)))
+                || fleet.is_of_instance(name)
+                || fleet.is_brought(name);
+            if task.is_work() && !is_offered {
                 orphans.insert(task.skill.clone());
             }
         }
@@ -178,15 +226,16 @@ pub(super) fn report(
     state: &State,
     version: u64,
     layer: Option<Layer>,
-    result: Result<(), Text>,
+    result: Result<Vec<Option<Time>>, Text>,
     now: Time,
 ) -> Change {
     let Some(under_way) = awaited(state, version).filter(|it| it.layer == layer) else {
         return nothing(now);
     };
-    if let Err(reason) = result {
-        return roll_back(version, &reason, now);
-    }
+    let due = match result {
+        Ok(due) => due,
+        Err(reason) => return roll_back(version, &reason, now),
+    };
     let mut events = Vec::new();
     if let Some(layer) = layer {
         let next = next_layer(state, Some(layer));
@@ -200,8 +249,26 @@ pub(super) fn report(
     if !orphans.is_empty() {
         return roll_back(version, &orphaned(&orphans), now);
     }
+    // So may somebody have scaled, or put schedules.
+    let deployment = &under_way.deployment;
+    let refused = has_room(state, deployment).and(deployed_schedules::refuse(state, deployment));
+    if let Err(rejected) = refused {
+        return roll_back(version, &rejected.to_string(), now);
+    }
+    let profile = deployment.profile.filter(|agents| *agents != state.fleet.profile());
+    let reason = || Text::from(format!("deployment {version}"));
+    events.extend(profile.map(|agents| Event::FleetScaled { agents, reason: reason() }));
     events.push(Event::DeploymentFinished { version });
+    events.extend(deployed_schedules::changes(state, deployment, &due));
     of_instance(events, now)
+}
+
+/// An instance that starts has the profile of its settings; what is deployed may want another.
+pub(super) fn profile_at_start(state: &State, started: &InstanceStarted) -> Option<Event> {
+    let wanted = state.deployments.current()?.profile?;
+    let agents = wanted.min(started.agents_max.unwrap_or(AGENTS_MAX));
+    let reason = || Text::from(format!("deployment {}", state.deployments.version()));
+    (agents != started.agents).then(|| Event::FleetScaled { agents, reason: reason() })
 }
 
 /// The highest layer below this one that has agents who start.

@@ -5,7 +5,9 @@ use crate::state::State;
 use crate::text::Text;
 
 pub(super) fn start(state: &State, started: InstanceStarted) -> Vec<Event> {
+    let profile = super::deploy::profile_at_start(state, &started);
     let mut events = vec![Event::InstanceStarted(Box::new(started))];
+    events.extend(profile);
     events.extend(super::deploy::interrupted(state));
     events
 }

@@ -1,5 +1,7 @@
 //! `JoinAgent`, `LeaveAgent`, `MarkAgent`: remote workers come, go, and are not heard of.
 
+use std::collections::BTreeSet;
+
 use super::agent::changed;
 use super::scale::seats_exhausted;
 use super::{nothing, of_instance};
@@ -7,6 +9,7 @@ use crate::command::JoinAgent;
 use crate::error::{Kind, Rejected};
 use crate::event::{AgentJoined, AgentLeft, Change, Event, Standing};
 use crate::fleet::spec::GroupSpec;
+use crate::ids::AgentIx;
 use crate::limits::{GROUPS_KEPT_MAX, SEATS_MAX, SKILLS_KEPT_MAX};
 use crate::state::State;
 use crate::text::Text;
@@ -18,6 +21,10 @@ pub const UNHEARD: &str = "the worker was not heard of for three intervals";
 
 pub(super) fn join(state: &State, join: JoinAgent, now: Time) -> Result<Change, Rejected> {
     let fleet = &state.fleet;
+    refuse_otherwise_declared(state, &join)?;
+    if let Some((group, seat)) = fleet.declared_worker(&join.name) {
+        return take_seat(state, join, (group.spec(), seat), now);
+    }
     let known = fleet.joined(&join.name);
     if known.is_none() && fleet.find(&join.name).is_some() {
         let message = format!("an agent is called `{}` already", join.name);
@@ -37,6 +44,7 @@ pub(super) fn join(state: &State, join: JoinAgent, now: Time) -> Result<Change, 
         skills: join.skills.iter().map(|skill| skill.name.clone()).collect(),
         concurrency: Some(join.concurrency),
         behaviour: None,
+        workers: false,
     };
     let is_there = known.is_some_and(|(it, seat)| {
         let is_leaving = fleet.agent(seat).is_none_or(|row| row.standing.is_leaving());
@@ -59,8 +67,55 @@ pub(super) fn join(state: &State, join: JoinAgent, now: Time) -> Result<Change, 
     Ok(of_instance(vec![Event::AgentJoined(Box::new(joined))], now))
 }
 
+/// What a deployment says of a skill holds for everybody who offers it.
+fn refuse_otherwise_declared(state: &State, join: &JoinAgent) -> Result<(), Rejected> {
+    for skill in &join.skills {
+        let Some(declared) = state.fleet.declared_skill(&skill.name) else { continue };
+        if declared.class != skill.class {
+            let (name, class) = (&skill.name, declared.class.as_str());
+            let message = format!("the skill `{name}` is deployed with the effect `{class}`");
+            return Err(Rejected::new(Kind::Conflict, "skill_taken", message)
+                .hint("offer it with that effect, or deploy another one"));
+        }
+    }
+    Ok(())
+}
+
+/// A worker registers under the name of a declared seat: its place, skills and supervisor are those of
+/// the manifest.
+fn take_seat(
+    state: &State,
+    join: JoinAgent,
+    (declared, seat): (&GroupSpec, AgentIx),
+    now: Time,
+) -> Result<Change, Rejected> {
+    let offered: BTreeSet<&Text> = join.skills.iter().map(|skill| &skill.name).collect();
+    if offered != declared.skills.iter().collect() {
+        let skills: Vec<&str> = declared.skills.iter().map(|name| &**name).collect();
+        let message = format!("`{}` is declared with the skills {}", join.name, skills.join(", "));
+        return Err(Rejected::new(Kind::Invalid, "worker_invalid", message)
+            .hint("offer just these, or register under a name that is not declared"));
+    }
+    let most = declared.concurrency.unwrap_or(join.concurrency);
+    let concurrency = join.concurrency.min(most);
+    let fleet = &state.fleet;
+    let has_left = fleet.agent(seat).is_none_or(|row| row.standing.is_leaving());
+    if !has_left && !fleet.awaits_worker(seat) && fleet.taken_at_once(seat) == Some(concurrency) {
+        return Ok(nothing(now));
+    }
+    let group = GroupSpec {
+        name: join.name,
+        count: 1,
+        concurrency: Some(concurrency),
+        behaviour: None,
+        ..declared.clone()
+    };
+    let joined = AgentJoined { group, skills: join.skills };
+    Ok(of_instance(vec![Event::AgentJoined(Box::new(joined))], now))
+}
+
 pub(super) fn leave(state: &State, name: Text, reason: Text, now: Time) -> Change {
-    let seat = state.fleet.joined(&name).and_then(|(_, seat)| state.fleet.agent(seat));
+    let seat = state.fleet.remote(&name).and_then(|(_, seat)| state.fleet.agent(seat));
     match seat.is_some_and(|row| !row.standing.is_leaving()) {
         true => of_instance(vec![Event::AgentLeft(AgentLeft { name, reason })], now),
         false => nothing(now),
@@ -74,7 +129,7 @@ pub(super) fn mark(
     now: Time,
 ) -> Change {
     let fleet = &state.fleet;
-    let Some((_, seat)) = fleet.joined(name) else { return nothing(now) };
+    let Some((_, seat)) = fleet.remote(name) else { return nothing(now) };
     let Some(row) = fleet.agent(seat) else { return nothing(now) };
     let is_unheard = || fleet.reason(seat).is_some_and(|reason| &**reason == UNHEARD);
     let may = match (row.standing, standing) {

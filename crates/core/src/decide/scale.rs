@@ -7,7 +7,7 @@ use crate::state::State;
 use crate::text::Text;
 
 pub(super) fn decide(state: &State, agents: u32, reason: Text) -> Result<Vec<Event>, Rejected> {
-    let max = state.instance().and_then(|it| it.agents_max).unwrap_or(AGENTS_MAX).min(AGENTS_MAX);
+    let max = agents_max(state);
     if agents == 0 || agents > max {
         let message = format!("{agents} agents are not 1 to {max}");
         return Err(Rejected::new(Kind::Invalid, "agents_out_of_range", message)
@@ -22,6 +22,11 @@ pub(super) fn decide(state: &State, agents: u32, reason: Text) -> Result<Vec<Eve
         return Err(seats_exhausted());
     }
     Ok(vec![Event::FleetScaled { agents, reason }])
+}
+
+/// Agents that the instance may have in all.
+pub(super) fn agents_max(state: &State) -> u32 {
+    state.instance().and_then(|it| it.agents_max).unwrap_or(AGENTS_MAX).min(AGENTS_MAX)
 }
 
 /// Numbers of agents are not given out twice before the next start.

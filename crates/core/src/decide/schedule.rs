@@ -27,17 +27,17 @@ pub(super) fn put(state: &State, put: PutSchedule, now: Time) -> Result<Change, 
     }
     let next = next.filter(|_| !spec.is_paused);
     let before = state.schedules.named(&namespace, &spec.name);
-    if before.is_some_and(|it| it.spec == spec && it.authority == *grant.authority()) {
+    let is_same = |it: &Schedule| it.spec == spec && it.authority == *grant.authority();
+    if before.is_some_and(|it| is_same(it) && !it.deployed) {
         return Ok(nothing(now));
     }
     if before.is_none() && state.schedules.len() >= SCHEDULES_MAX {
-        return Err(Rejected::new(Kind::Exhausted, "too_many_schedules", "too many schedules")
-            .hint("delete some; `ark-os schedule list` shows what there is"));
+        return Err(too_many());
     }
     let schedule = before.map_or(state.schedules.next_number(), |it| it.number);
     let seed = before.map_or(seed, |it| it.seed);
     let authority = grant.authority().clone();
-    let put = SchedulePut { schedule, namespace, spec, authority, seed, next };
+    let put = SchedulePut { schedule, namespace, spec, authority, seed, next, deployed: false };
     Ok(of_instance(vec![Event::SchedulePut(Box::new(put))], now))
 }
 
@@ -96,7 +96,12 @@ pub(super) fn plan_of(state: &State, planned: &Planned) -> Result<Arc<Workflow>,
     }
 }
 
-fn check(spec: &ScheduleSpec) -> Result<(), Rejected> {
+pub(super) fn too_many() -> Rejected {
+    Rejected::new(Kind::Exhausted, "too_many_schedules", "too many schedules")
+        .hint("delete some; `ark-os schedule list` shows what there is")
+}
+
+pub(super) fn check(spec: &ScheduleSpec) -> Result<(), Rejected> {
     let is_named = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if spec.name.is_empty() || spec.name.len() > NAME_CHARS_MAX || !spec.name.chars().all(is_named)
     {

@@ -33,6 +33,10 @@ pub struct SchedulePut {
     /// The next time by its pattern.
     #[n(5)]
     pub next: Option<Time>,
+    /// Whether it is a part of what is deployed.
+    #[n(6)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    pub deployed: bool,
 }
 
 /// A schedule began a run.

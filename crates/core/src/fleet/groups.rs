@@ -218,7 +218,8 @@ impl Fleet {
                 staging.led.insert(leader, stack);
             }
             let layer = spec.layer;
-            let seat = Added { layer, ordinal, stack, supervisor, group: Some(ix) };
+            let group = Some(ix);
+            let seat = Added { layer, ordinal, stack, supervisor, group, concurrency: None };
             here.push(self.push_seat(seat, Standing::Starting));
         }
         // Members beyond the count lead nobody new: they leave when the deployment is done.
@@ -257,11 +258,13 @@ impl Fleet {
             let (Some(group), Some(seat)) = (self.group_of(ix), self.added(ix)) else { continue };
             let stays = group.standing == GroupStanding::Live && seat.ordinal < group.spec.count;
             match self.agent(ix).map(|row| row.standing) {
+                Some(Standing::Starting) if stays && group.spec.workers => self.await_worker(ix),
                 Some(Standing::Starting) if stays => self.seat_row(ix, Standing::Ready),
                 Some(standing) if !stays && !standing.is_leaving() => self.leave(ix),
                 _ => {}
             }
         }
+        self.skills.iter_mut().for_each(|skill| skill.deployed_max = None);
         self.declare(skills);
         self.offer();
         self.tally();
@@ -302,7 +305,7 @@ impl Fleet {
     pub(super) fn declare(&mut self, skills: &[SkillInfo]) {
         for info in skills {
             match self.skills.iter_mut().find(|known| known.info.name == info.name) {
-                Some(known) if known.offered => {}
+                Some(known) if known.offered => known.deployed_max = info.concurrency_max,
                 Some(known) => {
                     let in_use = known.in_use;
                     *known = Skill { in_use, ..Skill::new(info.clone(), false) };

@@ -22,7 +22,7 @@ impl Fleet {
     pub fn pick(&self, want: Want, taken: &[AgentIx]) -> Option<AgentIx> {
         let skill = self.skills.get(want.skill.0 as usize).filter(|skill| skill.is_offered())?;
         let taken_here = taken.len() as u32;
-        if skill.info.concurrency_max.is_some_and(|max| skill.in_use + taken_here >= max) {
+        if skill.most().is_some_and(|max| skill.in_use + taken_here >= max) {
             return None;
         }
         if !skill.offered || !skill.groups.is_empty() {

@@ -54,7 +54,8 @@ impl Fleet {
     }
 
     fn add(&mut self, layer: Layer, ordinal: u32, stack: Option<StackIx>) {
-        let seat = Added { layer, ordinal, stack, supervisor: None, group: None };
+        let seat =
+            Added { layer, ordinal, stack, supervisor: None, group: None, concurrency: None };
         self.push_seat(seat, Standing::Ready);
     }
 

@@ -43,6 +43,9 @@ pub(crate) struct Added {
     /// Its group; none: it is of the profile.
     #[n(4)]
     pub(super) group: Option<u32>,
+    /// Attempts that the remote worker in it takes at one time; none: as its group says.
+    #[n(5)]
+    pub(super) concurrency: Option<u32>,
 }
 
 /// The stacks of a plan, each with its chief.
@@ -92,8 +95,9 @@ impl Fleet {
 
     /// Attempts that this agent may have under way.
     pub fn concurrency_of(&self, ix: AgentIx) -> u32 {
-        let own = self.group_of(ix).and_then(|group| group.spec().concurrency);
-        own.unwrap_or(self.concurrency)
+        let of_group = || self.group_of(ix).and_then(|group| group.spec().concurrency);
+        let own = self.added(ix).and_then(|seat| seat.concurrency);
+        own.or_else(of_group).unwrap_or(self.concurrency)
     }
 
     /// The members of a stack whose tokens are in its pool, in the order of their numbers.

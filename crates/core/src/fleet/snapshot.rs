@@ -138,6 +138,7 @@ impl Fleet {
                 && seat.stack.is_some() == !matches!(seat.layer.rank(), 0..=2)
                 && seat.supervisor.as_ref().is_none_or(is_seat)
                 && seat.group.is_none_or(|group| (group as usize) < groups.len())
+                && seat.concurrency.unwrap_or(1) <= GROUP_CONCURRENCY_MAX
         };
         if !added.iter().all(is_sound) {
             return None;

@@ -57,6 +57,11 @@ pub struct GroupSpec {
     /// group of this name that is deployed, its seats are exchanged for new ones.
     #[n(6)]
     pub behaviour: Option<Hash>,
+    /// Whether its members are remote workers: each seat waits for the one that registers under its
+    /// name.
+    #[n(7)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    pub workers: bool,
 }
 
 impl GroupSpec {
@@ -174,6 +179,7 @@ mod tests {
             skills: Vec::new(),
             concurrency: None,
             behaviour: None,
+            workers: false,
         }
     }
 

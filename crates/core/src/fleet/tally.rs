@@ -14,6 +14,7 @@ struct Share {
     room: u32,
     is_ready: bool,
     is_seated: bool,
+    is_away: bool,
     /// Its key on its bench.
     idle: Option<u64>,
 }
@@ -28,6 +29,7 @@ impl Share {
             room,
             is_ready,
             is_seated: !row.standing.is_passing(),
+            is_away: row.standing == Standing::Offline,
             idle: (room > 0).then_some(row.idle),
         }
     }
@@ -82,8 +84,11 @@ impl Fleet {
 
     fn shift(&mut self, ix: AgentIx, from: Share, to: Share) -> Option<Moved> {
         let (layer, stack) = (self.layer(ix), self.stack(ix));
+        // A seat that waits for its worker holds no layer.
+        let waits = self.group_of(ix).is_some_and(|group| group.spec().workers);
+        let seated = |share: Share| share.is_seated && !(waits && share.is_away);
         count(&mut self.ready, layer, from.is_ready, to.is_ready);
-        count(&mut self.seated, layer, from.is_seated, to.is_seated);
+        count(&mut self.seated, layer, seated(from), seated(to));
         let moved =
             |value: &mut u32, from: u32, to: u32| *value = (*value + to).saturating_sub(from);
         moved(&mut self.in_use, from.busy, to.busy);

@@ -49,6 +49,7 @@ impl Manifest {
             skills,
             concurrency: agent.concurrency.or_else(|| self.limits.agents.get(&agent.name).copied()),
             behaviour: (!is_native).then_some(agent.digest),
+            workers: matches!(agent.behaviour, Behaviour::Worker(_)),
         }
     }
 

@@ -334,7 +334,7 @@ impl<'a> Report<'a> {
     /// Makes a skill of this manifest known; whether its name was free.
     pub(super) fn offer(&mut self, name: &str, shape: SkillShape) -> bool {
         let is_taken = self.shapes.get(name).is_some_and(Option::is_some)
-            || self.skills.names().iter().any(|taken| taken == name);
+            || self.skills.builtin(name).is_some();
         if is_taken {
             return false;
         }
@@ -344,7 +344,7 @@ impl<'a> Report<'a> {
 
     /// The skill of this name among those that are there without this manifest.
     pub(super) fn builtin(&self, name: &str) -> Option<SkillShape> {
-        self.skills.skill(name)
+        self.skills.builtin(name)
     }
 
     /// What is known of a skill of this manifest is something else now.

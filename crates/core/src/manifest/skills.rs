@@ -36,7 +36,7 @@ pub(super) fn read_contracts(
             report.add(&at, code::DUPLICATE_NAME, message);
             continue;
         }
-        if report.shape(&contract.name).is_some() {
+        if report.builtin(&contract.name).is_some() {
             let message = format!("the skill `{}` is built in", contract.name);
             let hint = "what is built in says itself what it promises; choose another name";
             report.add_hint(&at, code::DUPLICATE_NAME, message, hint);

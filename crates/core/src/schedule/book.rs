@@ -53,6 +53,10 @@ pub struct Schedule {
     /// Its runs that are not over.
     #[n(11)]
     pub runs: BTreeSet<RunId>,
+    /// Whether it is a part of what is deployed: a deployment without it takes it away.
+    #[n(12)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    pub deployed: bool,
 }
 
 /// The newest run of a schedule.

@@ -57,6 +57,7 @@ impl State {
             skipped: 0,
             since: self.now,
             runs: Default::default(),
+            deployed: put.deployed,
         };
         self.schedules.put(match before {
             None => fresh,

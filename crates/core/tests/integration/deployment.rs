@@ -152,7 +152,8 @@ fn whatever_goes_wrong_everything_is_as_it_was() {
         assert!(!how.is_passing(), "{how:?}");
         assert!(world.checks.is_empty(), "nothing is checked any more");
         // A word that comes late changes nothing, and neither does the time that was set.
-        let late = Command::ReportHealth { version: 2, layer: Some(Layer::Board), result: Ok(()) };
+        let late =
+            Command::ReportHealth { version: 2, layer: Some(Layer::Board), result: Ok(Vec::new()) };
         assert!(world.act(late).unwrap().events.is_empty());
         world.tick(120_000);
         world.work();

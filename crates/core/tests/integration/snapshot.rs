@@ -173,7 +173,7 @@ fn deployed() -> World {
     };
     world.deploy(spec(1), vec![narrow()]).unwrap();
     while let Some((version, layer)) = world.checks.pop() {
-        world.act(Command::ReportHealth { version, layer, result: Ok(()) }).unwrap();
+        world.act(Command::ReportHealth { version, layer, result: Ok(Vec::new()) }).unwrap();
     }
     world.act(Command::ScaleFleet { agents: 14, reason: "more".into() }).unwrap();
     world.act(Command::ScaleFleet { agents: 11, reason: "fewer".into() }).unwrap();

@@ -139,6 +139,7 @@ pub(crate) fn group(name: &str, layer: Layer, count: u32, skills: &[&str]) -> Gr
         skills: skills.iter().map(|skill| Text::from(*skill)).collect(),
         concurrency: None,
         behaviour: None,
+        workers: false,
     }
 }
 
@@ -653,10 +654,14 @@ impl World {
     pub(crate) fn deployment(&self, fleet: FleetSpec, workflows: Vec<Arc<Workflow>>) -> Command {
         Command::Deploy(Box::new(Deploy {
             expected: None,
-            manifest: json(&format!("{fleet:?}")),
+            // As it was written before seats could be those of workers: fixtures hold it.
+            manifest: json(&format!("{fleet:?}").replace(", workers: false", "")),
             fleet,
             workflows,
             base: None,
+            profile: None,
+            namespace: "default".into(),
+            schedules: Vec::new(),
             health_ms: 60_000,
             reason: "new".into(),
             grant: self.grant.clone(),
@@ -666,7 +671,7 @@ impl World {
     /// The checks of a layer are over.
     pub(crate) fn report(&mut self, is_well: bool) {
         let Some((version, layer)) = self.checks.pop() else { return };
-        let result = if is_well { Ok(()) } else { Err("it does not answer".into()) };
+        let result = if is_well { Ok(Vec::new()) } else { Err("it does not answer".into()) };
         self.act(Command::ReportHealth { version, layer, result }).unwrap();
         self.dispatch();
     }

@@ -1,6 +1,6 @@
 //! The skills and languages that manifests are checked against, for the core's `manifest`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ark_os_core::manifest::{SkillCatalogue, SkillShape};
 use serde_json::Value;
@@ -13,6 +13,8 @@ use crate::skills;
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     skills: BTreeMap<String, SkillShape>,
+    /// Those of them that remote workers have brought.
+    brought: BTreeSet<String>,
 }
 
 impl Catalogue {
@@ -38,6 +40,12 @@ impl Catalogue {
         }
     }
 
+    /// Adds a skill that remote workers have brought; a manifest may declare who offers it besides.
+    pub fn bring(&mut self, name: &str, shape: SkillShape) -> bool {
+        self.brought.insert(name.to_owned());
+        self.insert(name, shape)
+    }
+
     /// Adds a skill that agents of another kind have; whether it takes the place of another one of its
     /// name.
     pub fn insert(&mut self, name: &str, shape: SkillShape) -> bool {
@@ -50,6 +58,10 @@ impl Catalogue {
 impl SkillCatalogue for Catalogue {
     fn skill(&self, name: &str) -> Option<SkillShape> {
         self.skills.get(name).cloned()
+    }
+
+    fn builtin(&self, name: &str) -> Option<SkillShape> {
+        self.skill(name).filter(|_| !self.brought.contains(name))
     }
 
     fn names(&self) -> Vec<String> {

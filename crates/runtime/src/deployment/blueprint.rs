@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ark_os_core::Kind;
 use ark_os_core::agent::Behaviour;
 use ark_os_core::fleet::spec::FleetSpec;
-use ark_os_core::manifest::{self, Manifest};
+use ark_os_core::manifest::{self, Manifest, ScheduleEntry, SkillShape};
 use ark_os_core::plan::Workflow;
 use ark_os_core::text::Text;
 use serde_json::Value;
@@ -29,6 +29,9 @@ const OF_RUNS: [&str; 2] = ["workflows", "schedules"];
 pub(crate) struct Blueprint {
     pub(crate) fleet: FleetSpec,
     pub(crate) workflows: Vec<Arc<Workflow>>,
+    pub(crate) schedules: Vec<ScheduleEntry>,
+    /// Agents of the built-in profile, where it says.
+    pub(crate) profile: Option<u32>,
     agents: BTreeMap<Text, DeclaredAgent>,
 }
 
@@ -91,7 +94,26 @@ impl Blueprint {
                 RuntimeError::new(Kind::Invalid, "manifest_invalid", message).with_places(taken)
             );
         }
-        Ok(Blueprint { fleet: manifest.fleet_spec(), workflows: manifest.workflows, agents })
+        let fleet = manifest.fleet_spec();
+        let Manifest { workflows, schedules, profile, .. } = manifest;
+        Ok(Blueprint { fleet, workflows, schedules, profile, agents })
+    }
+
+    /// What is promised of the skills that remote workers are declared to offer.
+    pub(crate) fn of_workers(&self) -> BTreeMap<String, SkillShape> {
+        let workers = self.agents.values().map(|it| &it.agent);
+        let workers = workers.filter(|agent| matches!(agent.behaviour, Behaviour::Worker(_)));
+        let mut shapes: BTreeMap<String, SkillShape> = BTreeMap::new();
+        for offer in workers.flat_map(|agent| &agent.skills) {
+            // Whoever gets the task: it may do what the boldest of them may.
+            let shape = shapes.entry(offer.name.to_string()).or_insert_with(|| SkillShape {
+                class: offer.class,
+                input_schema: offer.input.clone(),
+                output_schema: offer.output.clone(),
+            });
+            shape.class = shape.class.max(offer.class);
+        }
+        shapes
     }
 
     /// How the agents of a group work.

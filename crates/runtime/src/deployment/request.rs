@@ -6,6 +6,7 @@ use std::time::Duration;
 use ark_os_core::command::Deploy;
 use ark_os_core::hash::Hash;
 use ark_os_core::limits::HEALTH_MS;
+use ark_os_core::manifest::rooted;
 use ark_os_core::text::Text;
 use ark_os_core::{Command, Kind};
 use serde_json::Value;
@@ -26,6 +27,8 @@ pub struct DeployRequest {
     pub manifest: Value,
     /// The directory that its relative paths begin at; none: `/`.
     pub base: Option<PathBuf>,
+    /// The tenant of its schedules.
+    pub namespace: Text,
     /// The version that was seen deployed, 0 for none; none: whatever is.
     pub expected: Option<u64>,
     /// Time for the health checks of all layers; none: `HEALTH_MS`.
@@ -56,6 +59,18 @@ impl Handle {
         let before = self.read(|kernel| kernel.state().deployments().version()).await?;
         self.command(Command::Deploy(Box::new(deploy))).await?;
         self.read(move |kernel| begun(kernel.state(), manifest, before)).await
+    }
+
+    /// Looks at what would be begun, and begins nothing; whether it would change anything. Its agents'
+    /// health is not looked at.
+    ///
+    /// # Errors
+    /// The manifest is wrong (with every place), or the deployment would be refused.
+    pub async fn would_deploy(&self, request: DeployRequest) -> Result<bool, RuntimeError> {
+        let shared = self.shared.clone();
+        let deploy = threads::aside(move || prepare(&shared, request)).await??;
+        let verdict = self.read(|kernel| kernel.ask(Command::Deploy(Box::new(deploy))));
+        Ok(!verdict.await??.events.is_empty())
     }
 
     /// Waits until a deployment is over, at most `patience`; whether it is.
@@ -107,9 +122,13 @@ fn prepare(shared: &Shared, request: DeployRequest) -> Result<Deploy, RuntimeErr
     let base = request.base.as_deref().unwrap_or(Path::new("/"));
     let (skills, plans) = (&shared.skills, &shared.submissions.plans);
     let catalogue = plans.with_offered(Catalogue::new(skills));
-    let Blueprint { fleet, workflows, .. } =
-        Blueprint::of(&request.manifest, base, (skills, &catalogue))?;
-    let text = request.manifest.to_string().into_bytes();
+    // What is kept means the same wherever it is read again.
+    let value = rooted(request.manifest, &base.to_string_lossy());
+    let blueprint = Blueprint::of(&value, base, (skills, &catalogue))?;
+    agrees_with_workers(&blueprint, shared)?;
+    let Blueprint { fleet, workflows, profile, schedules, .. } = blueprint;
+    let schedules = super::schedules::prepare(&schedules, &workflows, &shared.submissions)?;
+    let text = value.to_string().into_bytes();
     let manifest = shared.submissions.payloads.save(text).map_err(|error| {
         RuntimeError::new(Kind::Unavailable, "blob_not_stored", error.to_string())
     })?;
@@ -119,8 +138,27 @@ fn prepare(shared: &Shared, request: DeployRequest) -> Result<Deploy, RuntimeErr
         fleet,
         workflows,
         base: request.base.map(|base| base.display().to_string().into()),
+        profile,
+        namespace: request.namespace,
+        schedules,
         health_ms: u64::try_from(health.as_millis()).unwrap_or(HEALTH_MS),
         reason: request.reason,
         grant: shared.submissions.grant.clone(),
     })
+}
+
+/// Workers that are registered mean the same by a skill as the manifest.
+fn agrees_with_workers(blueprint: &Blueprint, shared: &Shared) -> Result<(), RuntimeError> {
+    let declared = blueprint.of_workers();
+    let otherwise = declared
+        .iter()
+        .filter(|(name, shape)| shared.remotes.shape(name).is_some_and(|other| other != **shape));
+    let names: Vec<String> = otherwise.map(|(name, _)| format!("`{name}`")).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let message = format!("deploy: remote workers offer {} in another way", names.join(", "));
+    Err(RuntimeError::new(Kind::Conflict, "skill_taken", message).with_hint(
+        "describe it with their effect and schemas, or let them leave first; nothing was changed",
+    ))
 }

@@ -137,7 +137,10 @@ impl Attempts {
                 let check = super::deployments::Check { version, layer, seq };
                 inputs.extend(check.begin(state, &self.outfit, &self.shop.to_loop));
             }
-            Effect::EndDeployment { .. } => self.outfit.end(state),
+            Effect::EndDeployment { .. } => {
+                self.outfit.end(state);
+                self.remote.follow(state);
+            }
             Effect::FetchRuns { ref runs } => self.fetcher.fetch(runs.clone())?,
             // The loop has told who waits.
             Effect::AnnounceRun { .. } => {}

@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use ark_os_core::layer::Layer;
 use ark_os_core::limits::REASON_BYTES_MAX;
 use ark_os_core::text::beginning;
+use ark_os_core::time::Time;
 use ark_os_core::{Command, State};
 
 use crate::deployment::{Outfit, candidates};
@@ -46,7 +47,7 @@ impl Check {
         spawned.err().map(|error| self.told(Err(error.to_string())))
     }
 
-    fn told(self, result: Result<(), String>) -> Input<Reply> {
+    fn told(self, result: Result<Vec<Option<Time>>, String>) -> Input<Reply> {
         let Check { version, layer, seq } = self;
         let result = result.map_err(|why| beginning(&why, REASON_BYTES_MAX / 4).into());
         let command = Command::ReportHealth { version, layer, result };

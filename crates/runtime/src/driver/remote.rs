@@ -59,6 +59,12 @@ impl RemoteAttempts {
         true
     }
 
+    /// A deployment is over.
+    pub(super) fn follow(&self, state: &State) {
+        let names = state.fleet().remote_names();
+        self.remotes.dismiss(|name| !names.contains(name));
+    }
+
     /// An attempt has come to its end.
     pub(super) fn end(&mut self, pt: &PtId) {
         self.workers.remove(pt);

@@ -1,6 +1,7 @@
 //! Joining and leaving: a worker becomes an agent of the fleet, and its skills become known.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -93,9 +94,10 @@ impl Handle {
     /// The registration is wrong (with every place), a skill is somebody else's, or there are too many.
     pub async fn register_worker(
         &self,
-        registration: Registration,
+        mut registration: Registration,
     ) -> Result<Session, RuntimeError> {
         let remotes = self.remotes();
+        self.fill_in(&mut registration);
         self.check(&registration)?;
         let (worker, secret) = remotes.take_in(registration)?;
         for skill in worker.skills.values() {
@@ -129,6 +131,21 @@ impl Handle {
         let late = worker.desk().unclaimed(Duration::ZERO, worker.now());
         worker.give_back(late, "the worker leaves");
         Ok(worker.desk().under_way())
+    }
+
+    /// Schemas of skills that a manifest describes stand there: a worker need not repeat them.
+    fn fill_in(&self, it: &mut Registration) {
+        for skill in &mut it.skills {
+            let Some(declared) = self.shared.submissions.plans.declared(&skill.name) else {
+                continue;
+            };
+            if skill.input.is_none() {
+                skill.input = declared.input_schema;
+            }
+            if skill.output.is_none() {
+                skill.output = declared.output_schema;
+            }
+        }
     }
 
     /// Everything that is wrong with a registration, each with its place.
@@ -193,6 +210,18 @@ impl Handle {
         if !matches!(skill.class, Read | Idempotent | Effectful) {
             wrong(at("effect"), "it is `read`, `idempotent` or `effectful`".to_owned());
         }
+        if let Some(declared) = self.shared.submissions.plans.declared(&skill.name) {
+            let otherwise = "the manifest that is deployed says otherwise";
+            if declared.class != skill.class {
+                wrong(at("effect"), format!("{otherwise}: `{}`", declared.class.as_str()));
+            }
+            if declared.input_schema != skill.input {
+                wrong(at("input"), otherwise.to_owned());
+            }
+            if declared.output_schema != skill.output {
+                wrong(at("output"), otherwise.to_owned());
+            }
+        }
         for (field, schema) in [("input", &skill.input), ("output", &skill.output)] {
             let Some(schema) = schema else { continue };
             let text = schema.to_string();
@@ -219,6 +248,7 @@ impl Remotes {
             skills,
             labels: it.labels,
             changed: Notify::new(),
+            dismissed: AtomicBool::new(false),
             shop: self.shop.clone(),
             terms: self.terms,
         });
@@ -267,6 +297,11 @@ impl Remotes {
         }
         known.extend(skills.iter().map(|(name, skill)| (name.clone(), skill.clone())));
         Ok(skills)
+    }
+
+    /// What registered workers promise of a skill.
+    pub(crate) fn shape(&self, name: &str) -> Option<SkillShape> {
+        self.all().iter().find_map(|worker| worker.skill(name).map(|skill| shape(skill)))
     }
 
     fn is_offered_by_others(&self, skill: &str, name: &str) -> bool {

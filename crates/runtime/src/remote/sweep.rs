@@ -1,6 +1,7 @@
 //! Who is not heard of: looked for every moment on the loop's thread, told the core where it matters.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ark_os_core::Command;
@@ -82,6 +83,10 @@ enum Finding {
 impl Worker {
     /// Looks how long it has been silent; whether it has left for good.
     fn sweep(self: &Arc<Self>, now: Instant) -> bool {
+        if self.dismissed.load(Ordering::Relaxed) && self.desk().under_way() == 0 {
+            self.changed.notify_waiters();
+            return true;
+        }
         match self.look_for_silence(now) {
             Finding::Nothing => return false,
             Finding::Gone => return true,

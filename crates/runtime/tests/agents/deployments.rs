@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ark_os_core::event::{Event, Standing};
+use ark_os_core::layer::Layer;
+use ark_os_core::plan::EffectClass;
 use ark_os_core::rules::Mode;
 use ark_os_core::run::RunState;
 use ark_os_runtime::agents::Secret;
 use ark_os_runtime::deployment::{DeployRequest, Deployed};
+use ark_os_runtime::remote::{Claim, Claimed, Fate, OfferedSkill, Presented, Registration, Told};
 use ark_os_runtime::{
     Components, Handle, Instance, PlanRequest, RunRequest, RuntimeError, Settings,
 };
@@ -34,7 +37,8 @@ fn manifest(url: &str, more: Value) -> Value {
 
 fn request(manifest: Value) -> DeployRequest {
     let reason = "a test".into();
-    DeployRequest { manifest, base: None, expected: None, health_timeout: None, reason }
+    let namespace = "default".into();
+    DeployRequest { manifest, base: None, namespace, expected: None, health_timeout: None, reason }
 }
 
 async fn deploy(handle: &Handle, manifest: Value) -> Result<Deployed, RuntimeError> {
@@ -184,5 +188,95 @@ async fn an_agent_whose_secret_is_gone_is_offline_after_a_restart_and_all_else_g
     let instance = world.start();
     assert_eq!(standing(&instance.handle()).await, (Standing::Ready, None));
     assert_eq!(ask(&instance.handle()).await.unwrap(), json!(1));
+    instance.stop().unwrap();
+}
+
+fn newsroom(more: Value) -> Value {
+    let mut manifest = json!({
+        "skills": [{"name": "news.headline", "effect": "read", "output": {"type": "object", "required": ["text"]}}],
+        "groups": [{"name": "reporters", "count": 2, "skills": ["news.headline"], "behaviour": "worker"}],
+        "workflows": [{"name": "ask", "tasks": [{"name": "only", "skill": "news.headline"}]}],
+    });
+    manifest.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    manifest
+}
+
+fn reporter(name: &str, class: EffectClass) -> Registration {
+    let skill = OfferedSkill { name: "news.headline".into(), class, input: None, output: None };
+    Registration {
+        name: name.into(),
+        layer: Layer::Specialist,
+        concurrency: 1,
+        skills: vec![skill],
+        labels: Default::default(),
+    }
+}
+
+/// What the worker takes when it asks for work.
+async fn claimed(handle: &Handle, name: &str, session: &str) -> Vec<Claimed> {
+    let claim = Claim { max: 1, wait: PATIENCE, number: None };
+    handle.remotes().claim(name, session, claim).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_declared_worker_takes_its_seat_when_it_registers_under_the_manifests_contract() {
+    let world = World::new();
+    let instance = world.start();
+    let handle = instance.handle();
+    deploy(&handle, newsroom(json!({}))).await.unwrap();
+    assert_eq!(version(&handle).await, 1, "nobody has to be there yet");
+    let bold = reporter("reporters-00000", EffectClass::Effectful);
+    let bold = handle.register_worker(bold).await.unwrap_err();
+    assert!(bold.places().iter().any(|it| it.pointer == "/skills/0/effect"), "{bold:?}");
+    let plan = PlanRequest::Deployed("ask".to_owned());
+    let asking = RunRequest::new(plan, b"{}".to_vec());
+    let waiting = {
+        let handle = handle.clone();
+        tokio::spawn(async move { handle.submit_and_wait(asking, PATIENCE).await })
+    };
+    let session =
+        handle.register_worker(reporter("reporters-00000", EffectClass::Read)).await.unwrap();
+    let work = claimed(&handle, "reporters-00000", &session.secret).await;
+    // The contract says what an output is; the worker has not repeated it.
+    let wrong = vec![(work[0].pt, Presented::Output("7".into()))];
+    let told = handle.remotes().finish("reporters-00000", &session.secret, wrong).await.unwrap();
+    assert!(
+        matches!(&told[0], Told::Over(Fate::Refused { code, .. }, _) if code == "output_invalid"),
+        "{told:?}"
+    );
+    let work = claimed(&handle, "reporters-00000", &session.secret).await;
+    let right = vec![(work[0].pt, Presented::Output("{\"text\":\"rain\"}".into()))];
+    handle.remotes().finish("reporters-00000", &session.secret, right).await.unwrap();
+    let (_, outcome) = waiting.await.unwrap().unwrap();
+    assert_eq!(outcome.unwrap().state, RunState::Succeeded);
+    // One that is not declared any more is told to register again, once its hands are empty.
+    deploy(&handle, json!({"workflows": newsroom(json!({}))["workflows"]})).await.unwrap_err();
+    deploy(&handle, json!({"fleet": {"agents": 12}})).await.unwrap();
+    let name = "reporters-00000";
+    let gone = async {
+        loop {
+            match handle.remotes().extend(name, &session.secret, Vec::new()).await {
+                Err(error) => return error,
+                Ok(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let gone = tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    assert_eq!(gone.code(), "worker_not_found");
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn what_registered_workers_offer_in_another_way_is_not_deployed() {
+    let world = World::new();
+    let instance = world.start();
+    let handle = instance.handle();
+    handle.register_worker(reporter("stringer", EffectClass::Idempotent)).await.unwrap();
+    let refused = handle.deploy(request(newsroom(json!({})))).await.unwrap_err();
+    assert_eq!(refused.code(), "skill_taken");
+    let same_name = json!({"groups": [{"name": "stringer", "count": 1, "skills": ["else"], "behaviour": "worker"}],
+        "skills": [], "workflows": [{"name": "w", "tasks": [{"name": "t", "skill": "echo"}]}]});
+    let refused = handle.deploy(request(newsroom(same_name))).await.unwrap_err();
+    assert_eq!(refused.code(), "fleet_invalid");
     instance.stop().unwrap();
 }

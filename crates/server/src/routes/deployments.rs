@@ -39,11 +39,16 @@ pub(super) async fn deploy(State(context): State<Context>, uri: Uri, body: Body)
     let request = DeployRequest {
         manifest: line::value(&deploy.manifest, "/manifest")?,
         base: deploy.base.map(Into::into),
+        namespace: context.namespace().clone(),
         expected: deploy.expected_version,
         health_timeout: timeout.map(|it| amounts::duration(it, "/health_timeout")).transpose()?,
         reason: reason(deploy.reason.as_deref())?,
     };
     let placed = |error| Refusal::from(error).places(|it| format!("/manifest{it}"));
+    if deploy.dry_run {
+        let would_change = context.handle().would_deploy(request).await.map_err(placed)?;
+        return Ok(json(StatusCode::OK, &looked_at(&context, would_change).await?));
+    }
     let begun = context.handle().deploy(request).await.map_err(placed)?;
     let over = match patience {
         _ if !begun.is_new => true,
@@ -114,6 +119,23 @@ pub(super) async fn cancel_deployment(State(context): State<Context>, body: Body
     let command = Command::CancelDeployment { version: given.version, reason };
     context.handle().command(command).await?;
     list_deployments(State(context)).await
+}
+
+async fn looked_at(context: &Context, would_change: bool) -> Result<DeploymentView, Refusal> {
+    let version = context.handle().read(|kernel| kernel.state().deployments().version()).await?;
+    let state = if would_change { "would_change" } else { "unchanged" };
+    Ok(DeploymentView { version, state: state.to_owned(), ..DeploymentView::default() })
+}
+
+/// The running fleet as a manifest: what is deployed, with what was changed of it by hand since. To deploy it
+/// changes nothing.
+#[utoipa::path(
+    get, path = "/api/v1/fleet/manifest", tag = "fleet",
+    responses((status = 200, description = "The manifest", body = serde_json::Value)),
+)]
+pub(super) async fn export_fleet(State(context): State<Context>) -> Answered {
+    let manifest = context.handle().fleet_manifest().await?;
+    Ok(json(StatusCode::OK, &manifest))
 }
 
 async fn look_up(context: &Context, version: u64) -> Result<DeploymentView, Refusal> {

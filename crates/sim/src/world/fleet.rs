@@ -33,9 +33,12 @@ impl World {
 
     pub(super) fn deploy(&mut self) {
         let fleet = self.draw_fleet();
-        let manifest = Payload::inline(
-            format!("\"{}\"", Hash::of(format!("{fleet:?}").as_bytes())).into_bytes(),
-        );
+        let digest = Hash::of(format!("{fleet:?}").as_bytes());
+        let manifest = Payload::inline(format!("\"{digest}\"").into_bytes());
+        // Drawn from the digest, so that the other draws of a seed stay what they are.
+        let draw = digest.draw();
+        let most = u64::from(self.profile.agents) * 2 + 2;
+        let profile = (draw % 4 == 0).then(|| (draw / 4 % most + 1) as u32);
         let expected = self.rng.per_mille(200).then(|| self.rng.below(4));
         let grant = self.clients.operator();
         let workflows = self.clients.some_workflow(&mut self.rng);
@@ -45,6 +48,9 @@ impl World {
             fleet,
             workflows,
             base: None,
+            profile,
+            namespace: "default".into(),
+            schedules: Vec::new(),
             health_ms: HEALTH_MS,
             reason: "sim".into(),
             grant,
@@ -74,6 +80,7 @@ impl World {
                 skills: offered.into_iter().collect(),
                 concurrency: self.rng.per_mille(300).then_some(1),
                 behaviour: self.rng.per_mille(200).then_some(Hash::ZERO),
+                workers: false,
             });
         }
         if is_led {
@@ -85,6 +92,7 @@ impl World {
                 skills: Vec::new(),
                 concurrency: None,
                 behaviour: None,
+                workers: false,
             });
         }
         FleetSpec { groups, skills: Vec::new() }
@@ -103,7 +111,7 @@ impl World {
         }
         let longest = if self.rng.per_mille(100) { 20_000_000 } else { 500_000 };
         let takes = self.rng.range(50, longest);
-        let result = if is_told_well { Ok(()) } else { Err("it does not answer".into()) };
+        let result = if is_told_well { Ok(Vec::new()) } else { Err("it does not answer".into()) };
         let report = Command::ReportHealth { version, layer, result };
         self.after(takes, Due::Late(Box::new(report)));
     }
