@@ -116,9 +116,9 @@ fn a_child_is_a_part_of_its_parents_plan() {
     assert_eq!((&*child.name, child.hash, child.is_detached), ("inner", inner.hash, true));
     assert_eq!(child.workflow().unwrap(), *inner);
     assert!(!outer.tasks[1].child().unwrap().is_detached);
-    assert_eq!(not_run_by_others(&read.workflows), [outer.clone()]);
+    assert_eq!(not_run_by_others(&read.workflows), std::slice::from_ref(outer));
     assert_eq!(children_of(&manifest["workflows"][0]), ["inner", "inner"]);
-    let mut other = manifest.clone();
+    let mut other = manifest;
     other["workflows"][1]["tasks"][0]["input"] = json!(7);
     assert_ne!(first(&other).hash, outer.hash, "another child is another version of the parent");
 }

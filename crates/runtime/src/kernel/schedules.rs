@@ -156,6 +156,7 @@ mod tests {
                 authority: Authority::root("tester".into(), Scopes::everything(), id),
                 seed: 1,
                 next: Some(Time(60_000)),
+                deployed: false,
             })),
         );
     }

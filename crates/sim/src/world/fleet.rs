@@ -38,7 +38,7 @@ impl World {
         // Drawn from the digest, so that the other draws of a seed stay what they are.
         let draw = digest.draw();
         let most = u64::from(self.profile.agents) * 2 + 2;
-        let profile = (draw % 4 == 0).then(|| (draw / 4 % most + 1) as u32);
+        let profile = draw.is_multiple_of(4).then(|| (draw / 4 % most + 1) as u32);
         let expected = self.rng.per_mille(200).then(|| self.rng.below(4));
         let grant = self.clients.operator();
         let workflows = self.clients.some_workflow(&mut self.rng);

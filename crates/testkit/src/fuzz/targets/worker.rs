@@ -136,7 +136,8 @@ impl Scene {
         let skills = json!([{"name": "far.off", "effect": "read"}]);
         let body = json!({"name": WORKER, "concurrency": 4, "skills": skills}).to_string();
         let (_, session) = self.post("/workers", &body)?;
-        session["session"].as_str().unwrap_or_default().clone_into(&mut self.session);
+        let secret = session.get("session").and_then(Value::as_str);
+        secret.unwrap_or_default().clone_into(&mut self.session);
         if let Some(instance) = &self.instance {
             let handle = instance.handle();
             // A full house is no fault: then there is work enough.
