@@ -16,7 +16,7 @@ fn what_the_fleet_cannot_mend_is_escalated_shown_and_answered() {
     let first = &listed["items"][0];
     let task = format!("task_{}_0", run.trim_start_matches("run_"));
     assert_eq!((&first["class"], &first["task"]), (&"in_doubt".into(), &task.into()));
-    assert_eq!((&first["state"], &first["by"]), (&"open".into(), &"shell".into()));
+    assert_eq!((&first["state"], &first["by"]), (&"open".into(), &"specialist-00000".into()));
     assert!(first["deadline"].is_string() || first["to"] == "human", "{first}");
     let id = first["id"].to_string();
     let shown = home.call(&["escalations", "show", &id]).expect(0).out;
