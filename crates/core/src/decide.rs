@@ -42,7 +42,6 @@ mod submit_run;
 mod timer;
 mod wait;
 
-pub(crate) use deploy::next_layer;
 pub use remote::UNHEARD;
 pub use step::Known;
 

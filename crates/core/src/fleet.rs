@@ -35,6 +35,9 @@ pub(crate) use snapshot::FleetRows;
 use profile::FleetPlan;
 use seats::Added;
 
+/// Starts for which tasks wait for workers that were there when the instance went down: after several
+/// in a row, each of which may be too short to come back in, they are gone.
+const STARTS_AWAITED: u8 = 3;
 /// Tokens of each pool that only emergency work may draw.
 const EMERGENCY_RESERVE: u32 = 1;
 
@@ -155,20 +158,21 @@ pub(crate) struct Skill {
     /// The groups that offer it, by their places; none: the profile does, if the instance has it.
     #[cbor(skip)]
     groups: Vec<u32>,
-    /// Whether remote workers had it when the instance was started last: tasks wait for their return.
-    #[n(2)]
-    #[cbor(skip_if = "crate::shared::is_default")]
-    awaited: bool,
     /// What a deployment allows of a skill of the instance at one time; none: what the instance does.
     #[n(3)]
     deployed_max: Option<u32>,
+    /// For so many starts, this one included, tasks wait for the return of remote workers that had it;
+    /// 0: nobody who had it has left. Records of old say yes or no, under 2.
+    #[n(4)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    awaited: u8,
 }
 
 impl Skill {
     fn new(info: SkillInfo, offered: bool) -> Self {
         let scope = scope_of(&info);
-        let (groups, awaited, deployed_max) = (Vec::new(), false, None);
-        Skill { info, scope, offered, in_use: 0, groups, awaited, deployed_max }
+        let (groups, awaited, deployed_max) = (Vec::new(), 0, None);
+        Skill { info, scope, offered, in_use: 0, groups, deployed_max, awaited }
     }
 
     /// Tasks with it at one time; none: as many as there is room for.
@@ -177,7 +181,7 @@ impl Skill {
     }
 
     fn is_offered(&self) -> bool {
-        self.offered || !self.groups.is_empty() || self.awaited
+        self.offered || !self.groups.is_empty() || self.awaited > 0
     }
 }
 
@@ -420,7 +424,10 @@ fn skill_table(offered: &[SkillInfo], before: Option<&Fleet>) -> Vec<Skill> {
     let joined = before.into_iter().flat_map(Fleet::live_workers);
     let brought: BTreeSet<&Text> = joined.flat_map(|group| &group.spec().skills).collect();
     for skill in &mut table {
-        skill.awaited |= brought.contains(&skill.info.name);
+        skill.awaited = match brought.contains(&skill.info.name) {
+            true => STARTS_AWAITED,
+            false => skill.awaited.saturating_sub(1),
+        };
         skill.offered = false;
         skill.in_use = 0;
         skill.groups.clear();

@@ -55,5 +55,7 @@ mod supervision;
 mod template;
 #[path = "integration/waits.rs"]
 mod waits;
+#[path = "integration/workers.rs"]
+mod workers;
 #[path = "integration/world.rs"]
 mod world;

@@ -120,9 +120,8 @@ fn is_next(state: &State, deploy: &Deploy) -> Result<(), Rejected> {
 fn is_sound(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
     let spec = &deployment.fleet;
     let mut faults = spec.faults();
-    let undeclared = state.fleet.undeclared_among(&spec.groups).into_iter();
-    faults.extend(undeclared.map(|name| format!("a remote worker is called `{name}`")));
     let of_fleet: BTreeSet<&str> = spec.skills.iter().map(|it| &*it.name).collect();
+    faults.extend(super::remote::taken_by(state, spec));
     for group in &spec.groups {
         let unknown =
             |name: &&Text| !of_fleet.contains(&***name) && !state.fleet.is_of_instance(name);
@@ -155,7 +154,7 @@ fn is_sound(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
     {
         return Err(super::scale::seats_exhausted());
     }
-    Ok(())
+    super::remote::has_room_for(state, &spec.skills)
 }
 
 /// Whoever needs a skill keeps somebody who offers it.
@@ -238,7 +237,7 @@ pub(super) fn report(
     };
     let mut events = Vec::new();
     if let Some(layer) = layer {
-        let next = next_layer(state, Some(layer));
+        let next = state.fleet.next_starting(Some(layer));
         events.push(Event::LayerDeployed { version, layer, next });
         if next.is_some() {
             return of_instance(events, now);
@@ -269,15 +268,6 @@ pub(super) fn profile_at_start(state: &State, started: &InstanceStarted) -> Opti
     let agents = wanted.min(started.agents_max.unwrap_or(AGENTS_MAX));
     let reason = || Text::from(format!("deployment {}", state.deployments.version()));
     (agents != started.agents).then(|| Event::FleetScaled { agents, reason: reason() })
-}
-
-/// The highest layer below this one that has agents who start.
-pub(crate) fn next_layer(state: &State, below: Option<Layer>) -> Option<Layer> {
-    let is_below = |layer: &Layer| below.is_none_or(|above| *layer > above);
-    Layer::ALL
-        .into_iter()
-        .filter(is_below)
-        .find(|layer| state.fleet.starting(*layer).next().is_some())
 }
 
 fn awaited(state: &State, version: u64) -> Option<&UnderWay> {

@@ -1,4 +1,5 @@
-//! `JoinAgent`, `LeaveAgent`, `MarkAgent`: remote workers come, go, and are not heard of.
+//! `JoinAgent`, `LeaveAgent`, `MarkAgent`: remote workers come, go, and are not heard of. Names and
+//! skills are either a worker's or what is deployed has them: whoever comes second is refused.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,8 @@ use super::{nothing, of_instance};
 use crate::command::JoinAgent;
 use crate::error::{Kind, Rejected};
 use crate::event::{AgentJoined, AgentLeft, Change, Event, Standing};
-use crate::fleet::spec::GroupSpec;
+use crate::fleet::SkillInfo;
+use crate::fleet::spec::{FleetSpec, GroupSpec};
 use crate::ids::AgentIx;
 use crate::limits::{GROUPS_KEPT_MAX, SEATS_MAX, SKILLS_KEPT_MAX};
 use crate::state::State;
@@ -26,12 +28,12 @@ pub(super) fn join(state: &State, join: JoinAgent, now: Time) -> Result<Change, 
         return take_seat(state, join, (group.spec(), seat), now);
     }
     let known = fleet.joined(&join.name);
-    if known.is_none() && fleet.find(&join.name).is_some() {
+    if is_own_name(state, &join.name) {
         let message = format!("an agent is called `{}` already", join.name);
         return Err(Rejected::new(Kind::Conflict, "agent_name_taken", message)
             .hint("register the worker under another name"));
     }
-    if let Some(own) = join.skills.iter().find(|skill| fleet.is_own_skill(&skill.name)) {
+    if let Some(own) = join.skills.iter().find(|skill| is_own_skill(state, &skill.name)) {
         let message = format!("agents of the instance have the skill `{}`", own.name);
         return Err(Rejected::new(Kind::Conflict, "skill_taken", message)
             .hint("offer it under a name of its own"));
@@ -54,12 +56,7 @@ pub(super) fn join(state: &State, join: JoinAgent, now: Time) -> Result<Change, 
     if is_there {
         return Ok(nothing(now));
     }
-    let fresh = join.skills.iter().filter(|skill| !fleet.has_had(&skill.name)).count();
-    if fleet.skills_had() + fresh > SKILLS_KEPT_MAX {
-        let message = format!("the fleet has had {SKILLS_KEPT_MAX} different skills");
-        return Err(Rejected::new(Kind::Exhausted, "too_many_skills", message)
-            .hint("name skills by what is done, and leave numbers and dates to the input"));
-    }
+    has_room_for(state, &join.skills)?;
     if fleet.len() >= SEATS_MAX || fleet.groups().len() >= GROUPS_KEPT_MAX {
         return Err(seats_exhausted());
     }
@@ -112,6 +109,57 @@ fn take_seat(
     };
     let joined = AgentJoined { group, skills: join.skills };
     Ok(of_instance(vec![Event::AgentJoined(Box::new(joined))], now))
+}
+
+/// What is deployed, and what is about to be.
+fn declared(state: &State) -> impl Iterator<Item = &FleetSpec> {
+    let deployments = &state.deployments;
+    let under_way = deployments.under_way().map(|it| &it.deployment.fleet);
+    deployments.current().map(|it| &it.fleet).into_iter().chain(under_way)
+}
+
+/// Whether an agent that is no remote worker has this name, or is about to have it.
+fn is_own_name(state: &State, name: &str) -> bool {
+    let fleet = &state.fleet;
+    let is_here = |ix: &AgentIx| {
+        let row = fleet.agent(*ix);
+        !fleet.is_joined(*ix) && row.is_some_and(|row| row.standing != Standing::Retired)
+    };
+    fleet.find(name).is_some_and(|ix| is_here(&ix))
+        || declared(state).any(|spec| !spec.named([name]).is_empty())
+}
+
+/// Whether the instance itself has this skill, or agents that are deployed and no workers have or are
+/// about to have it.
+fn is_own_skill(state: &State, name: &str) -> bool {
+    let is_its = |spec: &FleetSpec| own_skills(spec).any(|skill| **skill == *name);
+    state.fleet.is_of_instance(name) || declared(state).any(is_its)
+}
+
+/// The skills of a declared fleet that agents have who are no remote workers.
+fn own_skills(spec: &FleetSpec) -> impl Iterator<Item = &Text> {
+    spec.groups.iter().filter(|group| !group.workers).flat_map(|group| &group.skills)
+}
+
+/// What of a declared fleet is a remote worker's whom nobody declared, in words.
+pub(super) fn taken_by(state: &State, spec: &FleetSpec) -> Vec<String> {
+    let workers = state.fleet.undeclared_among(&spec.groups).into_iter();
+    let brought = state.fleet.skills_of_workers();
+    let names = workers.map(|name| format!("a remote worker is called `{name}`"));
+    let skills: BTreeSet<&Text> = own_skills(spec).filter(|name| brought.contains(name)).collect();
+    let skills = skills.into_iter();
+    names.chain(skills.map(|name| format!("a remote worker offers the skill `{name}`"))).collect()
+}
+
+/// Skills keep their places for ever.
+pub(super) fn has_room_for(state: &State, skills: &[SkillInfo]) -> Result<(), Rejected> {
+    let fleet = &state.fleet;
+    if fleet.skills_had() + fleet.fresh_skills(skills) > SKILLS_KEPT_MAX {
+        let message = format!("the fleet has had {SKILLS_KEPT_MAX} different skills");
+        return Err(Rejected::new(Kind::Exhausted, "too_many_skills", message)
+            .hint("name skills by what is done, and leave numbers and dates to the input"));
+    }
+    Ok(())
 }
 
 pub(super) fn leave(state: &State, name: Text, reason: Text, now: Time) -> Change {

@@ -110,6 +110,13 @@ impl Fleet {
         seats.map(|(ix, _)| ix).filter(starts)
     }
 
+    /// The highest layer that has agents who start, of those below this one.
+    pub(crate) fn next_starting(&self, above: Option<Layer>) -> Option<Layer> {
+        let is_below = |layer: &Layer| above.is_none_or(|above| *layer > above);
+        let mut below = Layer::ALL.into_iter().filter(is_below);
+        below.find(|layer| self.starting(*layer).next().is_some())
+    }
+
     /// Declared agents at once, as a fleet has them that begins with them; those of groups that could
     /// not be set up are offline.
     pub(crate) fn begin_with(&mut self, spec: &FleetSpec, broken: &[BrokenGroup]) {
@@ -321,8 +328,7 @@ impl Fleet {
         let places: BTreeMap<Text, usize> =
             (0..).zip(&self.skills).map(|(ix, skill)| (skill.info.name.clone(), ix)).collect();
         for (ix, group) in (0u32..).zip(&self.groups) {
-            // Tasks wait for a remote worker that has left: others like it may come.
-            if group.standing != GroupStanding::Live && !group.joined {
+            if group.standing != GroupStanding::Live {
                 continue;
             }
             for name in &group.spec.skills {

@@ -1,6 +1,6 @@
 //! Remote workers in the fleet: each is a group of one, which comes and goes by itself and which no
-//! deployment speaks of. One that has left and comes back has its old seat; what it offered is known
-//! until the next start, so tasks wait for it.
+//! deployment speaks of. One that has left and comes back has its old seat; what it offered stays on
+//! offer until the next start, so tasks wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,9 +52,11 @@ impl Fleet {
             });
             by_name.get(name).or(of_many).copied()
         };
+        let here = self.workers_here();
         let is_taken = |it: &&Group| {
             let group = group_of(&it.spec.name);
-            group.is_some_and(|spec| !spec.workers || it.standing == GroupStanding::Live)
+            let is_live = it.standing == GroupStanding::Live;
+            group.is_some_and(|spec| is_live || (!spec.workers && here.contains(&*it.spec.name)))
         };
         let joined = self.groups.iter().filter(|group| group.joined);
         joined.filter(is_taken).map(|group| &group.spec.name).collect()
@@ -88,18 +90,35 @@ impl Fleet {
         groups.any(|group| group.spec.workers).then_some(&known.info)
     }
 
+    /// A group of one is gone; what it offered stays on offer, for others that do it may come.
+    fn await_skills_of(&mut self, ix: u32) {
+        let Some(group) = self.groups.get_mut(ix as usize) else { return };
+        if std::mem::replace(&mut group.standing, GroupStanding::Left) == GroupStanding::Live {
+            let left: BTreeSet<&Text> = group.spec.skills.iter().collect();
+            let skills = self.skills.iter_mut().filter(|it| left.contains(&it.info.name));
+            skills.for_each(|skill| skill.awaited = skill.awaited.max(1));
+        }
+    }
+
     fn joined_group(&self, name: &str) -> Option<(u32, &Group)> {
         let groups = self.groups.iter().enumerate().rev();
         let mut joined = groups.filter(|(_, it)| it.joined && &*it.spec.name == name);
         joined.next().map(|(ix, group)| (ix as u32, group))
     }
 
-    /// Whether the instance itself, or a deployed group, has a skill of this name.
-    pub fn is_own_skill(&self, name: &str) -> bool {
-        let known = self.skills.iter().find(|skill| &*skill.info.name == name);
-        let is_own = |it: &Group| !it.joined && !it.spec.workers;
-        let is_deployed = |ix: &u32| self.groups.get(*ix as usize).is_some_and(is_own);
-        known.is_some_and(|skill| skill.offered || skill.groups.iter().any(is_deployed))
+    /// The names of remote workers whose seats are taken: those that have left and still have work in
+    /// their hands included.
+    fn workers_here(&self) -> BTreeSet<&str> {
+        let is_here =
+            |ix: AgentIx| self.agent(ix).is_some_and(|row| row.standing != Standing::Retired);
+        let seats = self.added_seats().filter(|(ix, _)| is_here(*ix));
+        let groups = seats.filter_map(|(_, seat)| self.groups.get(seat.group? as usize));
+        groups.filter(|group| group.joined).map(|group| &*group.spec.name).collect()
+    }
+
+    /// The skills that remote workers offer whom nobody declared.
+    pub(crate) fn skills_of_workers(&self) -> BTreeSet<&Text> {
+        self.live_workers().flat_map(|group| &group.spec.skills).collect()
     }
 
     /// The groups of remote workers that have not left.
@@ -112,15 +131,17 @@ impl Fleet {
         self.skills.len()
     }
 
-    /// Whether this is one of them.
-    pub(crate) fn has_had(&self, name: &str) -> bool {
-        self.skills.iter().any(|skill| &*skill.info.name == name)
+    /// How many of these are none of them.
+    pub(crate) fn fresh_skills(&self, skills: &[SkillInfo]) -> usize {
+        let had: BTreeSet<&Text> = self.skills.iter().map(|skill| &skill.info.name).collect();
+        skills.iter().filter(|skill| !had.contains(&skill.name)).count()
     }
 
-    /// Whether a remote worker brought this skill since the instance was started.
+    /// Whether a remote worker offers this skill, or one that did may come back.
     pub fn is_brought(&self, name: &str) -> bool {
-        let mut joined = self.groups.iter().filter(|group| group.joined);
-        joined.any(|group| group.spec.skills.iter().any(|skill| **skill == *name))
+        let of_worker = |ix: &u32| self.groups.get(*ix as usize).is_some_and(|it| it.joined);
+        let known = self.skills.iter().find(|skill| &*skill.info.name == name);
+        known.is_some_and(|skill| skill.awaited > 0 || skill.groups.iter().any(of_worker))
     }
 
     /// A remote worker joins, or is back, or offers something else.
@@ -194,7 +215,8 @@ impl Fleet {
         self.push_seat(seat, Standing::Ready);
     }
 
-    /// A remote worker leaves: it takes nothing more, and is gone when its hands are empty.
+    /// A remote worker leaves: it takes nothing more, and is gone when its hands are empty. Others that
+    /// do what it did may come.
     pub(crate) fn part(&mut self, name: &Text) {
         let declared = self.declared_worker(name).map(|(_, seat)| seat);
         let seat = match (declared, self.joined_group(name).map(|(ix, _)| ix)) {
@@ -202,9 +224,7 @@ impl Fleet {
             (Some(seat), _) => Some(seat),
             (None, None) => return,
             (None, Some(ix)) => {
-                if let Some(group) = self.groups.get_mut(ix as usize) {
-                    group.standing = GroupStanding::Left;
-                }
+                self.await_skills_of(ix);
                 self.seats_of(ix).next()
             }
         };
@@ -212,6 +232,41 @@ impl Fleet {
         if let Some(seat) = seat.filter(is_here) {
             self.leave(seat);
         }
+        self.offer();
         self.tally();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::Layer;
+    use crate::plan::EffectClass;
+
+    #[test]
+    fn who_has_left_is_not_looked_at_when_work_is_given_out() {
+        let mut fleet = Fleet::new(8, &[], 2, None);
+        let far =
+            SkillInfo { name: "far.off".into(), class: EffectClass::Read, concurrency_max: None };
+        for number in 0..50 {
+            let name: Text = format!("far{number}").into();
+            let spec = GroupSpec {
+                name: name.clone(),
+                layer: Layer::Micro,
+                count: 1,
+                supervisor: None,
+                skills: vec![far.name.clone()],
+                concurrency: Some(1),
+                behaviour: None,
+            };
+            fleet.join(&spec, std::slice::from_ref(&far));
+            if number > 0 {
+                fleet.part(&name);
+            }
+        }
+        let skill = fleet.skills.iter().find(|it| it.info.name == far.name);
+        assert_eq!(skill.map(|it| it.groups.as_slice()), Some(&[0][..]));
+        fleet.part(&"far0".into());
+        assert!(fleet.is_brought("far.off") && fleet.skill("far.off").is_some());
     }
 }

@@ -122,6 +122,21 @@ impl FleetSpec {
         self.groups.iter().map(|group| u64::from(group.count)).sum()
     }
 
+    /// Those of these names that its groups or their members have.
+    pub(crate) fn named<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        let groups: BTreeMap<&str, u32> =
+            self.groups.iter().map(|group| (&*group.name, group.count)).collect();
+        let is_named = |name: &&str| {
+            let member = || {
+                parse_ordinal(name).is_some_and(|(group, ordinal)| {
+                    groups.get(group).is_some_and(|count| *count > 1 && ordinal < *count)
+                })
+            };
+            groups.contains_key(*name) || member()
+        };
+        names.into_iter().filter(is_named).collect()
+    }
+
     /// Everything that is wrong with it, whatever the fleet: in words, with the names.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();

@@ -1,7 +1,6 @@
 //! Deployments, folded in.
 
 use super::State;
-use crate::decide::next_layer;
 use crate::deployment::Deployment;
 use crate::effect::Effect;
 use crate::layer::Layer;
@@ -11,7 +10,7 @@ use crate::timers::Timer;
 impl State {
     pub(super) fn begin_deployment(&mut self, deployment: &Deployment, effects: &mut Vec<Effect>) {
         self.change_fleet(|fleet| fleet.stage(&deployment.fleet));
-        let (version, layer) = (deployment.version, next_layer(self, None));
+        let (version, layer) = (deployment.version, self.fleet.next_starting(None));
         self.deployments.begin(deployment.clone(), layer, self.now);
         self.timers.set(self.now.plus(deployment.health_ms), Timer::Deployment(version));
         effects.push(Effect::CheckHealth { version, layer });
