@@ -19,6 +19,9 @@ use places::Places;
 pub const TEXT_BYTES_MAX: usize = 8 << 20;
 /// Values in one text, aliases expanded: a bomb of aliases ends here.
 pub const VALUES_MAX: usize = 200_000;
+/// Bytes of all keys and strings of one text, aliases expanded: an escape is shorter than what it
+/// stands for, by less than half.
+const EXPANDED_BYTES_MAX: usize = 2 * TEXT_BYTES_MAX;
 /// Levels of nesting; the manifest format has the same limit.
 const DEPTH_MAX: usize = ark_os_core::manifest::DOCUMENT_DEPTH_MAX;
 

@@ -263,7 +263,11 @@ impl Importing {
                 rest = after;
                 continue;
             }
-            let name = found.strip_prefix('{').and_then(|it| it.split_once('}'));
+            let name = found.strip_prefix('{').and_then(|it| {
+                // As far as a name goes: who looked for the end of the text looked once for each brace.
+                let (name, after) = it.split_at(it.find(|c| !is_of_name(c))?);
+                Some((name, after.strip_prefix('}')?))
+            });
             match name.filter(|(name, _)| is_variable(name)) {
                 Some((name, after)) => {
                     self.inputs.insert(name.to_owned());
@@ -285,7 +289,11 @@ impl Importing {
 
 fn is_variable(name: &str) -> bool {
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    begins && name.chars().all(is_of_name)
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 fn skill_of(agent: &str) -> String {

@@ -162,3 +162,12 @@ fn what_a_crew_lacks_is_told_with_its_line() {
     let findings = parse(&imported.manifest, &catalogue).unwrap_err();
     assert!(findings.as_slice().iter().all(|it| it.code == "missing_field"), "{findings}");
 }
+
+#[test]
+fn a_text_of_braces_is_read_in_one_go() {
+    let braces = "{a".repeat(1 << 20);
+    let tasks = format!("a:\n  description: '{braces} {{topic}}'\n  agent: researcher\n");
+    let imported = crew(&yaml(AGENTS), Some(&yaml(&tasks)));
+    let description = &imported.manifest["workflows"][0]["tasks"][0]["input"]["description"];
+    assert!(description.as_str().unwrap().ends_with("{a ${input.topic}"));
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::places::{Places, item, member};
+use super::places::{Places, near_item, near_member};
 use super::{Document, Fault};
 
 /// Parses a text.
@@ -24,7 +24,8 @@ pub(super) fn parse(text: &str) -> Result<Document, Fault> {
 
 /// A collection that is not closed yet.
 struct Open {
-    pointer: String,
+    /// None: too deep for a place of its own.
+    pointer: Option<String>,
     form: Form,
 }
 
@@ -87,18 +88,18 @@ impl Locating<'_> {
     }
 
     /// Notes the place of a value that begins here.
-    fn begin_value(&mut self, open: &mut [Open], line: usize, column: usize) -> String {
+    fn begin_value(&mut self, open: &mut [Open], line: usize, column: usize) -> Option<String> {
         let pointer = match open.last_mut() {
-            None => String::new(),
+            None => Some(String::new()),
             Some(Open { pointer, form: Form::List { next } }) => {
                 *next += 1;
-                item(pointer, *next - 1)
+                near_item(pointer.as_deref(), *next - 1)
             }
             Some(Open { pointer, form: Form::Map { key, .. } }) => {
-                member(pointer, &key.take().unwrap_or_default())
+                near_member(pointer.as_deref(), &key.take().unwrap_or_default())
             }
         };
-        self.places.put(&pointer, line, column);
+        self.places.put(pointer.as_deref(), line, column);
         pointer
     }
 

@@ -91,6 +91,24 @@ fn bombs_of_aliases_and_depth_are_refused() {
 }
 
 #[test]
+fn bombs_of_bytes_are_refused_and_long_keys_take_no_more_room_than_they_have() {
+    let long = "x".repeat(4 << 20);
+    let bomb = format!("a: &x \"{long}\"\nb:\n{}", "  - *x\n".repeat(50_000));
+    assert!(fault("yaml", &bomb).contains("bytes of text"), "{}", fault("yaml", &bomb));
+    let nested = format!("a: {}\"{long}\"{}", "&x [".repeat(50), "]".repeat(50));
+    assert!(fault("yaml", &nested).contains("bytes of text"), "{}", fault("yaml", &nested));
+    let keyed = format!("a: &x {{\"{long}\": 1}}\nb: [{}]\n", "*x, ".repeat(50_000));
+    assert!(fault("yaml", &keyed).contains("bytes of text"), "{}", fault("yaml", &keyed));
+    // With a pointer for each item these would be 800 GB.
+    let items = vec!["7"; 190_000].join(",");
+    for ending in ["json", "yaml"] {
+        let keyed = parsed(ending, &format!("{{\n\"k\": {{\"{long}\":\n[{items}]}}}}"));
+        assert_eq!(keyed.value.pointer(&format!("/k/{long}/189999")), Some(&json!(7)));
+        assert!(place(&keyed, &format!("/k/{long}/189999")).starts_with("2:"));
+    }
+}
+
+#[test]
 fn scalars_mean_what_yaml_1_2_says() {
     let text = "[yes, on, ~, NULL, True, 0x1F, 0o17, 010, +7, -3, 1e3, .5, 1_000, 12:30, !!str 5, '5', 18446744073709551615]";
     let want = json!([

@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::lines::Lines;
-use super::places::{Places, item, member};
+use super::places::{Places, near_item, near_member};
 use super::{DEPTH_MAX, Document, Fault};
 
 /// Parses a text.
@@ -16,8 +16,8 @@ pub(super) fn parse(text: &str) -> Result<Document, Fault> {
         Fault::new(line, column, error.message())
     })?;
     let mut reading = Reading { lines, places: Places::default() };
-    reading.places.put("", 1, 1);
-    let value = Value::Object(reading.table(table.get_ref(), "", 0)?);
+    reading.places.put(Some(""), 1, 1);
+    let value = Value::Object(reading.table(table.get_ref(), Some(""), 0)?);
     Ok(Document { value, places: reading.places })
 }
 
@@ -30,13 +30,13 @@ impl Reading<'_> {
     fn table(
         &mut self,
         table: &DeTable<'_>,
-        above: &str,
+        above: Option<&str>,
         depth: usize,
     ) -> Result<Map<String, Value>, Fault> {
         let mut entries = Map::new();
         for (key, value) in table {
-            let pointer = member(above, key.get_ref());
-            let value = self.value(value, &pointer, depth + 1)?;
+            let pointer = near_member(above, key.get_ref());
+            let value = self.value(value, pointer.as_deref(), depth + 1)?;
             entries.insert(key.get_ref().to_string(), value);
         }
         Ok(entries)
@@ -45,7 +45,7 @@ impl Reading<'_> {
     fn value(
         &mut self,
         value: &Spanned<DeValue<'_>>,
-        pointer: &str,
+        pointer: Option<&str>,
         depth: usize,
     ) -> Result<Value, Fault> {
         let (line, column) = self.lines.place(value.span().start);
@@ -73,7 +73,8 @@ impl Reading<'_> {
             DeValue::Array(items) => {
                 let mut list = Vec::new();
                 for (index, value) in items.iter().enumerate() {
-                    list.push(self.value(value, &item(pointer, index), depth + 1)?);
+                    let pointer = near_item(pointer, index);
+                    list.push(self.value(value, pointer.as_deref(), depth + 1)?);
                 }
                 Value::Array(list)
             }

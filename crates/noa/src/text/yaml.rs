@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Number, Value};
 
-use super::places::{Places, item, member};
-use super::{DEPTH_MAX, Document, Fault, VALUES_MAX};
+use super::places::{Places, near_item, near_member};
+use super::{DEPTH_MAX, Document, EXPANDED_BYTES_MAX, Fault, VALUES_MAX};
 
 /// Parses a text.
 pub(super) fn parse(text: &str) -> Result<Document, Fault> {
@@ -34,11 +34,30 @@ fn fault(span: Span, message: impl Into<String>) -> Fault {
 /// A collection that is not closed yet.
 struct Open {
     kind: Kind,
-    pointer: String,
+    /// None: too deep for a place of its own.
+    pointer: Option<String>,
     /// Anchor that names it; 0: none.
     anchor: usize,
-    /// Values in it, itself included.
+    size: Size,
+}
+
+/// How much a value is, with all that is in it.
+#[derive(Clone, Copy, Default)]
+struct Size {
     values: usize,
+    /// Of keys and strings.
+    bytes: usize,
+}
+
+impl Size {
+    fn of(scalar: &Value) -> Self {
+        Size { values: 1, bytes: scalar.as_str().map_or(0, str::len) }
+    }
+
+    fn add(&mut self, other: Size) {
+        self.values += other.values;
+        self.bytes += other.bytes;
+    }
 }
 
 enum Kind {
@@ -49,7 +68,7 @@ enum Kind {
 /// A value that an alias may name.
 struct Anchored {
     value: Value,
-    values: usize,
+    size: Size,
     depth: usize,
 }
 
@@ -57,7 +76,8 @@ struct Anchored {
 struct Building {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Anchored>,
-    values: usize,
+    /// Of everything, and of what is kept for aliases.
+    size: Size,
     places: Places,
     root: Option<Value>,
     has_document: bool,
@@ -96,12 +116,14 @@ impl Building {
     }
 
     /// Where the next value goes.
-    fn pointer(&self) -> String {
+    fn pointer(&self) -> Option<String> {
         match self.open.last() {
-            None => String::new(),
-            Some(Open { kind: Kind::List(items), pointer, .. }) => item(pointer, items.len()),
+            None => Some(String::new()),
+            Some(Open { kind: Kind::List(items), pointer, .. }) => {
+                near_item(pointer.as_deref(), items.len())
+            }
             Some(Open { kind: Kind::Map { key, .. }, pointer, .. }) => {
-                member(pointer, key.as_deref().unwrap_or_default())
+                near_member(pointer.as_deref(), key.as_deref().unwrap_or_default())
             }
         }
     }
@@ -122,13 +144,14 @@ impl Building {
         if let Some(tag) = tag.filter(|tag| !matches!(tag.suffix.as_str(), "seq" | "map")) {
             return Err(unknown_tag(tag, span));
         }
-        self.count(1, span)?;
+        let size = Size { values: 1, bytes: 0 };
+        self.count(size, span)?;
         let pointer = self.pointer();
         // A member's place is its key's: what follows may begin lines below it.
         if !matches!(self.open.last(), Some(Open { kind: Kind::Map { .. }, .. })) {
-            self.places.put(&pointer, span.start.line(), span.start.col() + 1);
+            self.places.put(pointer.as_deref(), span.start.line(), span.start.col() + 1);
         }
-        self.open.push(Open { kind, pointer, anchor, values: 1 });
+        self.open.push(Open { kind, pointer, anchor, size });
         Ok(())
     }
 
@@ -139,11 +162,12 @@ impl Building {
             Kind::Map { entries, .. } => Value::Object(entries),
         };
         if closed.anchor > 0 {
+            self.count(closed.size, span)?;
             let depth = depth_of(&value);
-            let anchored = Anchored { value: value.clone(), values: closed.values, depth };
+            let anchored = Anchored { value: value.clone(), size: closed.size, depth };
             self.anchors.insert(closed.anchor, anchored);
         }
-        self.add(value, closed.values, span)
+        self.add(value, closed.size, span)
     }
 
     fn scalar(&mut self, scalar: &Scalar<'_>, anchor: usize) -> Result<(), Fault> {
@@ -151,18 +175,20 @@ impl Building {
         if self.wants_key() {
             return self.key(scalar, value);
         }
-        self.count(1, scalar.span)?;
+        let size = Size::of(&value);
+        self.count(size, scalar.span)?;
         let pointer = self.pointer();
         // An empty value has no characters of its own: its key's place stays.
         if !scalar.span.is_empty() || !matches!(value, Value::Null) {
             let start = scalar.span.start;
-            self.places.put(&pointer, start.line(), start.col() + 1);
+            self.places.put(pointer.as_deref(), start.line(), start.col() + 1);
         }
         if anchor > 0 {
-            let anchored = Anchored { value: value.clone(), values: 1, depth: 0 };
+            self.count(size, scalar.span)?;
+            let anchored = Anchored { value: value.clone(), size, depth: 0 };
             self.anchors.insert(anchor, anchored);
         }
-        self.add(value, 1, scalar.span)
+        self.add(value, size, scalar.span)
     }
 
     fn key(&mut self, scalar: &Scalar<'_>, value: Value) -> Result<(), Fault> {
@@ -182,15 +208,20 @@ impl Building {
             return Err(fault(scalar.span, "merge keys are not supported")
                 .hint("write the entries out, or use an alias for the whole value"));
         }
-        let Some(Open { kind: Kind::Map { entries, key }, pointer, .. }) = self.open.last_mut()
+        let bytes = Size { values: 0, bytes: name.len() };
+        self.count(bytes, scalar.span)?;
+        let Some(Open { kind: Kind::Map { entries, key }, pointer, size, .. }) =
+            self.open.last_mut()
         else {
             return Ok(());
         };
+        size.add(bytes);
         if entries.contains_key(&name) {
             return Err(fault(scalar.span, format!("the key `{name}` is there twice")));
         }
         let start = scalar.span.start;
-        self.places.put(&member(pointer, &name), start.line(), start.col() + 1);
+        let pointer = near_member(pointer.as_deref(), &name);
+        self.places.put(pointer.as_deref(), start.line(), start.col() + 1);
         *key = Some(name);
         Ok(())
     }
@@ -199,38 +230,42 @@ impl Building {
         if self.wants_key() {
             return Err(fault(span, "a key is a string, not an alias"));
         }
-        let Some(Anchored { value, values, depth }) = self.anchors.get(&anchor) else {
+        let Some(Anchored { size, depth, .. }) = self.anchors.get(&anchor) else {
             return Err(fault(span, "the alias names a value that is not complete")
                 .hint("a value cannot contain itself"));
         };
-        let (values, depth) = (*values, *depth);
+        let (size, depth) = (*size, *depth);
         if self.open.len() + depth > DEPTH_MAX {
             return Err(fault(span, format!("nested deeper than {DEPTH_MAX} levels")));
         }
         // Counted before it is copied: a bomb must not go off while it is measured.
-        self.values += values;
-        if self.values > VALUES_MAX {
-            return Err(too_many(span));
-        }
-        let value = value.clone();
+        self.count(size, span)?;
+        let value = self.anchors.get(&anchor).map(|it| it.value.clone()).unwrap_or_default();
         let pointer = self.pointer();
-        self.places.put(&pointer, span.start.line(), span.start.col() + 1);
-        self.add(value, values, span)
+        self.places.put(pointer.as_deref(), span.start.line(), span.start.col() + 1);
+        self.add(value, size, span)
     }
 
-    fn count(&mut self, values: usize, span: Span) -> Result<(), Fault> {
-        self.values += values;
-        if self.values > VALUES_MAX { Err(too_many(span)) } else { Ok(()) }
+    fn count(&mut self, size: Size, span: Span) -> Result<(), Fault> {
+        self.size.add(size);
+        let what = match self.size {
+            Size { values, .. } if values > VALUES_MAX => format!("{VALUES_MAX} values"),
+            Size { bytes, .. } if bytes > EXPANDED_BYTES_MAX => {
+                format!("{EXPANDED_BYTES_MAX} bytes of text")
+            }
+            _ => return Ok(()),
+        };
+        Err(fault(span, format!("the file has more than {what}, aliases expanded")))
     }
 
-    fn add(&mut self, value: Value, values: usize, span: Span) -> Result<(), Fault> {
+    fn add(&mut self, value: Value, size: Size, span: Span) -> Result<(), Fault> {
         let Some(open) = self.open.last_mut() else {
             if self.root.replace(value).is_some() {
                 return Err(fault(span, "a second document begins"));
             }
             return Ok(());
         };
-        open.values += values;
+        open.size.add(size);
         match &mut open.kind {
             Kind::List(items) => items.push(value),
             Kind::Map { entries, key } => {
@@ -241,10 +276,6 @@ impl Building {
         }
         Ok(())
     }
-}
-
-fn too_many(span: Span) -> Fault {
-    fault(span, format!("the file has more than {VALUES_MAX} values, aliases expanded"))
 }
 
 /// Levels below a value; its own are at most `DEPTH_MAX`, so recursion is bounded.
