@@ -30,6 +30,8 @@ mod receipts;
 mod recorded;
 mod refusals;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod waiting;
 
@@ -165,19 +167,32 @@ impl Messages {
         for event in events {
             match event {
                 Event::InstanceStarted(_)
-                | Event::AgentJoined(_)
-                | Event::AgentLeft(_)
                 | Event::FleetScaled { .. }
                 | Event::DeploymentStarted(_)
                 | Event::DeploymentFinished { .. }
-                | Event::DeploymentRolledBack { .. } => {
-                    let directory = Arc::new(Directory::of(fleet));
-                    *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
-                }
+                | Event::DeploymentRolledBack { .. } => self.relist(fleet),
+                Event::AgentJoined(it) => self.follow_worker(&it.group.name, fleet),
+                Event::AgentLeft(it) => self.follow_worker(&it.name, fleet),
                 Event::AgentChanged { agent, standing, .. } => self.lines().note(*agent, *standing),
                 _ => {}
             }
         }
+    }
+
+    fn relist(&self, fleet: &Fleet) {
+        let directory = Arc::new(Directory::of(fleet));
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
+    }
+
+    fn follow_worker(&self, name: &str, fleet: &Fleet) {
+        {
+            let mut lines = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(directory) = Arc::get_mut(&mut lines) {
+                return directory.follow_worker(name, fleet);
+            }
+        }
+        // Somebody reads the one that is there.
+        self.relist(fleet);
     }
 
     /// Who there is to write to.

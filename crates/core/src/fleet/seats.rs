@@ -177,7 +177,7 @@ impl Fleet {
         };
         let mut found = first;
         for (ix, _) in self.added_seats().filter(is_it) {
-            if found.is_none_or(|before| self.rank(ix) >= self.rank(before)) {
+            if found.is_none_or(|before| self.presence(ix) >= self.presence(before)) {
                 found = Some(ix);
             }
         }
@@ -198,8 +198,8 @@ impl Fleet {
         }
     }
 
-    /// How much an agent is here, among those of one name.
-    fn rank(&self, ix: AgentIx) -> u8 {
+    /// How much an agent is here: more than another of its name that has left.
+    pub fn presence(&self, ix: AgentIx) -> u8 {
         match self.agent(ix).map(|row| row.standing) {
             None | Some(Standing::Retired) => 0,
             Some(Standing::Starting) => 1,

@@ -20,12 +20,12 @@ const LAYERS: usize = 6;
 pub struct Directory {
     /// Whom the instance began with: their names follow from their numbers.
     plan: FleetPlan,
-    seats: Box<[Option<Seat>]>,
+    seats: Vec<Option<Seat>>,
     leaders: Box<[Option<AgentIx>]>,
-    /// Who was added since.
+    /// Who was added since; of those of one name, whoever is here.
     added: BTreeMap<String, AgentIx>,
-    names: Box<[String]>,
-    active: Box<[AtomicBool]>,
+    names: Vec<String>,
+    active: Vec<AtomicBool>,
 }
 
 /// Why somebody may not write to somebody.
@@ -39,18 +39,50 @@ pub(crate) enum Barred {
 
 impl Directory {
     pub(crate) fn of(fleet: &Fleet) -> Self {
-        let rows = (0..fleet.len()).map(|ix| fleet.agent(AgentIx(ix)));
-        let ready = rows.map(|row| row.is_some_and(|row| row.standing == Standing::Ready));
         let plan = *fleet.plan();
-        let added = (plan.agents()..fleet.len()).map(AgentIx);
         let stacks = fleet.pools().count() as u32;
-        Directory {
+        let mut directory = Directory {
             plan,
-            seats: (0..fleet.len()).map(|ix| fleet.seat(AgentIx(ix))).collect(),
+            seats: Vec::new(),
             leaders: (0..stacks).map(|stack| fleet.leader(StackIx(stack))).collect(),
-            added: added.clone().map(|ix| (fleet.name(ix), ix)).collect(),
-            names: added.map(|ix| fleet.name(ix)).collect(),
-            active: ready.map(AtomicBool::new).collect(),
+            added: BTreeMap::new(),
+            names: Vec::new(),
+            active: Vec::new(),
+        };
+        directory.grow(fleet);
+        directory
+    }
+
+    /// The seats behind those that it has.
+    fn grow(&mut self, fleet: &Fleet) {
+        for ix in (self.seats.len() as u32..fleet.len()).map(AgentIx) {
+            let is_ready = fleet.agent(ix).is_some_and(|row| row.standing == Standing::Ready);
+            self.seats.push(fleet.seat(ix));
+            self.active.push(AtomicBool::new(is_ready));
+            if ix.0 < self.plan.agents() {
+                continue;
+            }
+            let name = fleet.name(ix);
+            self.names.push(name.clone());
+            let known = self.find(&name);
+            if known.is_none_or(|known| fleet.presence(ix) >= fleet.presence(known)) {
+                self.added.insert(name, ix);
+            }
+        }
+    }
+
+    /// A remote worker has come, or has left: nobody else's seat is another for that.
+    pub(crate) fn follow_worker(&mut self, name: &str, fleet: &Fleet) {
+        let before = self.added.get(name).copied();
+        self.grow(fleet);
+        let now = fleet.find(name);
+        for ix in before.into_iter().chain(now) {
+            if let Some(row) = fleet.agent(ix) {
+                self.note(ix, row.standing);
+            }
+        }
+        if let Some(ix) = now {
+            self.added.insert(name.to_owned(), ix);
         }
     }
 
@@ -60,11 +92,11 @@ impl Directory {
         }
     }
 
-    /// The agent of this name.
+    /// The agent of this name: the one that is here.
     pub fn find(&self, name: &str) -> Option<AgentIx> {
         let founder =
-            parse_agent_name(name).and_then(|(layer, ordinal)| self.plan.agent(layer, ordinal));
-        founder.or_else(|| self.added.get(name).copied())
+            || parse_agent_name(name).and_then(|(layer, ordinal)| self.plan.agent(layer, ordinal));
+        self.added.get(name).copied().or_else(founder)
     }
 
     /// An agent's name.

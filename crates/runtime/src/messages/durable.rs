@@ -59,6 +59,7 @@ impl Messages {
                 }
                 bell
             }
+            Known::Full => return Err(refusals::too_many_durable()),
         };
         loop {
             let left = until.saturating_duration_since(self.clock.instant());
@@ -66,16 +67,17 @@ impl Messages {
                 return Ok(Delivered::Taken);
             }
             if left.is_zero() {
-                self.receipts.close(&id);
+                self.receipts.withdraw(&id, &bell);
                 return Ok(Delivered::Expired);
             }
             if !goes_on() {
+                self.receipts.withdraw(&id, &bell);
                 return Ok(Delivered::Stopped);
             }
         }
     }
 
-    /// The sender's step is settled: the message is not sent again.
+    /// The sender's step is settled, or cannot be: nobody has to wait for that.
     pub(crate) fn settled(&self, id: &MessageId) {
         self.receipts.close(id);
     }

@@ -16,6 +16,8 @@ use super::envelope::MessageId;
 /// Messages of which it is remembered that they were taken: a sender that was interrupted is back
 /// within that many others. About 100 bytes each.
 const TAKEN_KEPT_MAX: usize = 65_536;
+/// Messages under way: each is a step of an attempt that waits. About 200 bytes each.
+const OPEN_MAX: usize = 65_536;
 
 /// All durable messages under way.
 #[derive(Debug, Default)]
@@ -46,6 +48,8 @@ pub(crate) enum Known {
     Sent(Arc<Bell>),
     /// It is new.
     New(Arc<Bell>),
+    /// Too many are under way.
+    Full,
 }
 
 impl Receipts {
@@ -60,6 +64,9 @@ impl Receipts {
             // Who sent it before waits no more.
             open.sender = bell.clone();
             return Known::Sent(bell);
+        }
+        if inner.open.len() >= OPEN_MAX {
+            return Known::Full;
         }
         inner.open.insert(id.clone(), Open { sender: bell.clone(), taker: None });
         Known::New(bell)
@@ -88,7 +95,20 @@ impl Receipts {
         Some(bell)
     }
 
-    /// Its sender has recorded that it is taken, or gives it up.
+    /// Who waited at this bell gives it up, unless somebody else waits in its place: whoever takes the
+    /// message later waits for nobody.
+    pub(crate) fn withdraw(&self, id: &MessageId, sender: &Arc<Bell>) {
+        let mut inner = self.lock();
+        let is_its = inner.open.get(id).is_some_and(|open| Arc::ptr_eq(&open.sender, sender));
+        if is_its
+            && let Some(open) = inner.open.remove(id)
+            && let Some(taker) = open.taker
+        {
+            taker.ring();
+        }
+    }
+
+    /// Its sender has recorded that it is taken, or never will.
     pub(crate) fn close(&self, id: &MessageId) {
         if let Some(open) = self.lock().open.remove(id)
             && let Some(taker) = open.taker
@@ -127,6 +147,28 @@ mod tests {
         receipts.close(&id("a"));
         assert!(taker.hear(Duration::ZERO));
         assert!(receipts.take(&id("a")).is_none() && receipts.is_taken(&id("a")));
+    }
+
+    #[test]
+    fn whoever_gives_up_lets_the_other_side_go_on_but_not_in_the_place_of_who_waits_now() {
+        let receipts = Receipts::default();
+        let Known::New(first) = receipts.open(&id("a")) else { panic!("it is new") };
+        let Known::Sent(second) = receipts.open(&id("a")) else { panic!("it was sent") };
+        receipts.withdraw(&id("a"), &first);
+        let taker = receipts.take(&id("a")).unwrap();
+        receipts.withdraw(&id("a"), &second);
+        assert!(taker.hear(Duration::ZERO));
+        assert!(receipts.lock().open.is_empty());
+    }
+
+    #[test]
+    fn only_so_many_are_under_way() {
+        let receipts = Receipts::default();
+        for number in 0..OPEN_MAX {
+            assert!(matches!(receipts.open(&id(&number.to_string())), Known::New(_)));
+        }
+        assert!(matches!(receipts.open(&id("more")), Known::Full));
+        assert!(matches!(receipts.open(&id("0")), Known::Sent(_)));
     }
 
     #[test]

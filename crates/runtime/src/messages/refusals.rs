@@ -62,6 +62,12 @@ pub(super) fn not_durable() -> RuntimeError {
     invalid("a durable one is a notification or an alert to one agent, from an attempt's step")
 }
 
+pub(super) fn too_many_durable() -> RuntimeError {
+    let message = "send a durable message: too many are under way";
+    RuntimeError::new(Kind::Exhausted, "overloaded", message)
+        .with_hint("try again when others have been taken")
+}
+
 fn invalid(fault: &str) -> RuntimeError {
     RuntimeError::new(Kind::Invalid, "message_invalid", format!("send the message: {fault}"))
 }

@@ -18,7 +18,7 @@ const SPARE_MAX: usize = 64;
 /// Messages for which a spare mailbox may have room: 2 KiB.
 const SPARE_MESSAGES_MAX: usize = 32;
 /// Bytes of all bodies in one shard: a sender learns that there is no room before memory does.
-const SHARD_BYTES_MAX: usize = 8 << 20;
+pub(crate) const SHARD_BYTES_MAX: usize = 8 << 20;
 
 /// The mailboxes of some agents, by number.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ struct Inner<T> {
     #[expect(clippy::vec_box, reason = "they go from here into the map, and back, without a move")]
     spare: Vec<Box<Slot<T>>>,
     bytes: usize,
+    /// Nothing here is over before this.
+    soonest: Time,
     order: u64,
     tally: Tally,
 }
@@ -88,6 +90,7 @@ impl<T> Default for Shard<T> {
                 slots: FxHashMap::default(),
                 spare: Vec::new(),
                 bytes: 0,
+                soonest: Time(u64::MAX),
                 order: 0,
                 tally: Tally::default(),
             }),
@@ -168,16 +171,7 @@ impl<T> Shard<T> {
     /// mailboxes.
     pub(crate) fn sweep(&self, now: Time) -> (Tally, u64, u64) {
         let mut inner = self.lock();
-        let inner = &mut *inner;
-        let mut messages = 0;
-        let (bytes, tally) = (&mut inner.bytes, &mut inner.tally);
-        inner.slots.retain(|_, slot| {
-            let before = slot.mail.bytes();
-            tally.expired += slot.mail.purge(now);
-            *bytes = bytes.saturating_sub(before - slot.mail.bytes());
-            messages += slot.mail.len() as u64;
-            !slot.mail.is_empty() || !slot.bells.is_empty()
-        });
+        let messages = inner.sweep(now);
         (inner.tally, messages, inner.slots.len() as u64)
     }
 
@@ -208,6 +202,23 @@ impl<T> Inner<T> {
         }
     }
 
+    /// Drops what is over everywhere; how many messages are left.
+    fn sweep(&mut self, now: Time) -> u64 {
+        let (mut messages, mut soonest) = (0, Time(u64::MAX));
+        let (bytes, tally) = (&mut self.bytes, &mut self.tally);
+        self.slots.retain(|_, slot| {
+            let before = slot.mail.bytes();
+            tally.expired += slot.mail.purge(now);
+            *bytes = bytes.saturating_sub(before - slot.mail.bytes());
+            messages += slot.mail.len() as u64;
+            let ends = slot.mail.iter(now).map(|mail| mail.slip.expires);
+            soonest = ends.chain([soonest]).min().unwrap_or(soonest);
+            !slot.mail.is_empty() || !slot.bells.is_empty()
+        });
+        self.soonest = soonest;
+        messages
+    }
+
     fn put(
         &mut self,
         agent: u32,
@@ -216,6 +227,10 @@ impl<T> Inner<T> {
         rule: &MailboxRule,
         now: Time,
     ) -> (Put, Vec<Arc<Bell>>) {
+        // What is over takes nobody's place, whosever it is.
+        if self.bytes + slip.bytes > SHARD_BYTES_MAX && self.soonest <= now {
+            self.sweep(now);
+        }
         self.order += 1;
         let (order, room) = (self.order, SHARD_BYTES_MAX.saturating_sub(self.bytes));
         let slot = self.slot(agent);
@@ -234,6 +249,9 @@ impl<T> Inner<T> {
         let bells = if is_in { std::mem::take(&mut slot.bells) } else { Vec::new() };
         let after = slot.mail.bytes();
         self.bytes = (self.bytes + after).saturating_sub(before);
+        if is_in {
+            self.soonest = self.soonest.min(slip.expires);
+        }
         let tally = &mut self.tally;
         tally.expired += expired;
         match put {

@@ -118,8 +118,16 @@ impl Post for AttemptHost<'_> {
         let to = message.to.text(&messages.directory());
         let arguments = [to.as_bytes(), b"\n", &*message.body].concat();
         let call = StepCall::new(SEND, &arguments, EffectClass::Idempotent);
-        let key = self.step(&call, &mut |key: &str| mail.deliver(&message, key))?;
-        let key: String = serde_json::from_slice(&key).map_err(|_| unreadable())?;
+        let mut sent = None;
+        let recorded = self.step(&call, &mut |key: &str| {
+            sent = Some(MessageId::Theirs(Text::from(key)));
+            mail.deliver(&message, key)
+        });
+        // Whether it could be recorded or not: its addressee waits for nothing more.
+        if let Some(id) = &sent {
+            messages.settled(id);
+        }
+        let key: String = serde_json::from_slice(&recorded?).map_err(|_| unreadable())?;
         let id = MessageId::Theirs(Text::from(key));
         messages.settled(&id);
         Ok(Sent { id, addressees: 1, delivered: 1, dropped: 0, pushed_back: 0 })

@@ -16,6 +16,7 @@ use ark_os_runtime::messages::{
     Address, Answer, Envelope, MAILBOX, MailboxRule, MessageId, MessageKind, Messages, Outgoing,
     Overflow, Party, Sender,
 };
+use ark_os_runtime::remote::{OfferedSkill, Registration};
 use ark_os_runtime::skills::{EffectClass, SkillError};
 use ark_os_runtime::{RunRequest, RuntimeError};
 
@@ -458,5 +459,69 @@ async fn a_durable_message_that_nobody_takes_fails_its_step_and_may_be_tried_aga
     let instance = world.start();
     let outcome = run(&instance.handle(), request()).await;
     assert_eq!(&*outcome.failure.unwrap().code, "message_not_taken");
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn who_takes_a_durable_message_of_a_run_that_was_cancelled_goes_on() {
+    let (gate, (bell, mut held_up)) = (Gate::default(), bell());
+    let (world, got) = durable_pair("before it is taken", gate.clone(), bell);
+    let instance = world.start();
+    let handle = instance.handle();
+    let takes = handle.submit(RunRequest::task("takes", b"{}".to_vec())).await.unwrap().run;
+    heard(&mut held_up).await;
+    let sends = handle.submit(request()).await.unwrap().run;
+    while handle.messages().counts().waiting == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let cancel = ark_os_core::Command::CancelRun { run: sends, reason: "test".into() };
+    handle.command(cancel).await.unwrap();
+    assert_eq!(over(&handle, sends).await.state, RunState::Cancelled);
+    gate.open();
+    assert_eq!(over(&handle, takes).await.state, RunState::Succeeded);
+    assert_eq!(got.lock().unwrap().len(), 1);
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn a_name_leads_to_who_is_here_however_the_fleet_has_changed() {
+    let world = World::new([]).with_agents(60);
+    let instance = world.start();
+    let handle = instance.handle();
+    for agents in [30, 60] {
+        let reason = Text::from("test");
+        handle.command(ark_os_core::Command::ScaleFleet { agents, reason }).await.unwrap();
+    }
+    let join = || Registration {
+        name: "far".to_owned(),
+        layer: Layer::Micro,
+        concurrency: 1,
+        skills: vec![OfferedSkill {
+            name: "far.off".to_owned(),
+            class: EffectClass::Read,
+            input: None,
+            output: None,
+        }],
+        labels: std::collections::BTreeMap::new(),
+    };
+    let sender = handle.message_sender(Party::Outside(Text::from("tester")));
+    let tell = || {
+        let message = Outgoing::new(Address::Layer(Layer::Micro), b"{}".to_vec());
+        handle.messages().send(&sender, message).unwrap().addressees
+    };
+    let before = tell();
+    let session = handle.register_worker(join()).await.unwrap();
+    let directory = handle.messages().directory();
+    let strayed = move |kernel: &ark_os_runtime::kernel::Kernel| {
+        let fleet = kernel.state().fleet();
+        let names = (0..fleet.len()).map(|ix| fleet.name(AgentIx(ix)));
+        names.filter(|name| directory.find(name) != fleet.find(name)).collect::<Vec<_>>()
+    };
+    assert_eq!(handle.read(strayed).await.unwrap(), [""; 0]);
+    assert_eq!(tell(), before + 1);
+    handle.leave_worker("far", &session.secret).await.unwrap();
+    assert_eq!(tell(), before);
+    handle.register_worker(join()).await.unwrap();
+    assert_eq!(tell(), before + 1);
     instance.stop().unwrap();
 }
