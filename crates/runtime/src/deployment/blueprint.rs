@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ark_os_core::Kind;
-use ark_os_core::agent::Behaviour;
+use ark_os_core::agent::{Behaviour, SecretRef};
 use ark_os_core::fleet::spec::FleetSpec;
+use ark_os_core::hash::Hash;
 use ark_os_core::manifest::{self, Manifest, ScheduleEntry, SkillShape};
 use ark_os_core::plan::Workflow;
 use ark_os_core::text::Text;
@@ -94,7 +95,14 @@ impl Blueprint {
                 RuntimeError::new(Kind::Invalid, "manifest_invalid", message).with_places(taken)
             );
         }
-        let fleet = manifest.fleet_spec();
+        let mut fleet = manifest.fleet_spec();
+        for group in &mut fleet.groups {
+            let is_relative = |it: &DeclaredAgent| has_relative_paths(&it.agent.behaviour);
+            if agents.get(&group.name).is_some_and(is_relative) {
+                let elsewhere = |digest: Hash| of_base(digest, base);
+                group.behaviour = group.behaviour.map(elsewhere);
+            }
+        }
         let Manifest { workflows, schedules, profile, .. } = manifest;
         Ok(Blueprint { fleet, workflows, schedules, profile, agents })
     }
@@ -119,5 +127,25 @@ impl Blueprint {
     /// How the agents of a group work.
     pub(crate) fn agent(&self, group: &str) -> Option<&DeclaredAgent> {
         self.agents.get(group)
+    }
+}
+
+/// The same words mean other files where they begin at another directory.
+fn of_base(digest: Hash, base: &Path) -> Hash {
+    Hash::of_parts(&[&digest.0, base.as_os_str().as_encoded_bytes()])
+}
+
+fn has_relative_paths(behaviour: &Behaviour) -> bool {
+    let is_relative = |path: &str| Path::new(path).is_relative();
+    match behaviour {
+        Behaviour::Native | Behaviour::Worker(_) => false,
+        Behaviour::Command(it) => it.mounts.iter().any(|mount| is_relative(&mount.source)),
+        Behaviour::Http(it) => {
+            let file = |secret: &SecretRef| match secret {
+                SecretRef::File(path) => is_relative(path),
+                SecretRef::Env(_) => false,
+            };
+            it.ca_file.as_deref().is_some_and(is_relative) || it.secret_headers.values().any(file)
+        }
     }
 }

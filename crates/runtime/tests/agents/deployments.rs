@@ -21,12 +21,12 @@ use serde_json::{Value, json};
 use crate::server::{Act, Server};
 use crate::world::{PATIENCE, output};
 
-fn answering(text: &'static str) -> Server {
+pub(crate) fn answering(text: &'static str) -> Server {
     Server::start(move |_| Act::Answer(200, text.to_owned()))
 }
 
 /// An agent `caller` that offers `call.it` there, and a workflow `ask` that needs it.
-fn manifest(url: &str, more: Value) -> Value {
+pub(crate) fn manifest(url: &str, more: Value) -> Value {
     let mut http = json!({"url": url, "allow_private": true, "effect": "idempotent"});
     http.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({
@@ -35,13 +35,13 @@ fn manifest(url: &str, more: Value) -> Value {
     })
 }
 
-fn request(manifest: Value) -> DeployRequest {
+pub(crate) fn request(manifest: Value) -> DeployRequest {
     let reason = "a test".into();
     let namespace = "default".into();
     DeployRequest { manifest, base: None, namespace, expected: None, health_timeout: None, reason }
 }
 
-async fn deploy(handle: &Handle, manifest: Value) -> Result<Deployed, RuntimeError> {
+pub(crate) async fn deploy(handle: &Handle, manifest: Value) -> Result<Deployed, RuntimeError> {
     let deployed = handle.deploy(request(manifest)).await?;
     assert!(handle.deployment_over(deployed.version, PATIENCE).await?);
     Ok(deployed)
@@ -66,8 +66,8 @@ async fn ask(handle: &Handle) -> Result<Value, RuntimeError> {
     Ok(output(handle, &outcome.expect("it ends in time")))
 }
 
-struct World {
-    settings: Settings,
+pub(crate) struct World {
+    pub(crate) settings: Settings,
     components: Components,
     /// Whether the secret is there.
     has_secret: Arc<AtomicBool>,
@@ -75,7 +75,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::new(dir.path());
         settings.segment_bytes = 1 << 20;
@@ -91,7 +91,7 @@ impl World {
         World { settings, components, has_secret, _dir: dir }
     }
 
-    fn start(&self) -> Instance {
+    pub(crate) fn start(&self) -> Instance {
         Instance::start(self.settings.clone(), self.components.clone()).unwrap()
     }
 }
@@ -278,5 +278,30 @@ async fn what_registered_workers_offer_in_another_way_is_not_deployed() {
         "skills": [], "workflows": [{"name": "w", "tasks": [{"name": "t", "skill": "echo"}]}]});
     let refused = handle.deploy(request(newsroom(same_name))).await.unwrap_err();
     assert_eq!(refused.code(), "fleet_invalid");
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_whose_paths_begin_elsewhere_is_exchanged_and_others_are_not() {
+    let server = answering("1");
+    let world = World::new();
+    let instance = world.start();
+    let handle = instance.handle();
+    let seat = async || {
+        let find = |kernel: &ark_os_runtime::kernel::Kernel| kernel.state().fleet().find("caller");
+        handle.read(find).await.unwrap().unwrap()
+    };
+    for (file, is_exchanged) in [("file:key", true), ("file:/etc/key", false)] {
+        let secret = json!({"secret_headers": {"Authorization": file}});
+        let manifest = manifest(&server.url("/"), secret);
+        let mut seats = Vec::new();
+        for base in ["/one", "/other", "/other"] {
+            let deploy = DeployRequest { base: Some(base.into()), ..request(manifest.clone()) };
+            let deployed = handle.deploy(deploy).await.unwrap();
+            assert!(handle.deployment_over(deployed.version, PATIENCE).await.unwrap());
+            seats.push(seat().await);
+        }
+        assert_eq!((seats[0] != seats[1], seats[1] != seats[2]), (is_exchanged, false), "{file}");
+    }
     instance.stop().unwrap();
 }
