@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ark_os_core::Kind;
 use ark_os_core::hash::Hash;
-use ark_os_core::manifest::{self, Findings, NAME_CHARS_MAX, SkillShape};
+use ark_os_core::manifest::{self, Findings, NAME_CHARS_MAX, SkillCatalogue, SkillShape};
 use ark_os_core::plan::Workflow;
 use ark_os_core::text::{Text, beginning};
 use rustc_hash::FxHashMap;
@@ -23,8 +23,8 @@ const PLANS_KEPT_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct Plans {
     catalogue: RwLock<Arc<Catalogue>>,
-    /// Skills that remote workers bring while the instance runs. A deployment does not take them away.
-    /// Whoever changes the catalogue holds them, so that no skill is lost between the two.
+    /// Skills that remote workers have brought since the start: at most as many as the fleet keeps, which
+    /// lets each in first. A deployment does not take them away but where it has one itself. Whoever changes the catalogue holds them, so that no skill is lost between the two.
     offered: Mutex<BTreeMap<String, SkillShape>>,
     /// Skills that remote workers are declared to offer.
     declared: RwLock<BTreeMap<String, SkillShape>>,
@@ -79,11 +79,13 @@ impl Plans {
         declared: BTreeMap<String, SkillShape>,
         workflows: impl Iterator<Item = Arc<Workflow>>,
     ) {
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        // No worker offers these any more, and none may.
+        offered.retain(|name, _| catalogue.skill(name).is_none());
         for (name, shape) in &declared {
             catalogue.insert(name, shape.clone());
         }
         *self.declared.write().unwrap_or_else(PoisonError::into_inner) = declared;
-        let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
         *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) =
             Arc::new(join(catalogue, &offered));
         *self.deployed.write().unwrap_or_else(PoisonError::into_inner) =
@@ -220,13 +222,29 @@ pub(crate) fn invalid(findings: Findings) -> RuntimeError {
 
 #[cfg(test)]
 mod tests {
-    use ark_os_core::manifest::SkillCatalogue;
     use ark_os_core::plan::EffectClass;
 
     use super::*;
 
     fn shape(class: EffectClass) -> SkillShape {
         SkillShape { class, input_schema: None, output_schema: None }
+    }
+
+    #[test]
+    fn what_is_deployed_is_what_the_deployment_says_though_a_worker_had_it_before() {
+        let plans = Plans::new(Catalogue::default());
+        plans.offer("far.off", shape(EffectClass::Read));
+        let deployed = || {
+            let mut catalogue = Catalogue::default();
+            catalogue.insert("far.off", shape(EffectClass::Effectful));
+            catalogue
+        };
+        let class = |catalogue: &Catalogue| catalogue.skill("far.off").map(|it| it.class);
+        assert_eq!(class(&plans.with_offered(deployed())), Some(EffectClass::Effectful));
+        plans.publish(deployed(), std::iter::empty());
+        assert_eq!(class(&plans.catalogue()), Some(EffectClass::Effectful));
+        plans.publish(Catalogue::default(), std::iter::empty());
+        assert_eq!(class(&plans.catalogue()), None);
     }
 
     #[test]

@@ -124,10 +124,11 @@ impl Worker {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a task on its desk; `false`: it takes none.
-    pub(crate) fn assign(&self, work: Work) -> bool {
+    /// Puts a task on its desk; `false`: it takes none, and gives it back.
+    fn assign(&self, work: Work) -> bool {
         let mut desk = self.desk();
         if desk.presence != Presence::Ready {
+            self.decline(work.pt);
             return false;
         }
         desk.assign(Arc::new(work), self.shop.clock.instant());
@@ -172,7 +173,7 @@ pub struct RemoteView {
     pub silent: Duration,
     /// Results of its session that counted.
     pub completed: u64,
-    /// Tasks of its session that failed.
+    /// Tasks of its session that failed, or whose results were refused.
     pub failed: u64,
     /// For people.
     pub labels: BTreeMap<String, String>,
@@ -211,6 +212,18 @@ impl Remotes {
                 worker.dismissed.store(true, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Puts a task on a worker's desk; `false`: it takes none, or another session has its place, and
+    /// the task is given back. Nobody takes its place meanwhile: what is told of the older one is told
+    /// before anything of the newer one.
+    pub(crate) fn assign(&self, worker: &Arc<Worker>, work: Work) -> bool {
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        if !workers.get(&worker.name).is_some_and(|known| Arc::ptr_eq(known, worker)) {
+            worker.give_back(vec![work.pt], "another process is the worker");
+            return false;
+        }
+        worker.assign(work)
     }
 
     fn all(&self) -> Vec<Arc<Worker>> {

@@ -14,6 +14,8 @@
 mod calls;
 #[path = "agents/deployments.rs"]
 mod deployments;
+#[path = "agents/joining.rs"]
+mod joining;
 #[path = "agents/probes.rs"]
 mod probes;
 #[path = "agents/server.rs"]

@@ -216,7 +216,7 @@ impl Attempts {
             return inputs.extend(absent(name, begun.pt));
         };
         match self.work_for(state, &begun, &worker) {
-            Ok(Some(work)) => self.remote.assign(worker, work, inputs),
+            Ok(Some(work)) => self.remote.assign(worker, work),
             Ok(None) => {}
             Err(failure) => inputs.push(finish(&begun, failure)),
         }

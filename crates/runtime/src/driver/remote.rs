@@ -35,21 +35,12 @@ impl RemoteAttempts {
         self.remotes.find(name)
     }
 
-    /// Puts an attempt on a worker's desk. One that takes nothing gives it back, and is said to take
-    /// nothing: or the core would give it back at once.
-    pub(super) fn assign(
-        &mut self,
-        worker: Arc<Worker>,
-        work: Work,
-        inputs: &mut Vec<Input<Reply>>,
-    ) {
+    /// Puts an attempt on a worker's desk. One that takes nothing gives it back by itself.
+    pub(super) fn assign(&mut self, worker: Arc<Worker>, work: Work) {
         let pt = work.pt;
-        if worker.assign(work) {
+        if self.remotes.assign(&worker, work) {
             self.workers.insert(pt, worker);
-            return;
         }
-        worker.mark(Standing::Suspect, "the worker takes nothing now");
-        inputs.push(returned(pt, "the worker takes nothing now"));
     }
 
     /// An attempt is stopped, or over; whether it was a worker's.
@@ -99,12 +90,7 @@ pub(super) fn absent(name: Text, pt: PtId) -> [Input<Reply>; 2] {
     let reason = Text::from("the worker is not registered");
     let command = Command::MarkAgent { name, standing: Standing::Suspect, reason };
     let mark = Input::Command { command, cause: 0, reply: None };
-    [mark, returned(pt, "the worker is not registered")]
-}
-
-/// An attempt that was never begun.
-fn returned(pt: PtId, why: &str) -> Input<Reply> {
-    let reason = Failure::retryable("worker_absent", why);
+    let reason = Failure::retryable("worker_absent", "the worker is not registered");
     let command = Command::ReturnAttempt { pt, reason };
-    Input::Command { command, cause: 0, reply: None }
+    [mark, Input::Command { command, cause: 0, reply: None }]
 }

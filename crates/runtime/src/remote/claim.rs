@@ -182,7 +182,7 @@ impl Worker {
             }
             Err(failure) => {
                 self.desk().begin_unseen_finish(&work.pt);
-                let asked = Asked::Finish(Fate::Cancelled);
+                let asked = Asked::Finish { fate: Fate::Cancelled, has_worked: false };
                 let reply = RemoteReply::new(self, work.pt, asked, batch);
                 finish_of(work, AttemptOutcome::Failed(failure), 0, reply)
             }

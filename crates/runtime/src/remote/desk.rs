@@ -245,6 +245,15 @@ impl Desk {
         self.fates.insert(pt, fate);
     }
 
+    /// An end that this worker presented was looked at.
+    pub(super) fn count(&mut self, fate: &Fate, has_worked: bool) {
+        match fate {
+            Fate::Accepted if has_worked => self.completed += 1,
+            Fate::Accepted | Fate::Refused { .. } => self.failed += 1,
+            Fate::Cancelled | Fate::Stale => {}
+        }
+    }
+
     /// What became of an attempt that was this worker's; one that nothing is known of is stale.
     pub(super) fn fate(&self, pt: &PtId) -> Fate {
         self.fates.get(pt).cloned().unwrap_or(Fate::Stale)

@@ -194,10 +194,6 @@ impl Worker {
                 fresh.push(found.is_some());
                 let Some((held, key)) = found else { continue };
                 desk.begin_finish(&pt);
-                match end {
-                    Presented::Output(_) | Presented::Unusable(_) => desk.completed += 1,
-                    Presented::Failed { .. } => desk.failed += 1,
-                }
                 taken.push((held, key, end));
             }
         }
@@ -222,7 +218,8 @@ impl Worker {
             // As below.
             let _ = self.shop.to_loop.send(Message::One(input));
         }
-        let reply = RemoteReply::new(self, work.pt, Asked::Finish(fate), batch);
+        let has_worked = matches!(attempt, AttemptOutcome::Succeeded { .. });
+        let reply = RemoteReply::new(self, work.pt, Asked::Finish { fate, has_worked }, batch);
         let input = finish_of(work, attempt, took, reply);
         // The loop is gone only when the instance stops; the reply knows when it is dropped.
         let _ = self.shop.to_loop.send(Message::One(input));

@@ -88,7 +88,8 @@ impl Handle {
     }
 
     /// Takes a worker in; returns when it durably is an agent of the fleet. One that registers under
-    /// the name of another takes its place: what the older session had in hand is lost to it.
+    /// the name of another takes its place: what the older session had in hand is lost to it. Who is
+    /// refused changes nothing.
     ///
     /// # Errors
     /// The registration is wrong (with every place), a skill is somebody else's, or there are too many.
@@ -99,14 +100,22 @@ impl Handle {
         let remotes = self.remotes();
         self.fill_in(&mut registration);
         self.check(&registration)?;
-        let (worker, secret) = remotes.take_in(registration)?;
+        let (worker, secret) = remotes.worker_of(registration)?;
+        loop {
+            // A name that nobody has is taken before the fleet may give it work; that of an older
+            // session stays its own until the fleet has agreed.
+            let older = remotes.sit_down(&worker)?;
+            let joined = self.command(Command::JoinAgent(Box::new(join(&worker)))).await;
+            if let Err(error) = joined {
+                remotes.forget(&worker);
+                return Err(error);
+            }
+            if older.is_none_or(|older| remotes.take_over(&worker, &older)) {
+                break;
+            }
+        }
         for skill in worker.skills.values() {
             self.shared.submissions.plans.offer(&skill.name, shape(skill));
-        }
-        let joined = self.command(Command::JoinAgent(Box::new(join(&worker)))).await;
-        if let Err(error) = joined {
-            remotes.forget(&worker);
-            return Err(error);
         }
         // An older session may have gone quiet.
         worker.mark(Standing::Ready, "the worker has registered");
@@ -235,14 +244,13 @@ impl Handle {
 }
 
 impl Remotes {
-    /// Takes a worker's place, or the place of an older session of it.
-    fn take_in(&self, it: Registration) -> Result<(Arc<Worker>, String), RuntimeError> {
+    /// A worker with a session of its own, which nobody sees yet.
+    fn worker_of(&self, it: Registration) -> Result<(Arc<Worker>, String), RuntimeError> {
         let skills = self.skills_of(&it)?;
         let secret = draw_secret();
-        let name = Text::from(it.name);
         let worker = Arc::new(Worker {
             desk: Mutex::new(Desk::new(secret.clone(), self.shop.clock.instant())),
-            name: name.clone(),
+            name: Text::from(it.name),
             layer: it.layer,
             concurrency: it.concurrency,
             skills,
@@ -252,19 +260,39 @@ impl Remotes {
             shop: self.shop.clone(),
             terms: self.terms,
         });
-        let older = {
+        Ok((worker, secret))
+    }
+
+    /// Takes the place of a name that nobody has; else whose it is.
+    fn sit_down(&self, worker: &Arc<Worker>) -> Result<Option<Arc<Worker>>, RuntimeError> {
+        {
             let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
-            if workers.len() >= REMOTES_MAX && !workers.contains_key(&name) {
+            if let Some(older) = workers.get(&worker.name) {
+                return Ok(Some(older.clone()));
+            }
+            if workers.len() >= REMOTES_MAX {
                 let message = format!("take in more than {REMOTES_MAX} workers");
                 return Err(RuntimeError::new(Kind::Exhausted, "too_many_workers", message)
                     .with_hint("let others leave first"));
             }
-            workers.insert(name, worker.clone())
-        };
-        if let Some(older) = older {
-            older.fence_off();
+            workers.insert(worker.name.clone(), worker.clone());
         }
-        Ok((worker, secret))
+        self.keep_skills(worker);
+        Ok(None)
+    }
+
+    /// Takes the place of an older session; `false`: it is not there any more.
+    fn take_over(&self, worker: &Arc<Worker>, older: &Arc<Worker>) -> bool {
+        {
+            let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
+            if !workers.get(&worker.name).is_some_and(|it| Arc::ptr_eq(it, older)) {
+                return false;
+            }
+            workers.insert(worker.name.clone(), worker.clone());
+        }
+        self.keep_skills(worker);
+        older.fence_off();
+        true
     }
 
     /// The skills of a worker, shared with everybody who offers the same.
@@ -274,7 +302,7 @@ impl Remotes {
     ) -> Result<BTreeMap<Text, Arc<RemoteSkill>>, RuntimeError> {
         let text =
             |schema: &Option<Value>| schema.as_ref().map_or("true".to_owned(), Value::to_string);
-        let mut known = self.skills.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.skills.lock().unwrap_or_else(PoisonError::into_inner);
         let mut skills = BTreeMap::new();
         for (i, offer) in it.skills.iter().enumerate() {
             let skill = RemoteSkill {
@@ -290,13 +318,18 @@ impl Remotes {
             let skill = same.unwrap_or_else(|| Arc::new(skill));
             skills.insert(skill.name.clone(), skill);
         }
+        Ok(skills)
+    }
+
+    /// From now on this is what its skills are.
+    fn keep_skills(&self, worker: &Worker) {
+        let mut known = self.skills.lock().unwrap_or_else(PoisonError::into_inner);
         // What nobody offers any more makes room for what somebody does.
-        if known.len() + skills.len() > SKILLS_KEPT_MAX {
+        if known.len() + worker.skills.len() > SKILLS_KEPT_MAX {
             let all = self.all();
             known.retain(|name, _| all.iter().any(|worker| worker.skill(name).is_some()));
         }
-        known.extend(skills.iter().map(|(name, skill)| (name.clone(), skill.clone())));
-        Ok(skills)
+        known.extend(worker.skills.iter().map(|(name, skill)| (name.clone(), skill.clone())));
     }
 
     /// What registered workers promise of a skill.
@@ -308,11 +341,21 @@ impl Remotes {
         self.all().iter().any(|other| &*other.name != name && other.skill(skill).is_some())
     }
 
-    /// A worker that could not join, or has left.
-    pub(super) fn forget(&self, worker: &Arc<Worker>) {
+    /// A worker could not join.
+    fn forget(&self, worker: &Arc<Worker>) {
         let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
         if workers.get(&worker.name).is_some_and(|known| Arc::ptr_eq(known, worker)) {
             workers.remove(&worker.name);
+        }
+    }
+
+    /// A worker is gone for good, and the fleet is told. Said while nobody else can take its place:
+    /// whoever does then joins later.
+    pub(super) fn dismiss(&self, worker: &Arc<Worker>) {
+        let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
+        if workers.get(&worker.name).is_some_and(|known| Arc::ptr_eq(known, worker)) {
+            workers.remove(&worker.name);
+            worker.part();
         }
     }
 }

@@ -37,8 +37,8 @@ impl Batch {
 pub(super) enum Asked {
     /// Whether the effect may begin.
     Intent,
-    /// To record an end, which then is the attempt's fate.
-    Finish(Fate),
+    /// To record an end, which then is the attempt's fate, and whether it is a result.
+    Finish { fate: Fate, has_worked: bool },
     /// To renew the lease, until then.
     Renew(Time),
     /// Something whose answer changes nothing.
@@ -71,8 +71,9 @@ impl RemoteReply {
         let is_done = matches!(answer, Some(Answer::Done));
         match (asked, answer) {
             (Asked::Intent, Some(answer)) => self.intended(answer),
-            (Asked::Finish(fate), _) => {
+            (Asked::Finish { fate, has_worked }, _) => {
                 let fate = if is_done { fate } else { Fate::Stale };
+                self.worker.desk().count(&fate, has_worked);
                 self.worker.close(self.pt, fate);
             }
             (Asked::Renew(until), _) if is_done => self.worker.desk().renew(&self.pt, until),
@@ -104,8 +105,8 @@ impl RemoteReply {
     /// The attempt ends without the worker ever having seen it.
     fn finish(&self, outcome: AttemptOutcome) {
         let Some(work) = self.worker.desk().begin_unseen_finish(&self.pt) else { return };
-        let reply =
-            RemoteReply::new(&self.worker, self.pt, Asked::Finish(Fate::Cancelled), &Batch::new(1));
+        let asked = Asked::Finish { fate: Fate::Cancelled, has_worked: false };
+        let reply = RemoteReply::new(&self.worker, self.pt, asked, &Batch::new(1));
         let input = finish_of(&work, outcome, 0, reply);
         // The loop is gone only when the instance stops.
         let _ = self.worker.shop.to_loop.send(Message::One(input));

@@ -28,39 +28,26 @@ impl Remotes {
     pub(crate) fn sweep(&self, now: Instant) {
         for worker in self.all() {
             if worker.sweep(now) {
-                self.forget(&worker);
+                self.dismiss(&worker);
             }
         }
     }
 
     /// A request came from a worker: who was not heard of is back.
     pub(super) fn hear(&self, worker: &Arc<Worker>) {
-        let now = worker.now();
-        let is_back = {
-            let mut desk = worker.desk();
-            desk.seen = now;
-            let was_silent = matches!(desk.presence, Presence::Suspect | Presence::Offline);
-            if was_silent {
-                desk.presence = Presence::Ready;
-            }
-            was_silent
-        };
-        if is_back {
+        let mut desk = worker.desk();
+        desk.seen = worker.now();
+        if matches!(desk.presence, Presence::Suspect | Presence::Offline) {
+            desk.presence = Presence::Ready;
             worker.mark(Standing::Ready, "the worker is heard of again");
         }
     }
 
     /// A worker claims: one that left work unclaimed gets work again.
     pub(super) fn readmit(&self, worker: &Arc<Worker>) {
-        let was_idle = {
-            let mut desk = worker.desk();
-            let was_idle = desk.presence == Presence::Idle;
-            if was_idle {
-                desk.presence = Presence::Ready;
-            }
-            was_idle
-        };
-        if was_idle {
+        let mut desk = worker.desk();
+        if desk.presence == Presence::Idle {
+            desk.presence = Presence::Ready;
             worker.mark(Standing::Ready, "the worker claims again");
         }
     }
@@ -91,15 +78,12 @@ impl Worker {
             Finding::Nothing => return false,
             Finding::Gone => return true,
             Finding::Idle(queued) => {
-                self.mark(Standing::Suspect, "the worker does not claim what it is given");
                 self.give_back(queued, "the worker did not claim it");
             }
             Finding::Suspect(queued) => {
-                self.mark(Standing::Suspect, "the worker was not heard of for two intervals");
                 self.give_back(queued, "the worker was not heard of");
             }
             Finding::Offline { queued, in_hand } => {
-                self.mark(Standing::Offline, UNHEARD);
                 self.give_back(queued, "the worker was not heard of");
                 self.lose(in_hand, &Failure::retryable("worker_silent", UNHEARD));
             }
@@ -121,24 +105,28 @@ impl Worker {
                 if desk.presence != Presence::Leaving {
                     desk.presence = Presence::Offline;
                 }
+                self.mark(Standing::Offline, UNHEARD);
                 let queued = desk.unclaimed(Duration::ZERO, now);
                 let in_hand = desk.tokens().into_iter().filter(|pt| !queued.contains(pt)).collect();
                 Finding::Offline { queued, in_hand }
             }
             Presence::Ready | Presence::Idle if silent >= terms.heartbeat * SUSPECT_AFTER => {
                 desk.presence = Presence::Suspect;
+                self.mark(Standing::Suspect, "the worker was not heard of for two intervals");
                 Finding::Suspect(desk.unclaimed(Duration::ZERO, now))
             }
             Presence::Ready if !desk.unclaimed(terms.claim_within(), now).is_empty() => {
                 desk.presence = Presence::Idle;
+                self.mark(Standing::Suspect, "the worker does not claim what it is given");
                 Finding::Idle(desk.unclaimed(Duration::ZERO, now))
             }
             _ => Finding::Nothing,
         }
     }
 
-    /// Tells the core how it stands.
-    pub(crate) fn mark(&self, standing: Standing, reason: &str) {
+    /// Tells the core how it stands: while its desk is held, where that follows from the desk, so that
+    /// what is told last is how it stands.
+    pub(super) fn mark(&self, standing: Standing, reason: &str) {
         let (name, reason) = (self.name.clone(), Text::from(reason));
         self.tell(Command::MarkAgent { name, standing, reason });
     }
@@ -158,6 +146,21 @@ impl Worker {
             self.close(pt, Fate::Stale);
             self.tell(Command::LoseAttempt { pt, reason: reason.clone() });
         }
+    }
+
+    /// Tells the core that it has left.
+    pub(super) fn part(&self) {
+        let (name, reason) = (self.name.clone(), Text::from("the worker is gone"));
+        self.tell(Command::LeaveAgent { name, reason });
+    }
+
+    /// Tells the core that it takes nothing, and gives a task back: in this order, or it would get the
+    /// same again.
+    pub(super) fn decline(&self, pt: PtId) {
+        let why = "the worker takes nothing now";
+        self.mark(Standing::Suspect, why);
+        let reason = Failure::retryable("worker_absent", why);
+        self.tell(Command::ReturnAttempt { pt, reason });
     }
 
     fn tell(&self, command: Command) {
