@@ -159,7 +159,9 @@ impl Plans {
 
 fn join(mut catalogue: Catalogue, offered: &BTreeMap<String, SkillShape>) -> Catalogue {
     for (name, shape) in offered {
-        catalogue.bring(name, shape.clone());
+        // What is declared of a skill goes before what one worker says of it.
+        let declared = catalogue.skill(name);
+        catalogue.bring(name, declared.unwrap_or_else(|| shape.clone()));
     }
     catalogue
 }
@@ -241,9 +243,9 @@ mod tests {
         };
         let class = |catalogue: &Catalogue| catalogue.skill("far.off").map(|it| it.class);
         assert_eq!(class(&plans.with_offered(deployed())), Some(EffectClass::Effectful));
-        plans.publish(deployed(), std::iter::empty());
+        plans.publish(deployed(), BTreeMap::new(), std::iter::empty());
         assert_eq!(class(&plans.catalogue()), Some(EffectClass::Effectful));
-        plans.publish(Catalogue::default(), std::iter::empty());
+        plans.publish(Catalogue::default(), BTreeMap::new(), std::iter::empty());
         assert_eq!(class(&plans.catalogue()), None);
     }
 

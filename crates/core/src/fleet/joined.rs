@@ -258,6 +258,7 @@ mod tests {
                 skills: vec![far.name.clone()],
                 concurrency: Some(1),
                 behaviour: None,
+                workers: false,
             };
             fleet.join(&spec, std::slice::from_ref(&far));
             if number > 0 {

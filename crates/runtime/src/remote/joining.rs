@@ -351,7 +351,7 @@ impl Remotes {
 
     /// A worker is gone for good, and the fleet is told. Said while nobody else can take its place:
     /// whoever does then joins later.
-    pub(super) fn dismiss(&self, worker: &Arc<Worker>) {
+    pub(super) fn let_go(&self, worker: &Arc<Worker>) {
         let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
         if workers.get(&worker.name).is_some_and(|known| Arc::ptr_eq(known, worker)) {
             workers.remove(&worker.name);

@@ -28,7 +28,7 @@ impl Remotes {
     pub(crate) fn sweep(&self, now: Instant) {
         for worker in self.all() {
             if worker.sweep(now) {
-                self.dismiss(&worker);
+                self.let_go(&worker);
             }
         }
     }
