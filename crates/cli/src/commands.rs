@@ -3,6 +3,7 @@
 mod backup;
 mod bench;
 mod cancel;
+mod compat;
 mod completions;
 mod config;
 mod deploy;
@@ -21,6 +22,7 @@ mod message;
 mod monitor;
 mod noa;
 mod openapi;
+mod orchestrator_sim;
 mod pause;
 mod prioritize;
 mod resolve;
@@ -33,6 +35,7 @@ mod scale;
 mod schedule;
 mod shutdown;
 mod signal;
+mod sim;
 mod start;
 mod submit;
 mod trace;
@@ -135,6 +138,9 @@ enum Command {
     Noa(noa::Noa),
     Workers(workers::Workers),
     Sandbox(sandbox::Sandbox),
+    OrchestratorSim(orchestrator_sim::OrchestratorSim),
+    Sim(sim::Sim),
+    Compat(compat::Compat),
     Bench(bench::Bench),
     Completions(completions::Completions),
     Man(man::Man),
@@ -179,6 +185,9 @@ impl Command {
             Command::Noa(command) => command.carry_out(session),
             Command::Workers(command) => command.carry_out(session),
             Command::Sandbox(command) => command.carry_out(session),
+            Command::OrchestratorSim(command) => command.carry_out(session),
+            Command::Sim(command) => command.carry_out(session),
+            Command::Compat(command) => command.carry_out(session),
             Command::Bench(command) => command.carry_out(session),
             Command::Completions(command) => command.carry_out(session),
             Command::Man(command) => command.carry_out(session),

@@ -200,6 +200,11 @@ pub(crate) struct Given {
     pub(crate) value: String,
 }
 
+/// Every key with its variable.
+pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KEYS.iter().map(|key| (key.name, key.variable))
+}
+
 /// Puts the layers together.
 ///
 /// # Errors

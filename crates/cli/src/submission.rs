@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ark_os_api::{Budget, Json, RunAccepted, RunSubmission, TaskSpec};
-use ark_os_core::manifest::{self, Findings, SkillCatalogue, SkillShape, parse_duration_ms};
+use ark_os_core::manifest::{
+    self, Findings, Manifest, SkillCatalogue, SkillShape, parse_duration_ms,
+};
 use ark_os_core::plan::{EffectClass, Workflow};
 use ark_os_runtime::agents::DeclaredAgent;
-use ark_os_runtime::data::Catalogue;
+use ark_os_runtime::data::{Catalogue, Schemas, Violation};
 use ark_os_runtime::skills::SkillSet;
 use serde_json::{Value, json};
 
 use crate::agents::base_of;
 use crate::client::Client;
-use crate::failure::Failure;
+use crate::failure::{Failure, Finding};
 use crate::manifest_file::ManifestFile;
 use crate::output::{field, field_text};
 
@@ -241,6 +243,52 @@ pub(crate) fn plan_of_file(
     let parsed = parsed.map_err(|findings| file.findings(&findings))?;
     let index = chosen(&file, workflow)?;
     parsed.workflows.get(index).cloned().ok_or_else(|| Failure::usage("the file has no workflow"))
+}
+
+/// A workflow file that is to be tried without an instance.
+pub(crate) struct Trial {
+    /// Everything in the file.
+    pub(crate) manifest: Manifest,
+    /// As it is written.
+    pub(crate) file: ManifestFile,
+    /// Which of its workflows is meant.
+    pub(crate) workflow: Arc<Workflow>,
+    /// Its input, with the defaults of its schema, which it fits.
+    pub(crate) input: Value,
+}
+
+/// Reads a workflow file and its input.
+///
+/// # Errors
+/// Everything that is wrong with one of them, with its places.
+pub(crate) fn trial_of_file(
+    path: &Path,
+    workflow: Option<&str>,
+    inputs: &[String],
+    skills: &SkillSet,
+) -> Result<Trial, Failure> {
+    let file = ManifestFile::read(path)?;
+    let parsed = manifest::parse(file.value(), &AnySkill::of(skills));
+    let manifest = parsed.map_err(|findings| file.findings(&findings))?;
+    let index = chosen(&file, workflow)?;
+    let workflow = manifest.workflows.get(index).cloned();
+    let workflow = workflow.ok_or_else(|| Failure::usage("the file has no workflow"))?;
+    let schema: Option<Value> =
+        workflow.input_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let mut input = inputs::read(inputs, schema.as_ref())?;
+    if let (Some(schema), Some(text)) = (&schema, &workflow.input_schema) {
+        input = manifest::with_defaults(schema, input);
+        Schemas::new().validate(text, input.to_string().as_bytes()).map_err(|violations| {
+            let finding = |it: Violation| Finding {
+                pointer: Some(format!("/input{}", it.pointer)),
+                message: it.message,
+                ..Finding::default()
+            };
+            Failure::new("input_invalid", "the input does not fit the workflow's schema")
+                .with_findings(violations.into_iter().map(finding).collect())
+        })?;
+    }
+    Ok(Trial { manifest, file, workflow, input })
 }
 
 /// A catalogue in which no skill is unknown: of those that are not ours nothing is known.

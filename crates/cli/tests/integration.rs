@@ -14,6 +14,8 @@ mod agents;
 mod audit;
 #[path = "integration/backup.rs"]
 mod backup;
+#[path = "integration/compat.rs"]
+mod compat;
 #[path = "integration/config.rs"]
 mod config;
 #[path = "integration/deploy.rs"]
@@ -38,6 +40,8 @@ mod runs;
 mod sandbox;
 #[path = "integration/schedules.rs"]
 mod schedules;
+#[path = "integration/sim.rs"]
+mod sim;
 #[path = "integration/supervision.rs"]
 mod supervision;
 #[path = "integration/support.rs"]

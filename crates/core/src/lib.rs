@@ -16,6 +16,7 @@ pub mod deployment;
 pub mod effect;
 pub mod error;
 pub mod event;
+pub mod event_numbers;
 pub mod fleet;
 pub mod hash;
 pub mod ids;

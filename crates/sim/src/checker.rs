@@ -295,6 +295,13 @@ impl Checker {
         Ok(())
     }
 
+    /// Everything that the journal says of runs, in its order.
+    pub(crate) fn run_events(&self) -> impl Iterator<Item = (RunId, &Event)> + '_ {
+        let changes = self.log.iter().map(|appended| &appended.change);
+        let of_runs = changes.filter_map(|change| Some((change.run?, &change.events)));
+        of_runs.flat_map(|(run, events)| events.iter().map(move |event| (run, event)))
+    }
+
     /// The runs that were acknowledged.
     pub(crate) fn acknowledged(&self) -> impl Iterator<Item = RunId> + '_ {
         self.told.accepted.iter().copied()

@@ -7,29 +7,41 @@
 mod bug;
 mod checker;
 mod disk;
+mod fault_kinds;
 mod plans;
+mod promises;
 mod rng;
 mod sink;
+mod subject;
 mod sweep;
 mod violation;
 mod world;
 
 pub use bug::Bug;
 pub use disk::{DiskCounts, Faults, SimFiles};
+pub use fault_kinds::{FaultKind, FaultKinds, Injected};
+pub use promises::{PROMISES, Promise};
 pub use rng::Rng;
+pub use subject::{RunReport, SUBJECT_RUNS, Subject, referred_outputs, sample};
 pub use sweep::{Sweep, sweep};
 pub use violation::Violation;
 pub use world::Counts;
 
+use std::sync::Arc;
+
 use world::World;
 
 /// How a seed is run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// A bug to plant.
     pub bug: Option<Bug>,
+    /// What may break.
+    pub faults: FaultKinds,
     /// How many notes of the last events to keep.
     pub notes: usize,
+    /// A workflow to be tried in the place of those that are drawn.
+    pub subject: Option<Arc<Subject>>,
 }
 
 /// What became of a seed.
@@ -43,6 +55,11 @@ pub struct Outcome {
     pub counts: Counts,
     /// The promise that was broken, if one was.
     pub violation: Option<Violation>,
+    /// The faults that were met.
+    pub injected: Injected,
+    /// How the runs of the workflow that was tried came out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunReport>,
     /// Microseconds of simulated time when it ended.
     pub micros: u64,
     /// The last events, if notes were asked for.
@@ -61,6 +78,8 @@ pub fn run_seed(seed: u64, options: &Options) -> Outcome {
         seed,
         fingerprint: world.fingerprint(),
         counts: world.sum_up(),
+        injected: world.take_injected(),
+        runs: world.run_reports(),
         violation,
         micros: world.now,
         notes: world.take_notes(),
@@ -69,7 +88,15 @@ pub fn run_seed(seed: u64, options: &Options) -> Outcome {
 
 impl Outcome {
     fn unborn(seed: u64, violation: Violation) -> Self {
-        let (counts, notes) = (Counts::default(), Vec::new());
-        Outcome { seed, fingerprint: 0, counts, violation: Some(violation), micros: 0, notes }
+        Outcome {
+            seed,
+            fingerprint: 0,
+            counts: Counts::default(),
+            injected: Injected::new(),
+            runs: Vec::new(),
+            violation: Some(violation),
+            micros: 0,
+            notes: Vec::new(),
+        }
     }
 }

@@ -59,12 +59,14 @@ fn run(flags: &Flags) -> std::io::Result<ExitCode> {
     };
     let is_whole = match flags.seed {
         Some(seed) => {
-            let outcome = run_seed(seed, &Options { bug, notes: flags.steps });
+            let outcome =
+                run_seed(seed, &Options { bug, notes: flags.steps, ..Options::default() });
             show_seed(&mut out, &outcome, flags)?;
             outcome.violation.is_none()
         }
         None => {
-            let found = sweep(flags.from, flags.seeds, &Options { bug, notes: 0 }, false);
+            let found =
+                sweep(flags.from, flags.seeds, &Options { bug, ..Options::default() }, false);
             show_sweep(&mut out, &found, flags)?;
             found.broken.is_empty()
         }

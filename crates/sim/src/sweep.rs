@@ -17,6 +17,14 @@ pub struct Sweep {
     pub seeds: u64,
     /// Sums over all of them: events, records, starts and so on.
     pub total: crate::Counts,
+    /// The faults that were met.
+    pub injected: crate::Injected,
+    /// How the runs of the workflow that was tried came out, by their end; `open` for none.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub ends: std::collections::BTreeMap<String, u64>,
+    /// The first run that failed, with its seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_failed: Option<(u64, crate::RunReport)>,
     /// Worlds that broke a promise, by seed.
     pub broken: Vec<Outcome>,
 }
@@ -41,6 +49,18 @@ impl Sweep {
         total.loads += counts.loads;
         total.probes += counts.probes;
         total.signals += counts.signals;
+        for (fault, count) in &outcome.injected {
+            *self.injected.entry(fault).or_default() += count;
+        }
+        for run in &outcome.runs {
+            let end = run.end.clone().unwrap_or_else(|| "open".to_owned());
+            *self.ends.entry(end).or_default() += 1;
+            let is_earlier =
+                self.first_failed.as_ref().is_none_or(|(seed, _)| *seed > outcome.seed);
+            if run.failure.is_some() && is_earlier {
+                self.first_failed = Some((outcome.seed, run.clone()));
+            }
+        }
         if outcome.violation.is_some() {
             self.broken.push(outcome);
         }

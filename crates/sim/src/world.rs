@@ -17,8 +17,10 @@ use crate::Options;
 use crate::bug::Bug;
 use crate::checker::Checker;
 use crate::disk::SimFiles;
+use crate::fault_kinds::{FaultKind, FaultKinds, Injected};
 use crate::rng::Rng;
 use crate::sink::Sink;
+use crate::subject::Subject;
 use crate::violation::{Check, Violation};
 
 mod agents;
@@ -31,6 +33,7 @@ mod signals;
 mod snapshots;
 mod start;
 mod steps;
+mod subject;
 mod workers;
 
 use agents::{Attempt, Move};
@@ -179,6 +182,11 @@ pub(crate) struct World {
     pub(crate) wall_off_ms: i64,
     pub(crate) profile: Profile,
     pub(crate) bug: Option<Bug>,
+    /// What may break; the draws are the same whatever it is.
+    pub(crate) faults: FaultKinds,
+    pub(crate) injected: Injected,
+    /// The workflow that is tried, if somebody brought one.
+    pub(crate) subject: Option<std::sync::Arc<Subject>>,
     pub(crate) files: SimFiles,
     pub(crate) node: Option<Node>,
     /// Of a stream of its own: how often and how the keeper is at work.
@@ -218,10 +226,14 @@ impl World {
             _ => {}
         }
         let mut flow = Rng::new(seed ^ FLOW);
-        let has_waits = flow.per_mille(500);
+        let has_waits = flow.per_mille(500) || options.subject.is_some();
         let mut workers = Workers::new(Rng::new(seed ^ WORKERS));
         let far = workers.is_on.then_some(&mut workers.rng);
-        let clients = Clients::new(rng.fork(), has_waits.then_some(&mut flow), far)?;
+        let mut clients = Clients::new(rng.fork(), has_waits.then_some(&mut flow), far)?;
+        if let Some(subject) = &options.subject {
+            profile.suit_subject(&mut rng);
+            clients.only_run(subject);
+        }
         Ok(World {
             rng,
             now: 0,
@@ -230,6 +242,9 @@ impl World {
             wall_off_ms: 0,
             profile,
             bug: options.bug,
+            faults: options.faults,
+            injected: Injected::new(),
+            subject: options.subject.clone(),
             files,
             node: None,
             keeper_rng: Rng::new(!seed),
@@ -352,6 +367,19 @@ impl World {
 
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes).into()
+    }
+
+    /// Whether faults of a kind may be; one that is will be counted.
+    pub(crate) fn may(&mut self, kind: FaultKind, what: &'static str) -> bool {
+        let may = self.faults.has(kind);
+        if may {
+            *self.injected.entry(what).or_default() += 1;
+        }
+        may
+    }
+
+    pub(crate) fn take_injected(&mut self) -> Injected {
+        std::mem::take(&mut self.injected)
     }
 
     /// Whether a planted bug is on.

@@ -55,10 +55,10 @@ fn different_seeds_are_different_worlds() {
 
 #[test]
 fn a_broken_promise_is_replayed_by_its_seed() {
-    let options = Options { bug: Some(Bug::IntentForgotten), notes: 0 };
+    let options = Options { bug: Some(Bug::IntentForgotten), ..Options::default() };
     let found = sweep(0, SEEDS_FOR_A_BUG, &options, true);
     let broken = found.broken.first().expect("it is found");
-    let again = run_seed(broken.seed, &Options { notes: 50, ..options });
+    let again = run_seed(broken.seed, &Options { notes: 50, ..options.clone() });
     assert_eq!(again.violation, broken.violation);
     assert_eq!(again.counts, broken.counts);
     assert!(!again.notes.is_empty());
@@ -74,7 +74,7 @@ fn every_bug_has_a_name_of_its_own() {
 
 /// Invariants by which a bug may be found: by the first that it breaks.
 fn is_found(bug: Bug, by: &[&str]) {
-    let options = Options { bug: Some(bug), notes: 0 };
+    let options = Options { bug: Some(bug), ..Options::default() };
     let found = sweep(0, SEEDS_FOR_A_BUG, &options, true);
     let broken = found.broken.first().unwrap_or_else(|| panic!("`{bug}` is not found"));
     let violation = broken.violation.as_ref().unwrap();
@@ -239,4 +239,54 @@ fn snapshot_named_before_it_is_durable_is_found() {
 #[test]
 fn archived_segment_that_a_run_needs_is_found() {
     is_found(Bug::NeededArchived, &["archive"]);
+}
+
+/// A workflow of one task, as somebody might bring it.
+fn subject(skill: &str, class: ark_os_core::plan::EffectClass) -> ark_os_sim::Subject {
+    let skills =
+        vec![ark_os_core::fleet::SkillInfo { name: skill.into(), class, concurrency_max: None }];
+    ark_os_sim::Subject {
+        workflow: ark_os_core::plan::Workflow::single(skill).sealed(),
+        input: b"{\"n\":1}".to_vec(),
+        skills,
+        answers: Default::default(),
+        expected: Default::default(),
+        natives: ark_os_runtime::skills::SkillSet::empty(),
+    }
+}
+
+#[test]
+fn a_planted_bug_is_found_with_a_workflow_that_somebody_brings_too() {
+    let class = ark_os_core::plan::EffectClass::Effectful;
+    let subject = std::sync::Arc::new(subject("mail.send", class));
+    let whole = Options { subject: Some(subject), ..Options::default() };
+    let found = sweep(0, 30, &whole, false);
+    assert!(found.broken.is_empty(), "{:#?}", found.broken);
+    assert_eq!(found.ends.values().sum::<u64>(), 30 * ark_os_sim::SUBJECT_RUNS as u64);
+    for bug in [Bug::AcknowledgedBeforeSync, Bug::IntentForgotten, Bug::SyncLies] {
+        let options = Options { bug: Some(bug), ..whole.clone() };
+        let found = sweep(0, SEEDS_FOR_A_BUG, &options, true);
+        assert!(!found.broken.is_empty(), "`{bug}` is not found");
+    }
+}
+
+#[test]
+fn every_promise_that_a_violation_names_is_in_the_list() {
+    let mut files = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    let mut named = std::collections::BTreeSet::new();
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(&path).unwrap().map(|it| it.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for part in text.split('"').skip(1).step_by(2) {
+            let is_number = part.strip_prefix('I').is_some_and(|it| it.parse::<u32>().is_ok());
+            if is_number || ["liveness", "keeper", "archive"].contains(&part) {
+                named.insert(part.to_owned());
+            }
+        }
+    }
+    let listed = ark_os_sim::PROMISES.map(|it| it.invariant.to_owned());
+    assert_eq!(named, listed.into_iter().collect());
 }

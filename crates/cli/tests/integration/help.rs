@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 75] = [
+const COMMANDS: [&str; 80] = [
     "",
     "start",
     "run",
@@ -67,6 +67,11 @@ const COMMANDS: [&str; 75] = [
     "restore",
     "workers",
     "workers conformance",
+    "orchestrator-sim",
+    "sim",
+    "compat",
+    "compat check",
+    "compat export",
     "sandbox",
     "sandbox run",
     "sandbox probe",

@@ -1,6 +1,7 @@
 //! Agents: most do their work; others hang, die, lie, loop, come late or answer with garbage.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ark_os_core::Command;
 use ark_os_core::budget::Amounts;
@@ -19,6 +20,7 @@ use serde_json::json;
 use super::clients::Reply;
 use super::{Due, World};
 use crate::bug::Bug;
+use crate::fault_kinds::FaultKind;
 use crate::plans::{self, LIST_MAX};
 use crate::violation::{Check, ensure};
 
@@ -67,6 +69,28 @@ pub(super) enum Manner {
     TakesLong,
     /// Does not listen when it is told to stop.
     IsDeaf,
+}
+
+impl Manner {
+    /// The fault that it is; none: none.
+    fn fault(self) -> Option<(FaultKind, &'static str)> {
+        Some(match self {
+            Manner::Works | Manner::Reports => return None,
+            Manner::FailsRetryably => (FaultKind::Agent, "an agent fails, and may be tried again"),
+            Manner::FailsForGood => (FaultKind::Agent, "an agent fails for good"),
+            Manner::AnswersGarbage => (FaultKind::Agent, "an agent answers with garbage"),
+            Manner::Hangs => (FaultKind::Agent, "an agent hangs"),
+            Manner::Dies => (FaultKind::Agent, "an agent dies"),
+            Manner::Steals => (FaultKind::Agent, "an agent works under the token of another"),
+            Manner::Pretends => (FaultKind::Agent, "an agent pretends progress"),
+            Manner::Circles => (FaultKind::Agent, "an agent goes in circles"),
+            Manner::Overspends => (FaultKind::Agent, "an agent uses more than it may"),
+            Manner::TakesLong => (FaultKind::Slow, "an agent takes long"),
+            Manner::ComesLate => (FaultKind::Zombie, "an agent comes after its lease"),
+            Manner::IsDeaf => (FaultKind::Zombie, "an agent does not stop"),
+            Manner::FinishesTwice => (FaultKind::Duplicate, "a result comes twice"),
+        })
+    }
 }
 
 const MANNERS: [(Manner, u64); 14] = [
@@ -126,6 +150,8 @@ pub(crate) struct Attempt {
     pub(super) is_stopped: bool,
     /// Whether it works on a thread of the process, so that a batch waits for it.
     on_thread: bool,
+    /// What it presents if it does its work; none: something drawn.
+    answer: Option<Result<Arc<[u8]>, Failure>>,
 }
 
 impl World {
@@ -160,6 +186,8 @@ impl World {
                 ensure(!lost, "I1", || format!("an item for `{pt}` is lost"))?;
             }
         }
+        let known = input.as_ref().ok().map(|input| Arc::clone(&input.json));
+        let answer = known.and_then(|input| self.answer_of(&begun, &input));
         let input = match input {
             Ok(input) => input.hash,
             Err(failure) => {
@@ -170,7 +198,8 @@ impl World {
                 return Ok(());
             }
         };
-        let attempt = self.draw_attempt(begun, input, tokens);
+        let mut attempt = self.draw_attempt(begun, input, tokens);
+        attempt.answer = answer;
         self.launch(attempt, inputs)
     }
 
@@ -182,10 +211,13 @@ impl World {
             true => MANNERS.get(self.rng.weighted(&weights)).map_or(Manner::Works, |it| it.0),
             false => Manner::Works,
         };
+        let is_met = manner.fault().is_none_or(|(kind, what)| self.may(kind, what));
+        let manner = if is_met { manner } else { Manner::Works };
         let name = [&pt.run.to_bytes()[..], &pt.task.node.to_le_bytes()];
         // The same in every attempt, or nothing could be found again.
         let nature = Hash::of_parts(&name).draw();
         let is_poison = self.profile.has_poison && !self.is_calm && nature.is_multiple_of(7);
+        let is_poison = is_poison && self.may(FaultKind::Agent, "an agent dies of its task");
         let manner = if is_poison { Manner::Dies } else { manner };
         let mut steps = 0;
         if class != EffectClass::Pure {
@@ -209,6 +241,7 @@ impl World {
             on_its_way: None,
             is_stopped: false,
             on_thread: false,
+            answer: None,
         }
     }
 
@@ -219,14 +252,16 @@ impl World {
         });
         self.trace(pt.fence.0 ^ (attempt.manner as u64) << 32);
         let is_plain = matches!(attempt.manner, Manner::Works);
-        if is_plain && attempt.steps == 0 && self.rng.per_mille(600) {
+        // Somebody's own workflow is worked on slowly, or it would be over before anything breaks.
+        let (at_once, slowly) = if self.subject.is_some() { (200, 500) } else { (600, 100) };
+        if is_plain && attempt.steps == 0 && self.rng.per_mille(at_once) {
             // As quick skills do: the result is there at once.
             let finish = self.result(&attempt);
             let cause = attempt.cause;
             inputs.push(Input::Command { command: finish, cause, reply: None });
             return Ok(());
         }
-        let slow = self.rng.per_mille(100);
+        let slow = self.rng.per_mille(slowly);
         let wait = match attempt.manner {
             // Some just after their lease, when somebody else is at it.
             Manner::ComesLate if slow => self.rng.range(10_001_000, 40_000_000),
@@ -371,7 +406,11 @@ impl World {
             Manner::AnswersGarbage => {
                 AttemptOutcome::Refused(Failure::retryable("output_invalid", "garbage"))
             }
-            _ => self.output(pt),
+            _ => match &attempt.answer {
+                None => self.output(pt),
+                Some(Ok(output)) => self.present(pt, output.to_vec()),
+                Some(Err(failure)) => AttemptOutcome::Failed(failure.clone()),
+            },
         };
         let mut spent =
             Amounts { calls: 1, tokens: self.rng.below(attempt.tokens + 1), ..Amounts::ZERO };
@@ -393,7 +432,10 @@ impl World {
             "ok": self.rng.per_mille(700), "fence": pt.fence.0, "node": pt.task.node,
             "list": list, "pad": "x".repeat(pad),
         });
-        let bytes = output.to_string().into_bytes();
+        self.present(pt, output.to_string().into_bytes())
+    }
+
+    fn present(&mut self, pt: PtId, bytes: Vec<u8>) -> AttemptOutcome {
         let Some(node) = &self.node else {
             return AttemptOutcome::Failed(Failure::retryable("host_gone", "the host is gone"));
         };
@@ -436,6 +478,9 @@ impl World {
         for (pt, attempt) in attempts {
             self.leave_on_its_way(&attempt);
             if attempt.class == EffectClass::Pure || !self.rng.per_mille(150) {
+                continue;
+            }
+            if !self.may(FaultKind::Zombie, "an agent of a dead process presents its result") {
                 continue;
             }
             let output = Payload::inline(format!("{{\"ghost\":{}}}", pt.fence.0).into_bytes());

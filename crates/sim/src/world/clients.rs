@@ -26,6 +26,7 @@ use super::{Due, World};
 use crate::bug::Bug;
 use crate::plans::{self, LIST_MAX};
 use crate::rng::Rng;
+use crate::subject::{SUBJECT_RUNS, Subject};
 use crate::violation::{Check, Violation, ensure};
 
 /// Workflows that the clients of one world use.
@@ -107,6 +108,11 @@ impl Clients {
         })
     }
 
+    /// From now on nobody runs anything but this.
+    pub(super) fn only_run(&mut self, subject: &Subject) {
+        self.workflows = vec![subject.workflow.clone()];
+    }
+
     /// What everybody of the operators may do.
     pub(super) fn operator(&self) -> Arc<Grant> {
         let [operator, _] = &self.grants;
@@ -117,6 +123,11 @@ impl Clients {
     pub(super) fn some_workflow(&self, rng: &mut Rng) -> Vec<Arc<Workflow>> {
         let one = rng.per_mille(500).then(|| rng.pick(&self.workflows).cloned());
         one.flatten().into_iter().collect()
+    }
+
+    /// Whether a submission was answered that may be sent again.
+    pub(super) fn has_answered(&self) -> bool {
+        !self.answered.is_empty()
     }
 
     /// Operations that wait for an answer.
@@ -134,6 +145,10 @@ impl World {
         let pause = self.rng.range(1, self.profile.act_ms * 2_000);
         self.after(pause, Due::Client);
         if self.node.is_none() {
+            return Ok(());
+        }
+        if self.subject.is_some() {
+            self.act_on_subject();
             return Ok(());
         }
         match self.rng.weighted(&[30, 6, 4, 6, 5, 5, 8, 6, 5, 2, 3, 3, 1, 4, 6, 1, 2, 2]) {
@@ -193,8 +208,9 @@ impl World {
         }
     }
 
-    fn submit(&mut self) {
-        if self.clients.submitted >= RUNS_MAX {
+    pub(super) fn submit(&mut self) {
+        let most = if self.subject.is_some() { SUBJECT_RUNS } else { RUNS_MAX };
+        if self.clients.submitted >= most {
             return;
         }
         self.clients.submitted += 1;
@@ -203,6 +219,9 @@ impl World {
     }
 
     fn draw_submission(&mut self) -> Option<Box<SubmitRun>> {
+        if self.subject.is_some() {
+            return self.submission_of_subject();
+        }
         let length = if self.rng.per_mille(150) { LIST_MAX } else { 15 };
         let list: Vec<u64> = (0..self.rng.below(length)).collect();
         let input = json!({ "x": self.rng.below(9), "go": self.rng.per_mille(600), "list": list });
@@ -242,11 +261,11 @@ impl World {
     }
 
     /// An id as the process border draws it: ordered by time.
-    fn draw_run(&mut self) -> RunId {
+    pub(super) fn draw_run(&mut self) -> RunId {
         RunId(u128::from(self.wall().0) << 80 | u128::from(self.rng.draw()))
     }
 
-    fn send_submission(&mut self, submission: Box<SubmitRun>) {
+    pub(super) fn send_submission(&mut self, submission: Box<SubmitRun>) {
         self.note(|| format!("client: submit {:?} {}", submission.run, submission.workflow.name));
         let accepted = Some(self.ask(Operation::Submit(submission.clone())));
         let mut submission = submission;
@@ -268,7 +287,7 @@ impl World {
     }
 
     /// A client that was answered asks again all the same.
-    fn submit_once_more(&mut self) {
+    pub(super) fn submit_once_more(&mut self) {
         let answered = std::mem::take(&mut self.clients.answered);
         let again = self.rng.pick(&answered).cloned();
         self.clients.answered = answered;
@@ -330,7 +349,7 @@ impl World {
         }
     }
 
-    fn watch(&mut self) {
+    pub(super) fn watch(&mut self) {
         if let Some(run) = self.some_run() {
             self.input(Input::Watch { run, over: Reply::Over });
         }
@@ -384,7 +403,7 @@ impl World {
     }
 
     /// A look sees the newest record; it is delivered when that is durable.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let seen = Arc::clone(&self.clients.seen);
         self.input(Input::Read(Box::new(move |kernel: &Kernel| {
             let newest = kernel.newest();

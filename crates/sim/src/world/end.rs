@@ -20,6 +20,8 @@ const STORM: u64 = 60_000_000;
 /// Time for what runs to come to its end by itself: longer than every lease, timeout, deadline and
 /// jump of the wall clock together.
 const PATIENCE: u64 = 3_600_000_000;
+/// The same for somebody's workflow, which may wait for days: a month.
+const LONG_PATIENCE: u64 = 30 * 24 * 3_600_000_000;
 /// How often somebody looks after what is parked or paused at the end, in microseconds.
 const CARE_EVERY: u64 = 10_000_000;
 /// How often at most: every look ends at least one wait.
@@ -37,6 +39,7 @@ impl World {
         self.after(first, Due::Fault);
         self.run_until(STORM)?;
         self.calm_down();
+        self.submit_the_rest()?;
         self.wait_for_quiet()?;
         self.check_excuses()?;
         self.bring_to_an_end()?;
@@ -45,7 +48,7 @@ impl World {
 
     /// Time passes until nothing happens by itself any more.
     fn wait_for_quiet(&mut self) -> Check {
-        let until = self.now + PATIENCE;
+        let until = self.now + if self.subject.is_some() { LONG_PATIENCE } else { PATIENCE };
         while self.now < until {
             self.run_until(self.now + CARE_EVERY)?;
             if self.is_quiet() {

@@ -3,6 +3,7 @@
 use ark_os_store::Batch;
 
 use super::{Due, World};
+use crate::fault_kinds::FaultKind;
 use crate::violation::Check;
 
 /// How far the wall clock jumps at most, in milliseconds.
@@ -18,9 +19,22 @@ impl World {
         }
         let pause = self.rng.range(1, self.profile.fault_ms * 2_000);
         self.after(pause, Due::Fault);
-        match self.rng.weighted(&[3, 3, 4, 3, 2, 3, 1]) {
+        let drawn = self.rng.weighted(&[3, 3, 4, 3, 2, 3, 1]);
+        let (kind, what) = match drawn {
+            0 => (FaultKind::Crash, "the process is killed"),
+            1 => (FaultKind::Power, "the power goes"),
+            2 => (FaultKind::Power, "the power goes in the middle of a write"),
+            3 => (FaultKind::Disk, "syncs fail"),
+            4 => (FaultKind::Disk, "writes fail"),
+            5 => (FaultKind::Clock, "the wall clock jumps"),
+            _ => (FaultKind::Disk, "the disk is full"),
+        };
+        match drawn {
+            _ if !self.may(kind, what) => {}
             0 => {
-                self.write_half();
+                if self.faults.has(FaultKind::Power) {
+                    self.write_half();
+                }
                 if self.files.is_dead() {
                     return self.die_of_power();
                 }

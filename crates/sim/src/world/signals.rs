@@ -21,9 +21,10 @@ impl World {
         let pause = self.flow.range(1, self.profile.act_ms * 3_000);
         self.after(pause, Due::Signal);
         let run = self.flow.pick(&self.clients.runs).copied();
-        let name = self.flow.pick(&SIGNALS).copied();
+        let name = self.flow.pick(&SIGNALS).copied().map(Text::from);
+        let name = if self.subject.is_some() { self.awaited_signal(run) } else { name };
         if let (Some(run), Some(name), true) = (run, name, self.node.is_some()) {
-            let signal = self.draw_signal(run, name);
+            let signal = self.draw_signal(run, &name);
             return self.send_signal(signal);
         }
         Ok(())
@@ -31,7 +32,12 @@ impl World {
 
     /// Each says something else, so that none can be taken for another.
     fn draw_signal(&mut self, run: RunId, name: &str) -> SendSignal {
-        let payload = Payload::inline(format!("{}", self.flow.draw() >> 12).into_bytes());
+        let number = self.flow.draw() >> 12;
+        let said = match &self.subject {
+            Some(subject) => subject.says(name, number).to_string(),
+            None => number.to_string(),
+        };
+        let payload = Payload::inline(said.into_bytes());
         let key = self.flow.per_mille(500).then(|| SubmissionKey {
             key: Text::from(format!("signal-{}", self.flow.draw())),
             request: payload.hash(),

@@ -17,6 +17,7 @@ use super::World;
 use super::node::Node;
 use super::start::key;
 use crate::bug::Bug;
+use crate::fault_kinds::FaultKind;
 use crate::violation::{Check, Violation, ensure};
 
 /// Commits of a thousand after which the keeper has a turn.
@@ -60,7 +61,9 @@ impl World {
         if self.node.is_none() || !self.keeper_rng.per_mille(TURNS_OF_1000) {
             return Ok(());
         }
-        let is_cut = !self.is_calm && self.keeper_rng.per_mille(CUT_OF_1000);
+        let is_cut = !self.is_calm
+            && self.keeper_rng.per_mille(CUT_OF_1000)
+            && self.faults.has(FaultKind::Power);
         if is_cut {
             let after = self.keeper_rng.below(CUT_WITHIN);
             self.files.set_faults(|faults| faults.crash_after = Some(after));

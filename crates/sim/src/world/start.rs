@@ -15,7 +15,7 @@ use ark_os_store::{Blobs, ErrorKind, Files, LedgerKey, Recovered, Settings, Stor
 use super::node::Node;
 use super::{Due, Profile, World};
 use crate::bug::Bug;
-use crate::plans;
+use crate::fault_kinds::FaultKind;
 use crate::violation::{Check, Violation};
 
 /// The name and the seed of the key that signs the simulated journals.
@@ -143,7 +143,7 @@ impl World {
             version: Text::from("sim"),
             mode: self.profile.mode,
             agents: self.profile.agents,
-            skills: plans::skill_infos(),
+            skills: self.skill_infos(),
             agent_concurrency: self.profile.concurrency,
             concurrent_tasks_max: self.profile.concurrent_tasks_max,
             runs_resident_max: self.profile.runs_resident_max,
@@ -165,7 +165,7 @@ impl World {
         self.note(|| "the journal failed: stop".to_owned());
         self.counts.fail_stops += 1;
         // Sometimes the power goes too before it is up again: then the page cache is of no help.
-        if self.rng.per_mille(300) {
+        if self.rng.per_mille(300) && self.faults.has(FaultKind::Power) {
             self.files.lose_power();
         } else {
             self.files.kill();

@@ -16,6 +16,7 @@ use super::agents::{Attempt, Manner, Move};
 use super::clients::Reply;
 use super::{Due, World};
 use crate::bug::Bug;
+use crate::fault_kinds::FaultKind;
 use crate::violation::Check;
 
 /// What a step may cost, in millionths.
@@ -135,7 +136,7 @@ impl World {
         }
         let mood = if self.is_calm { 1_000 } else { self.rng.below(1_000) };
         let finding = match mood {
-            0..100 => {
+            0..100 if self.may(FaultKind::Agent, "the world cannot be asked") => {
                 self.note(|| format!("`{pt}` cannot reach the sink of {}", key.0));
                 return self.give_up(pt, Failure::retryable("sink_unreachable", "not now"));
             }
@@ -155,7 +156,10 @@ impl World {
     pub(super) fn leave_on_its_way(&mut self, attempt: &Attempt) {
         let Some(key) = attempt.on_its_way.filter(|_| !attempt.is_stopped) else { return };
         // What nobody can be asked about is looked into by people, who are slower than any network.
-        if attempt.class != EffectClass::Effectful && self.rng.per_mille(500) {
+        if attempt.class != EffectClass::Effectful
+            && self.rng.per_mille(500)
+            && self.may(FaultKind::Zombie, "an effect of a dead process arrives late")
+        {
             let late = self.rng.range(SETTLE_AFTER / 2, SETTLE_AFTER);
             self.after(late, Due::Arrival { key, class: attempt.class });
         }
@@ -172,6 +176,7 @@ impl World {
             attempt.on_its_way = None;
         }
         let refuses = !self.is_calm && self.rng.per_mille(40);
+        let refuses = refuses && self.may(FaultKind::Agent, "the world refuses an effect");
         let outcome = if refuses {
             StepOutcome::Failed(Failure::retryable("sink_refused", "not now"))
         } else {

@@ -1,0 +1,99 @@
+//! `ark-os compat`.
+
+use std::path::PathBuf;
+
+use ark_os_api::Exit;
+use serde_json::json;
+
+use crate::bounded::read_bounded;
+use crate::compat::{Comparison, DEPRECATIONS, Deprecations, RELEASED, Registry};
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::terminal::Tone;
+
+/// A registry has some thousand lines.
+const REGISTRY_BYTES_MAX: u64 = 16 << 20;
+
+/// Compare what this version promises with what an earlier one did
+#[derive(Debug, clap::Args)]
+pub(crate) struct Compat {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Check(Check),
+    Export(Export),
+}
+
+/// Say what an earlier version promised and this one does not keep
+///
+/// Commands, flags, routes, fields, configuration keys, skills, error codes and event numbers. What
+/// was taken away or made narrower without a record of its deprecation is told, with exit code 6.
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// Registry of the earlier version [default: that of the last release]
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Records of deprecations (TOML) [default: those that this version has]
+    #[arg(long, value_name = "FILE")]
+    deprecations: Option<PathBuf>,
+}
+
+/// Print the registry of this version, as JSON
+#[derive(Debug, clap::Args)]
+struct Export {}
+
+impl Compat {
+    pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        match self.action {
+            Action::Check(check) => check.carry_out(session),
+            Action::Export(Export {}) => {
+                session.output.document(&current())?;
+                Ok(Exit::Done)
+            }
+        }
+    }
+}
+
+fn current() -> Registry {
+    let mut definition = super::definition();
+    definition.build();
+    Registry::current(&definition)
+}
+
+impl Check {
+    fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        let text = |path: &Option<PathBuf>, ours: &str| match path {
+            None => Ok(ours.to_owned()),
+            Some(path) => read_bounded(path, REGISTRY_BYTES_MAX).map_err(|error| {
+                Failure::usage(format!("cannot read `{}`: {error}", path.display()))
+            }),
+        };
+        let earlier = Registry::parse(&text(&self.against, RELEASED)?)?;
+        let deprecations = Deprecations::parse(&text(&self.deprecations, DEPRECATIONS)?)?;
+        let current = current();
+        let found = current.compare(&earlier, &deprecations);
+        let Comparison { broken, deprecated, added } = &found;
+        let document = json!({
+            "against": earlier.version, "version": current.version, "ok": broken.is_empty(),
+            "broken": broken, "deprecated": deprecated, "added": added,
+        });
+        session.output.answer(&document, |terminal| {
+            let kept = earlier.entries.len() - broken.len() - deprecated.len();
+            let mut lines: Vec<_> =
+                broken.iter().map(|it| terminal.out(Tone::Bad, &format!("broken: {it}"))).collect();
+            lines.extend(deprecated.iter().map(|it| format!("deprecated: {it}")));
+            lines.push(format!(
+                "of {} promises of {} {kept} are kept, {} are deprecated, {} are broken; {added} are new",
+                earlier.entries.len(),
+                earlier.version,
+                deprecated.len(),
+                broken.len()
+            ));
+            lines
+        })?;
+        Ok(if broken.is_empty() { Exit::Done } else { Exit::Unverified })
+    }
+}
