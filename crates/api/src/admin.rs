@@ -60,6 +60,51 @@ pub struct Shutdown {
     pub now: bool,
 }
 
+/// What a running instance is configured with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigView {
+    /// Every key, in the order of the documentation.
+    pub values: Vec<SettingView>,
+}
+
+/// One setting of a running instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SettingView {
+    /// Its key: `system.mode`.
+    pub key: String,
+    /// Its value as text.
+    pub value: String,
+    /// Where it came from: `default`, a file with line and column, a variable or an option.
+    pub origin: String,
+    /// Whether it can change while the instance runs.
+    pub live: bool,
+}
+
+/// What became of the configuration when it was read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigReload {
+    /// What is different now.
+    pub changed: Vec<SettingDifference>,
+    /// What needs a restart, and stays as it was.
+    pub refused: Vec<SettingDifference>,
+}
+
+/// A setting that is written otherwise than the instance has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SettingDifference {
+    /// Its key.
+    pub key: String,
+    /// What the instance had.
+    pub from: String,
+    /// What is written.
+    pub to: String,
+    /// Where that is written.
+    pub origin: String,
+    /// Why it was refused: `needs a restart`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// The instance is about to stop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ShuttingDown {

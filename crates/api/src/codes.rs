@@ -233,6 +233,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "scope_missing", title: "A scope is missing", ..DENIED },
     Row { code: "seats_exhausted", title: "The fleet has had too many seats", ..EXHAUSTED },
     Row { code: "self_dependency", title: "A task depends on itself", ..INVALID },
+    Row { code: "settings_invalid", title: "The configuration is wrong", ..INVALID },
     Row { code: "signal_invalid", title: "The payload is not what the run waits for", ..INVALID },
     Row { code: "signal_not_awaited", title: "No wait for the signal is left", ..CONFLICT },
     Row { code: "signal_timeout", title: "The signal did not come in time", ..FAILED },

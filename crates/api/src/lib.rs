@@ -27,7 +27,10 @@ mod trace;
 mod worker;
 mod workflow;
 
-pub use admin::{Reason, Resolution, Retry, Shutdown, ShuttingDown};
+pub use admin::{
+    ConfigReload, ConfigView, Reason, Resolution, Retry, SettingDifference, SettingView, Shutdown,
+    ShuttingDown,
+};
 pub use agent::{AgentView, Resources};
 pub use batch::{BatchAnswer, BatchLine};
 pub use codes::{Exit, Kind, Row};

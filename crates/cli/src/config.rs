@@ -205,6 +205,23 @@ pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     KEYS.iter().map(|key| (key.name, key.variable))
 }
 
+/// Keys whose value may change while an instance runs: everything that reads it then has one place to
+/// look at. All others are built into threads, files and sockets at the start.
+const LIVE: [&str; 7] = [
+    "system.max_agents",
+    "system.drain_timeout",
+    "monitoring.log_level",
+    "performance.max_concurrent_tasks",
+    "performance.runs_resident",
+    "performance.task_timeout",
+    "budget.namespace",
+];
+
+/// Whether a key may change while an instance runs.
+pub(crate) fn is_live(key: &str) -> bool {
+    LIVE.contains(&key)
+}
+
 /// Puts the layers together.
 ///
 /// # Errors

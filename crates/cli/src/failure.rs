@@ -170,6 +170,24 @@ impl Failure {
         lines
     }
 
+    /// The same failure under another code of the table.
+    pub(crate) fn as_code(self, code: &str) -> Self {
+        let mut failure = Failure::new(code, self.message()).with_findings(self.findings);
+        failure.problem.hint = self.problem.hint;
+        failure
+    }
+
+    /// As the API tells it: the places, which are in files and not in a request, are part of the text.
+    pub(crate) fn into_problem(self) -> Problem {
+        let places: Vec<String> = self.findings.iter().map(Finding::to_string).collect();
+        let mut problem = *self.problem;
+        if !places.is_empty() {
+            let what = problem.detail.unwrap_or_default();
+            problem.detail = Some(format!("{what}: {}", places.join("; ")));
+        }
+        problem
+    }
+
     /// As a problem document (RFC 9457), with the place of each finding and the exit code.
     pub(crate) fn problem(&self) -> Value {
         let mut problem = serde_json::to_value(&self.problem).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ark_os_runtime::clock::Clock;
 use ark_os_server::LogRing;
@@ -18,7 +18,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, Registry};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -26,6 +26,8 @@ use crate::terminal::{Terminal, Tone, one_line, painted};
 
 /// Bytes of one text in a log line; a payload that got into one must not fill the disk.
 const FIELD_BYTES_MAX: usize = 4_096;
+/// The level of the process's log.
+static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 /// Fields that every line has.
 const ALWAYS: [&str; 3] = ["agent_id", "task_id", "trace_id"];
 
@@ -98,10 +100,21 @@ pub(crate) fn start(config: &Config, terminal: Terminal) -> Result<LogRing, Fail
     let ring = LogRing::default();
     let lines = Lines { target, human, colour, clock: Clock::new(), ring: ring.clone() };
     let filter = EnvFilter::builder().parse_lossy(&config.log_level);
+    let (filter, level) = reload::Layer::new(filter);
     let subscriber = Registry::default().with(lines.with_filter(filter));
     // A second start within one process keeps the first one's log.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        // The subscriber is the process's, and so is its level.
+        let _ = LEVEL.set(level);
+    }
     Ok(ring)
+}
+
+/// From now on lines are logged at another level, or at others by module.
+pub(crate) fn set_level(level: &str) {
+    let filter = EnvFilter::builder().parse_lossy(level);
+    // Without a subscriber there are no lines.
+    let _ = LEVEL.get().map(|level| level.reload(filter));
 }
 
 fn open(path: &Path) -> Result<File, Failure> {

@@ -1,5 +1,6 @@
 //! A node: an instance and its server in this process, from the first byte to the last.
 
+mod reload;
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,13 +15,14 @@ use ark_os_core::layer::Layer;
 use ark_os_core::manifest::parse_duration_ms;
 use ark_os_runtime::handle::Stopped;
 use ark_os_runtime::{Components, Instance, RuntimeError};
-use ark_os_server::{LogRing, Server, ServerSettings};
+use ark_os_server::{LiveSettings, LogRing, Server, ServerSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::client::{Address, InstanceRecord};
 use crate::config::Config;
 use crate::failure::Failure;
+pub(crate) use reload::{Running, Source};
 
 /// Requests to shut down that wait to be heard; the first one decides.
 const REQUESTS_MAX: usize = 4;
@@ -38,6 +40,8 @@ pub(crate) struct Node {
     requests: mpsc::Receiver<Shutdown>,
     interrupts: Interrupts,
     drain_timeout: Duration,
+    /// Its configuration, where that can be read again.
+    running: Option<Running>,
 }
 
 /// Why a node stops.
@@ -60,6 +64,8 @@ pub(crate) enum Stop {
 struct Interrupts {
     terminate: Signal,
     interrupt: Signal,
+    /// Reads the configuration again; where there is none to read, it ends the process as ever.
+    hangup: Option<Signal>,
 }
 
 impl Interrupts {
@@ -72,7 +78,16 @@ impl Interrupts {
         Ok(Interrupts {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hangup: None,
         })
+    }
+
+    fn listen_for_hangups(&mut self) -> Result<(), Failure> {
+        let hangup = signal(SignalKind::hangup()).map_err(|error| {
+            Failure::new("internal", format!("cannot listen for signals: {error}"))
+        })?;
+        self.hangup = Some(hangup);
+        Ok(())
     }
 
     async fn next(&mut self) {
@@ -80,6 +95,14 @@ impl Interrupts {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// Waits for a signal; for ever, where nobody listens for it.
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -98,14 +121,19 @@ impl Node {
         config: &Config,
         components: Components,
         logs: LogRing,
+        running: Option<Running>,
     ) -> Result<Self, Failure> {
         // Before anything else: a signal that comes now must not end the process halfway.
-        let interrupts = Interrupts::listen()?;
+        let mut interrupts = Interrupts::listen()?;
+        if running.is_some() {
+            interrupts.listen_for_hangups()?;
+        }
         make_private(&config.data_dir)?;
         check_restored(&config.data_dir)?;
         let instance = Instance::start(config.settings(), components)
             .map_err(|error| in_words(error, &config.data_dir))?;
-        match Node::serve(config, &instance, logs).await {
+        let live = running.as_ref().map(|running| running.live(instance.handle()));
+        match Node::serve(config, &instance, (logs, live.unwrap_or_default())).await {
             Ok((server, address, requests)) => Ok(Node {
                 instance,
                 server,
@@ -113,6 +141,7 @@ impl Node {
                 requests,
                 interrupts,
                 drain_timeout: config.drain_timeout,
+                running,
             }),
             Err(failure) => {
                 // Its own failure is what has to be told.
@@ -125,7 +154,7 @@ impl Node {
     async fn serve(
         config: &Config,
         instance: &Instance,
-        logs: LogRing,
+        (logs, live): (LogRing, LiveSettings),
     ) -> Result<(Server, Address, mpsc::Receiver<Shutdown>), Failure> {
         let data_dir = &config.data_dir;
         let token = token::load_or_make(data_dir)?;
@@ -138,6 +167,7 @@ impl Node {
             address: config.listen,
             hosts: hosts(config),
             logs,
+            live,
             ..ServerSettings::new(token.clone())
         };
         if !config.listen.ip().is_loopback() {
@@ -170,14 +200,31 @@ impl Node {
     /// Waits until somebody asks it to stop, by a signal or a request, or until it fails.
     pub(crate) async fn asked_to_stop(&mut self) -> Stop {
         let handle = self.instance.handle();
-        tokio::select! {
-            () = self.interrupts.next() => Stop::Drain(self.drain_timeout),
-            stopped = handle.stopped() => match stopped {
-                Stopped::Failed { code, message } => Stop::Failed { code, message },
-                Stopped::Asked => Stop::Now,
-            },
-            Some(request) = self.requests.recv() => self.stop_of(&request),
+        loop {
+            let Interrupts { terminate, interrupt, hangup } = &mut self.interrupts;
+            tokio::select! {
+                _ = terminate.recv() => return Stop::Drain(self.patience()),
+                _ = interrupt.recv() => return Stop::Drain(self.patience()),
+                () = heard(hangup) => {}
+                stopped = handle.stopped() => return match stopped {
+                    Stopped::Failed { code, message } => Stop::Failed { code, message },
+                    Stopped::Asked => Stop::Now,
+                },
+                Some(request) = self.requests.recv() => return self.stop_of(&request),
+            }
+            if let Some(running) = &self.running
+                && let Err(failure) = running.reload(&handle, "SIGHUP", "").await
+            {
+                for (_, line) in failure.lines() {
+                    tracing::warn!(reason = line, "the configuration was not read again");
+                }
+            }
         }
+    }
+
+    /// How long a stop waits for what runs, as it is configured now.
+    fn patience(&self) -> Duration {
+        self.running.as_ref().map_or(self.drain_timeout, Running::drain_timeout)
     }
 
     fn stop_of(&self, request: &Shutdown) -> Stop {
@@ -185,7 +232,7 @@ impl Node {
             return Stop::Now;
         }
         let asked = request.drain_timeout.as_deref().and_then(parse_duration_ms);
-        Stop::Drain(asked.map_or(self.drain_timeout, Duration::from_millis))
+        Stop::Drain(asked.map_or(self.patience(), Duration::from_millis))
     }
 
     /// Stops it. Whether everything that ran came to its end.

@@ -238,11 +238,20 @@ pub(crate) fn plan_of_file(
     skills: &SkillSet,
 ) -> Result<Arc<Workflow>, Failure> {
     let file = ManifestFile::read(path)?;
-    let catalogue = AnySkill::of(skills);
-    let parsed = manifest::parse(file.value(), &catalogue);
-    let parsed = parsed.map_err(|findings| file.findings(&findings))?;
+    let parsed = parse_for_anybody(&file, skills)?;
     let index = chosen(&file, workflow)?;
     parsed.workflows.get(index).cloned().ok_or_else(|| Failure::usage("the file has no workflow"))
+}
+
+/// A file whose skills somebody else may have. What it declares itself counts before what nobody knows.
+fn parse_for_anybody(file: &ManifestFile, skills: &SkillSet) -> Result<Manifest, Failure> {
+    let parsed = match manifest::parse(file.value(), &Catalogue::new(skills)) {
+        Err(findings) if are_only_unknown_skills(&findings) => {
+            manifest::parse(file.value(), &AnySkill::of(skills))
+        }
+        parsed => parsed,
+    };
+    parsed.map_err(|findings| file.findings(&findings))
 }
 
 /// A workflow file that is to be tried without an instance.
@@ -268,8 +277,7 @@ pub(crate) fn trial_of_file(
     skills: &SkillSet,
 ) -> Result<Trial, Failure> {
     let file = ManifestFile::read(path)?;
-    let parsed = manifest::parse(file.value(), &AnySkill::of(skills));
-    let manifest = parsed.map_err(|findings| file.findings(&findings))?;
+    let manifest = parse_for_anybody(&file, skills)?;
     let index = chosen(&file, workflow)?;
     let workflow = manifest.workflows.get(index).cloned();
     let workflow = workflow.ok_or_else(|| Failure::usage("the file has no workflow"))?;

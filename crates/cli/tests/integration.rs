@@ -34,6 +34,8 @@ mod messages;
 mod monitor;
 #[path = "integration/noa.rs"]
 mod noa;
+#[path = "integration/reload.rs"]
+mod reload;
 #[path = "integration/runs.rs"]
 mod runs;
 #[path = "integration/sandbox.rs"]

@@ -20,6 +20,7 @@ use crate::payload::Payload;
 use crate::plan::{EffectClass, TaskSpec, Workflow};
 use crate::priority::Priority;
 use crate::schedule::ScheduleSpec;
+use crate::settings_change::SettingsChanged;
 use crate::step::{Finding, StepKey, StepOutcome};
 use crate::supervision::MeasureKind;
 use crate::text::Text;
@@ -53,6 +54,8 @@ pub enum Command {
         /// Why.
         reason: Text,
     },
+    /// Change settings of the running instance.
+    ChangeSettings(Box<SettingsChanged>),
     /// Put declared agents and named workflows in the place of those that are deployed.
     Deploy(Box<Deploy>),
     /// The checks of a deployment's new agents of one layer are over.

@@ -36,6 +36,7 @@ mod retry_run;
 mod run_control;
 mod scale;
 mod schedule;
+mod settings;
 mod signal;
 mod step;
 mod submit_run;
@@ -62,6 +63,9 @@ pub fn decide(
         Command::StartInstance(started) => Ok(of_instance(instance::start(state, *started), now)),
         Command::SetIntake { intake, reason } => {
             Ok(of_instance(instance::set_intake(state, intake, reason), now))
+        }
+        Command::ChangeSettings(changed) => {
+            settings::decide(*changed).map(|events| of_instance(events, now))
         }
         command @ (Command::SetAgent { .. }
         | Command::ScaleFleet { .. }

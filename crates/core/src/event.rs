@@ -20,6 +20,7 @@ use crate::payload::Payload;
 use crate::plan::Workflow;
 use crate::priority::Priority;
 use crate::rules::Mode;
+use crate::settings_change::SettingsChanged;
 use crate::step::{Finding, StepKey, StepOutcome};
 use crate::text::Text;
 use crate::time::Time;
@@ -382,6 +383,9 @@ pub enum Event {
     /// A remote worker leaves: it takes nothing more.
     #[n(71)]
     AgentLeft(#[n(0)] AgentLeft),
+    /// Settings changed while the instance runs.
+    #[n(112)]
+    SettingsChanged(#[n(0)] Box<SettingsChanged>),
     /// A run that waited on disk is in memory, and goes on as if it had always been.
     #[n(50)]
     RunLoaded {

@@ -31,6 +31,7 @@ pub mod queue;
 pub mod rules;
 pub mod run;
 pub mod schedule;
+pub mod settings_change;
 mod shared;
 pub mod state;
 pub mod step;

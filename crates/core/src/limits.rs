@@ -136,3 +136,7 @@ pub const CRON_BYTES_MAX: usize = 200;
 pub const ZONE_BYTES_MAX: usize = 64;
 /// Jitter of a schedule: a day.
 pub const SCHEDULE_JITTER_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Settings that change at one time: there are fewer keys.
+pub const SETTINGS_CHANGED_MAX: usize = 100;
+/// Bytes of one of their values: log levels by module are the longest of those that may change.
+pub const SETTING_BYTES_MAX: usize = 4_096;

@@ -45,6 +45,8 @@ mod manifest_flow;
 mod schedules;
 #[path = "integration/sections.rs"]
 mod sections;
+#[path = "integration/settings.rs"]
+mod settings;
 #[path = "integration/snapshot.rs"]
 mod snapshot;
 #[path = "integration/steps.rs"]

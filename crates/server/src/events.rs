@@ -145,6 +145,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::AgentJoined(_) => "agent_joined",
         Event::AgentLeft(_) => "agent_left",
         Event::FleetScaled { .. } => "fleet_scaled",
+        Event::SettingsChanged(_) => "settings_changed",
         Event::DeploymentStarted(_) => "deployment_started",
         Event::LayerDeployed { .. } => "layer_deployed",
         Event::DeploymentFinished { .. } => "deployment_finished",
@@ -217,6 +218,7 @@ impl Ids<'_> {
             | Event::AgentJoined(_)
             | Event::AgentLeft(_)
             | Event::FleetScaled { .. }
+            | Event::SettingsChanged(_)
             | Event::DeploymentStarted(_)
             | Event::LayerDeployed { .. }
             | Event::DeploymentFinished { .. }
@@ -358,6 +360,11 @@ impl Ids<'_> {
             Event::FleetScaled { agents, reason } => {
                 vec![value("agents", agents), value("reason", reason)]
             }
+            Event::SettingsChanged(changed) => vec![
+                value("by", &changed.by),
+                value("reason", &changed.reason),
+                value("changes", &changed.changes),
+            ],
             Event::DeploymentStarted(it) => of_deployment(it),
             Event::LayerDeployed { version, layer, .. } => {
                 vec![value("version", version), value("layer", layer)]

@@ -17,6 +17,7 @@ mod front;
 mod json;
 mod line;
 mod listen;
+mod live;
 mod log_ring;
 mod openapi;
 mod overview;
@@ -35,6 +36,7 @@ mod words;
 
 pub use context::OnShutdown;
 pub use listen::{BindError, Server};
+pub use live::{LiveSettings, Reloading};
 pub use log_ring::LogRing;
 pub use openapi::openapi_json;
 pub use settings::{BODY_BYTES_MAX, CONNECTIONS_MAX, PORT, ServerSettings};

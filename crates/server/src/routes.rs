@@ -113,6 +113,8 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(proofs::show_consistency))
         .routes(routes!(proofs::prove_run))
         .routes(routes!(admin::shut_down))
+        .routes(routes!(admin::show_config))
+        .routes(routes!(admin::reload_config))
         .routes(routes!(admin::show_openapi))
         .split_for_parts();
     (router.fallback(no_route), openapi::finished(openapi))

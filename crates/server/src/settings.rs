@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::live::LiveSettings;
 use crate::log_ring::LogRing;
 
 /// Where nobody asks for another port.
@@ -14,7 +15,7 @@ pub const BODY_BYTES_MAX: usize = 16 << 20;
 pub const CONNECTIONS_MAX: usize = 4_096;
 
 /// How the server is run.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ServerSettings {
     /// Where to listen; port 0: any that is free.
     pub address: SocketAddr,
@@ -30,6 +31,8 @@ pub struct ServerSettings {
     pub grace: Duration,
     /// The newest lines of the log, which whoever writes it puts there.
     pub logs: LogRing,
+    /// The instance's configuration.
+    pub live: LiveSettings,
 }
 
 impl ServerSettings {
@@ -43,6 +46,7 @@ impl ServerSettings {
             max_connections: CONNECTIONS_MAX,
             grace: Duration::from_secs(5),
             logs: LogRing::default(),
+            live: LiveSettings::default(),
         }
     }
 }

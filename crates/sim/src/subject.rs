@@ -81,7 +81,9 @@ impl Subject {
     /// What a signal says; the number tells it from every other one.
     pub(crate) fn says(&self, signal: &str, number: u64) -> Value {
         let waits = self.workflow.waits_for(signal).map(|task| &*task.name);
-        let known = std::iter::once(signal).chain(waits).find_map(|name| self.answers.get(name));
+        let known = std::iter::once(signal)
+            .chain(waits)
+            .find_map(|name| self.answers.get(name).or_else(|| self.expected.get(name)));
         let mut said: Map<String, Value> =
             known.and_then(Value::as_object).cloned().unwrap_or_default();
         said.insert("signal".to_owned(), number.into());

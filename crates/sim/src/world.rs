@@ -51,6 +51,8 @@ const PLACES: u64 = 0x706c_6163_6573;
 const FLOW: u64 = 0x0066_6c6f_7721;
 /// What makes a seed the seed of its remote workers.
 const WORKERS: u64 = 0x776f_726b_6572;
+/// What makes a seed the seed of settings that change while the process runs.
+const SETTINGS: u64 = 0x7365_7474_696e_6773;
 /// Events in a row at one moment; more mean the same.
 const STANDSTILL_MAX: u64 = 20_000;
 
@@ -196,6 +198,8 @@ pub(crate) struct World {
     pub(crate) has_waits: bool,
     /// Of a stream of its own.
     pub(crate) workers: Workers,
+    /// Of a stream of its own, in some worlds: limits that change while the process runs.
+    pub(crate) settings: Option<Rng>,
     /// Raised with every death of the process, so that what it had under way is void.
     pub(crate) life: u32,
     pub(crate) attempts: BTreeMap<PtId, Attempt>,
@@ -251,6 +255,11 @@ impl World {
             flow,
             has_waits,
             workers,
+            settings: {
+                let mut settings = Rng::new(seed ^ SETTINGS);
+                let has_live = settings.per_mille(200) && options.subject.is_none();
+                has_live.then_some(settings)
+            },
             life: 0,
             attempts: BTreeMap::new(),
             clients,

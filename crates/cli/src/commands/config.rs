@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ark_os_api::Exit;
+use ark_os_api::{ConfigReload, ConfigView, Exit, Reason, SettingView};
 use serde_json::json;
 
 use crate::config::{Given, Layered, load};
@@ -21,6 +21,7 @@ pub(crate) struct Config {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Show(Show),
+    Reload(Reload),
 }
 
 /// Show each value and where it came from
@@ -32,14 +33,82 @@ struct Show {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// What the running instance has, instead of what a start would have
+    #[arg(long, conflicts_with = "config")]
+    running: bool,
     /// Tell what each key is for, too
     #[arg(long)]
     about: bool,
 }
 
+/// Have the running instance read its configuration again
+///
+/// It reads what its start read: the same file, its own environment and options. Log level, drain
+/// timeout, the limits of agents, attempts, runs in memory and time, and the namespaces' budget change at once, and the journal
+/// has who changed what. Everything else needs a restart: it is named, stays as it was, and the exit code is 5.
+/// SIGHUP does the same, and tells the log.
+#[derive(Debug, clap::Args)]
+struct Reload {
+    /// Why; it is recorded
+    #[arg(long)]
+    reason: Option<String>,
+}
+
 impl Config {
     pub(crate) fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
-        let Action::Show(show) = self.action;
+        match self.action {
+            Action::Show(show) if show.running => show.of_running(session),
+            Action::Show(show) => show.of_files(session),
+            Action::Reload(reload) => reload.carry_out(session),
+        }
+    }
+}
+
+impl Reload {
+    fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
+        let request = Reason { reason: self.reason };
+        let found: ConfigReload = session.client()?.post("/admin/reload", &request, None)?;
+        session.output.answer(&found, |terminal| {
+            let mut lines = Vec::new();
+            for it in &found.changed {
+                lines.push(format!("{}: {} → {} ({})", it.key, it.from, it.to, it.origin));
+            }
+            for it in &found.refused {
+                let why = it.reason.as_deref().unwrap_or_default();
+                let line = format!("{} {why}: {} → {} ({})", it.key, it.from, it.to, it.origin);
+                lines.push(terminal.out(Tone::Warning, &line));
+            }
+            if lines.is_empty() {
+                lines.push("nothing is different".to_owned());
+            }
+            lines
+        })?;
+        Ok(if found.refused.is_empty() { Exit::Done } else { Exit::Refused })
+    }
+}
+
+impl Show {
+    fn of_running(&self, session: &Session) -> Result<Exit, Failure> {
+        let view: ConfigView = session.client()?.get("/admin/config")?;
+        session.output.answer(&view, |terminal| {
+            let row = |it: &SettingView| {
+                let shown = if it.value.is_empty() { "(none)" } else { &it.value };
+                let live = if it.live { "live" } else { "restart" };
+                vec![
+                    (Tone::Strong, it.key.clone()),
+                    (Tone::Plain, shown.to_owned()),
+                    (Tone::Plain, it.origin.clone()),
+                    (Tone::Faint, live.to_owned()),
+                ]
+            };
+            let rows: Vec<_> = view.values.iter().map(row).collect();
+            table(terminal, &["key", "value", "from", "changes"], &rows)
+        })?;
+        Ok(Exit::Done)
+    }
+
+    fn of_files(&self, session: &Session) -> Result<Exit, Failure> {
+        let show = self;
         let given = session.reach.data_dir.as_ref().map(|dir| Given {
             key: "system.data_dir",
             option: "--data-dir",
@@ -61,9 +130,7 @@ impl Config {
         session.output.answer(&document, |terminal| show.lines(&layered, terminal))?;
         Ok(Exit::Done)
     }
-}
 
-impl Show {
     fn lines(&self, layered: &Layered, terminal: &Terminal) -> Vec<String> {
         let row = |entry: &crate::config::Entry| {
             let shown = if entry.value.is_empty() { "(none)" } else { &entry.value };

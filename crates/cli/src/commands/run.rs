@@ -214,7 +214,7 @@ fn embedded(
 ) -> Result<Exit, Failure> {
     tokio_tasks::run(async {
         let logs = logs::start(config, session.output.terminal())?;
-        let mut node = Node::start(config, components.clone(), logs).await?;
+        let mut node = Node::start(config, components.clone(), logs, None).await?;
         let client = Client::new(node.address().clone());
         let ended =
             followed(session, config, &mut node, &client, (target, &components.skills)).await;

@@ -10,10 +10,10 @@ use serde_json::json;
 
 use crate::agents;
 use crate::commands::run::{listed, running};
-use crate::config::{Config, Given, load};
+use crate::config::{Config, Given};
 use crate::failure::Failure;
 use crate::logs;
-use crate::node::{Node, fleet_summary};
+use crate::node::{Node, Running, Source, fleet_summary};
 use crate::session::Session;
 use crate::threads::pause;
 use crate::tokio_tasks;
@@ -69,13 +69,18 @@ impl Start {
             .into_iter()
             .filter_map(|(key, option, value)| Some(Given { key, option, value: value? }))
             .collect();
-        let mut config = load(&session.environment, self.config.as_deref(), &given)?.config;
-        config.make_absolute();
+        let environment = session.environment.clone();
+        let source = Source { environment, file: self.config, given };
+        let layered = source.read()?;
+        let config = layered.config.clone();
         // Checked before anything is started: a typing error makes no data directory.
         let components = agents::components(&session.components, &config, None)?;
         let logs = logs::start(&config, session.output.terminal())?;
         tokio_tasks::run(async {
-            let mut node = begin(session, &config, &components, logs).await?;
+            // The hang-up of its terminal ends what was started on one.
+            let is_service = !session.output.terminal().is_live();
+            let running = is_service.then(|| Running::new(source, layered));
+            let mut node = begin(session, &config, (&components, running), logs).await?;
             let address = node.address();
             let ready = json!({
                 "endpoint": address.endpoint, "pid": address.pid, "data_dir": address.data_dir,
@@ -106,11 +111,11 @@ impl Start {
 async fn begin(
     session: &Session,
     config: &Config,
-    components: &Components,
+    (components, settings): (&Components, Option<Running>),
     logs: LogRing,
 ) -> Result<Node, Failure> {
     for _ in 0..LOOKS_MAX {
-        match Node::start(config, components.clone(), logs.clone()).await {
+        match Node::start(config, components.clone(), logs.clone(), settings.clone()).await {
             Err(failure)
                 if failure.code() == "data_directory_in_use"
                     && running(session, &config.data_dir)?.is_none() => {}
@@ -118,5 +123,5 @@ async fn begin(
         }
         pause(LOOK);
     }
-    Node::start(config, components.clone(), logs.clone()).await
+    Node::start(config, components.clone(), logs.clone(), settings).await
 }

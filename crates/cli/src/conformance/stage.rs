@@ -56,8 +56,12 @@ impl Stage {
             heartbeat: HEARTBEAT,
             ..defaults
         };
-        let node =
-            runtime.block_on(Node::start(&config, Components::builtin(), LogRing::default()))?;
+        let node = runtime.block_on(Node::start(
+            &config,
+            Components::builtin(),
+            LogRing::default(),
+            None,
+        ))?;
         let address = node.address().clone();
         let target = address.endpoint.trim_start_matches("http://").to_owned();
         let token = address.token.clone().unwrap_or_default();

@@ -3,7 +3,7 @@
 use crate::support::Home;
 
 /// Every command, also those below another.
-const COMMANDS: [&str; 80] = [
+const COMMANDS: [&str; 81] = [
     "",
     "start",
     "run",
@@ -58,6 +58,7 @@ const COMMANDS: [&str; 80] = [
     "doctor",
     "config",
     "config show",
+    "config reload",
     "ledger",
     "ledger verify",
     "ledger checkpoint",

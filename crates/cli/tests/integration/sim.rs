@@ -19,8 +19,8 @@ workflows:
       - {name: publish, skill: site.put, input: {who: "${tasks.ask.output.by}"}}
 agents:
   - name: reader
-    behaviour: {worker: {}}
-    skills: [{name: source.read, effect: read}, {name: site.put, effect: idempotent}]
+    behaviour: {worker: {effect: idempotent}}
+    skills: [source.read, site.put]
 "#;
 
 #[test]

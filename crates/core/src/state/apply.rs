@@ -19,6 +19,7 @@ use crate::layer::Layer;
 use crate::limits::{KEY_KEPT_MS, RUNS_ENDED_KEPT_MAX, WORKFLOWS_MAX};
 use crate::queue::ReadyQueue;
 use crate::run::{Counts, Phase, Run, RunState, Task, TaskState};
+use crate::settings_change::LiveLimits;
 use crate::text::Text;
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
@@ -77,6 +78,7 @@ impl State {
             Event::FleetScaled { agents, .. } => {
                 self.change_fleet(|fleet| fleet.scale(*agents));
             }
+            Event::SettingsChanged(changed) => self.change_settings(&changed.limits),
             Event::AgentJoined(joined) => {
                 self.change_fleet(|fleet| fleet.join(&joined.group, &joined.skills));
             }
@@ -271,6 +273,22 @@ impl State {
             for task in &mut run.tasks {
                 task.leave_line();
             }
+        }
+    }
+
+    fn change_settings(&mut self, limits: &LiveLimits) {
+        let Some(instance) = &mut self.instance else { return };
+        instance.agents_max = limits.agents_max.or(instance.agents_max);
+        instance.runs_resident_max = limits.runs_resident_max.or(instance.runs_resident_max);
+        if let Some(most) = limits.concurrent_tasks_max {
+            instance.concurrent_tasks_max = most;
+        }
+        if let Some(ms) = limits.task_timeout_ms {
+            instance.task_timeout_ms = ms;
+        }
+        if let Some(budget) = limits.namespace_budget {
+            instance.namespace_budget = budget;
+            self.accounts.values_mut().for_each(|it| it.raise(budget));
         }
     }
 

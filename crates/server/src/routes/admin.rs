@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ark_os_api::{Shutdown, ShuttingDown};
+use ark_os_api::{ConfigReload, ConfigView, Problem, Reason, Shutdown, ShuttingDown};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::{json, json_bytes};
+use super::{json, json_bytes, reason};
 use crate::amounts;
 use crate::context::Context;
 use crate::json::{parse_or_default, read_body};
@@ -33,6 +33,34 @@ pub(super) async fn shut_down(State(context): State<Context>, body: Body) -> Ans
     }
     context.shut_down(how);
     Ok(json(StatusCode::ACCEPTED, &ShuttingDown { status: "stopping".to_owned() }))
+}
+
+/// What the running instance is configured with, and where each value came from.
+#[utoipa::path(
+    get, path = "/api/v1/admin/config", tag = "admin",
+    responses((status = 200, description = "Every key", body = ConfigView)),
+)]
+pub(super) async fn show_config(State(context): State<Context>) -> Answered {
+    Ok(json(StatusCode::OK, &(context.settings().live.show)()))
+}
+
+/// Reads the configuration again and changes what can change while the instance runs; what cannot is
+/// told, and stays. Recorded.
+#[utoipa::path(
+    post, path = "/api/v1/admin/reload", tag = "admin",
+    request_body(content = Reason, description = "May be left out"),
+    responses(
+        (status = 200, description = "What changed, and what needs a restart", body = ConfigReload),
+        (status = 400, description = "`settings_invalid`: nothing was changed", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn reload_config(State(context): State<Context>, body: Body) -> Answered {
+    let body = read_body(body, context.settings().max_body_bytes).await?;
+    let why: Reason = parse_or_default(&body)?;
+    let reason = reason(why.reason.as_deref())?;
+    let reloading = (context.settings().live.reload)(reason.to_string());
+    let reloaded = reloading.await.map_err(|problem| Refusal(Box::new(problem)))?;
+    Ok(json(StatusCode::OK, &reloaded))
 }
 
 /// This description.

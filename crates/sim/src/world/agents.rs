@@ -399,10 +399,14 @@ impl World {
     pub(super) fn result(&mut self, attempt: &Attempt) -> Command {
         let pt = attempt.pt;
         let outcome = match attempt.manner {
-            Manner::FailsRetryably => {
-                AttemptOutcome::Failed(Failure::retryable("sim_failure", "try again"))
-            }
-            Manner::FailsForGood => AttemptOutcome::Failed(Failure::fatal("sim_failure", "no")),
+            Manner::FailsRetryably => AttemptOutcome::Failed(Failure::retryable(
+                "sim_failure",
+                "a simulated agent failed",
+            )),
+            Manner::FailsForGood => AttemptOutcome::Failed(Failure::fatal(
+                "sim_failure",
+                "a simulated agent failed for good",
+            )),
             Manner::AnswersGarbage => {
                 AttemptOutcome::Refused(Failure::retryable("output_invalid", "garbage"))
             }

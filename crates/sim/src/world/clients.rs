@@ -151,6 +151,7 @@ impl World {
             self.act_on_subject();
             return Ok(());
         }
+        self.change_settings();
         match self.rng.weighted(&[30, 6, 4, 6, 5, 5, 8, 6, 5, 2, 3, 3, 1, 4, 6, 1, 2, 2]) {
             0 => self.submit(),
             1 => self.cancel()?,

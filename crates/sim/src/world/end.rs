@@ -54,6 +54,7 @@ impl World {
             if self.is_quiet() {
                 return Ok(());
             }
+            self.look_after_subject();
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use ark_os_core::hash::Hash;
 use ark_os_core::ids::AgentIx;
 use ark_os_core::layer::Layer;
 use ark_os_core::payload::Payload;
+use ark_os_core::settings_change::{LiveLimits, SettingChange, SettingsChanged};
 use ark_os_core::text::Text;
 
 use super::{Due, World};
@@ -29,6 +30,30 @@ impl World {
     pub(super) fn scale(&mut self) {
         let agents = self.rng.range(1, u64::from(self.profile.agents) * 2 + 2) as u32;
         self.command(Command::ScaleFleet { agents, reason: "sim".into() });
+    }
+
+    /// Now and then the limits of the running instance change; the next start has its own again.
+    pub(super) fn change_settings(&mut self) {
+        let Some(rng) = &mut self.settings else { return };
+        if !rng.per_mille(60) {
+            return;
+        }
+        let most = rng.range(2, 60) as u32;
+        let limits = LiveLimits {
+            concurrent_tasks_max: rng.per_mille(600).then_some(most),
+            runs_resident_max: rng.per_mille(300).then(|| rng.range(1, 20) as u32),
+            task_timeout_ms: rng.per_mille(300).then(|| rng.range(5_000, 60_000)),
+            agents_max: rng.per_mille(200).then(|| rng.range(1, 200) as u32),
+            namespace_budget: None,
+        };
+        let key = "performance.max_concurrent_tasks".into();
+        let change = SettingChange { key, from: "?".into(), to: most.to_string().into() };
+        self.command(Command::ChangeSettings(Box::new(SettingsChanged {
+            by: "sim".into(),
+            reason: "sim".into(),
+            changes: vec![change],
+            limits,
+        })));
     }
 
     pub(super) fn deploy(&mut self) {

@@ -1,0 +1,99 @@
+//! The configuration of a running instance, read again.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Home, await_that};
+
+const BEFORE: &str =
+    "[monitoring]\nlog_level = \"warn\"\n[performance]\nmax_concurrent_tasks = 500\nworkers = 2\n";
+const AFTER: &str =
+    "[monitoring]\nlog_level = \"debug\"\n[performance]\nmax_concurrent_tasks = 50\nworkers = 3\n";
+
+fn setting(home: &Home, key: &str) -> (String, String) {
+    let shown = home.call(&["--json", "config", "show", "--running"]).expect(0).json();
+    let values = shown["values"].as_array().unwrap();
+    let entry = values.iter().find(|it| it["key"] == key).unwrap();
+    let text = |field: &str| home.neutral(entry[field].as_str().unwrap());
+    (text("value"), text("origin"))
+}
+
+fn pair(value: &str, origin: &str) -> (String, String) {
+    (value.to_owned(), origin.to_owned())
+}
+
+/// Whether the journal has a text anywhere.
+fn journal_has(home: &Home, text: &str) -> bool {
+    std::fs::read_dir(home.data().join("journal")).unwrap().any(|file| {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap_or_default();
+        bytes.windows(text.len()).any(|it| it == text.as_bytes())
+    })
+}
+
+#[test]
+fn what_can_change_changes_and_what_needs_a_restart_is_named_and_stays() {
+    let home = Home::new();
+    let file = home.file("ark.toml", BEFORE);
+    let node = home.start(&["--agents", "8", "--config", file.to_str().unwrap()]);
+    let same = home.call(&["--json", "config", "reload"]).expect(0).json();
+    assert_eq!(
+        (&same["changed"], &same["refused"]),
+        (&Value::Array(vec![]), &Value::Array(vec![]))
+    );
+    assert!(!journal_has(&home, "max_concurrent_tasks"));
+    home.file("ark.toml", AFTER);
+    let args = ["--json", "config", "reload", "--reason", "less at a time"];
+    let found = home.call(&args).expect(5).json();
+    let keys = |name: &str| {
+        let list = found[name].as_array().unwrap().iter();
+        list.map(|it| it["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys("changed"), ["monitoring.log_level", "performance.max_concurrent_tasks"]);
+    assert_eq!(keys("refused"), ["performance.workers"]);
+    assert_eq!(found["refused"][0]["reason"], "needs a restart");
+    assert_eq!(found["changed"][1]["from"], "500");
+    let origin = "HOME/ark.toml:4:24";
+    assert_eq!(setting(&home, "performance.max_concurrent_tasks"), pair("50", origin));
+    assert_eq!(setting(&home, "performance.workers").0, "2");
+    assert_eq!(setting(&home, "system.initial_agent_count"), pair("8", "--agents"));
+    let plain = home.call(&["config", "reload"]).expect(5).out;
+    assert!(plain.contains("performance.workers needs a restart: 2 → 3"), "{plain}");
+    for text in ["max_concurrent_tasks", "less at a time", "operator"] {
+        assert!(journal_has(&home, text), "{text}");
+    }
+    node.signal(Signal::TERM);
+    let (code, log) = node.wait();
+    assert_eq!(code, Some(0), "{log}");
+    // At level `debug` requests are told, which they were not before.
+    assert!(log.contains("a setting changed") && log.contains("/admin/reload"), "{log}");
+}
+
+#[test]
+fn a_file_that_is_wrong_changes_nothing_and_says_where() {
+    let home = Home::new();
+    let file = home.file("ark.toml", BEFORE);
+    let _node = home.start(&["--config", file.to_str().unwrap()]);
+    home.file("ark.toml", "[monitoring]\nlog_level = \"debug\"\n[performance]\nspeed = 9\n");
+    let refused = home.call(&["--json", "config", "reload"]).expect(2).problem();
+    assert_eq!(refused["code"], "settings_invalid");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("ark.toml:4:1") && detail.contains("performance.speed"), "{detail}");
+    assert_eq!(setting(&home, "monitoring.log_level").0, "warn");
+}
+
+#[test]
+fn a_hang_up_reads_the_configuration_again() {
+    let home = Home::new();
+    let file = home.file("ark.toml", BEFORE);
+    let node = home.start(&["--config", file.to_str().unwrap()]);
+    home.file("ark.toml", "[monitoring]\nlog_level = \"info\"\n");
+    node.signal(Signal::HUP);
+    let is_new = || setting(&home, "performance.max_concurrent_tasks") == pair("1000", "default");
+    await_that("the configuration is read again", is_new);
+    assert_eq!(setting(&home, "monitoring.log_level"), pair("info", "HOME/ark.toml:2:13"));
+    assert!(journal_has(&home, "SIGHUP"));
+    node.signal(Signal::TERM);
+    let (code, log) = node.wait();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("needs a restart"), "what cannot change is told: {log}");
+}

@@ -1,0 +1,34 @@
+//! Settings of the running instance, as whoever started it has them: shown, and read again.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use ark_os_api::{ConfigReload, ConfigView, Problem};
+
+/// A configuration that is being read again; its own faults come as a problem.
+pub type Reloading = Pin<Box<dyn Future<Output = Result<ConfigReload, Problem>> + Send>>;
+
+/// What can be asked about settings.
+#[derive(Clone)]
+pub struct LiveSettings {
+    /// What the instance has.
+    pub show: Arc<dyn Fn() -> ConfigView + Send + Sync>,
+    /// Reads the configuration again for somebody's reason, and changes what can be changed.
+    pub reload: Arc<dyn Fn(String) -> Reloading + Send + Sync>,
+}
+
+impl std::fmt::Debug for LiveSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveSettings").finish_non_exhaustive()
+    }
+}
+
+impl Default for LiveSettings {
+    /// An instance that has no configuration to read.
+    fn default() -> Self {
+        LiveSettings {
+            show: Arc::new(ConfigView::default),
+            reload: Arc::new(|_| Box::pin(async { Ok(ConfigReload::default()) })),
+        }
+    }
+}
