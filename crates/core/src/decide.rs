@@ -60,13 +60,10 @@ pub fn decide(
 ) -> Result<Change, Rejected> {
     let now = now.max(state.now);
     match command {
-        Command::StartInstance(started) => Ok(of_instance(instance::start(state, *started), now)),
-        Command::SetIntake { intake, reason } => {
-            Ok(of_instance(instance::set_intake(state, intake, reason), now))
-        }
-        Command::ChangeSettings(changed) => {
-            settings::decide(*changed).map(|events| of_instance(events, now))
-        }
+        command @ (Command::StartInstance(_)
+        | Command::SetIntake { .. }
+        | Command::ChangeSettings(_)
+        | Command::Revoke { .. }) => of_the_whole(state, command, now),
         command @ (Command::SetAgent { .. }
         | Command::ScaleFleet { .. }
         | Command::Deploy(_)
@@ -75,9 +72,6 @@ pub fn decide(
         | Command::JoinAgent(_)
         | Command::LeaveAgent { .. }
         | Command::MarkAgent { .. }) => of_fleet(state, rules, command, now),
-        Command::Revoke { id, reason } => {
-            Ok(of_instance(vec![Event::AuthorityRevoked { id, reason }], now))
-        }
         command @ (Command::ResolveEscalation { .. }
         | Command::TakeMeasure { .. }
         | Command::LiftMeasure { .. }) => of_supervision(state, command, now),
@@ -129,6 +123,18 @@ pub fn decide(
         Command::StartChild { child } => child_run::start(state, rules, child, now),
         Command::SettleChild { child } => child_run::settle(state, child, now),
     }
+}
+
+/// Commands about the instance as a whole.
+fn of_the_whole(state: &State, command: Command, now: Time) -> Result<Change, Rejected> {
+    let events = match command {
+        Command::StartInstance(started) => instance::start(state, *started),
+        Command::SetIntake { intake, reason } => instance::set_intake(state, intake, reason),
+        Command::ChangeSettings(changed) => settings::decide(*changed)?,
+        Command::Revoke { id, reason } => vec![Event::AuthorityRevoked { id, reason }],
+        _ => return Ok(nothing(now)),
+    };
+    Ok(of_instance(events, now))
 }
 
 /// Commands about agents, each by itself or all that are deployed.

@@ -47,6 +47,17 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// All routes, and what is told about them.
 pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
     let (router, openapi) = OpenApiRouter::with_openapi(openapi::base())
+        .merge(of_fleet())
+        .merge(of_runs())
+        .merge(supervision())
+        .merge(of_instance())
+        .split_for_parts();
+    (router.fallback(no_route), openapi::finished(openapi))
+}
+
+/// Routes of agents and workers, what they say, and what is deployed.
+fn of_fleet() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
         .routes(routes!(agents::list_agents))
         .routes(routes!(agents::show_agent))
         .routes(routes!(agents::take_agent_offline))
@@ -64,6 +75,18 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(deployments::export_fleet))
         .routes(routes!(deployments::cancel_deployment))
         .routes(routes!(deployments::show_deployment))
+        .routes(routes!(workers::register_worker, workers::list_workers))
+        .routes(routes!(workers::show_worker))
+        .routes(routes!(workers::claim_tasks))
+        .routes(routes!(workers::extend_tasks))
+        .routes(routes!(workers::complete_tasks))
+        .routes(routes!(workers::fail_tasks))
+        .routes(routes!(workers::leave_fleet))
+}
+
+/// Routes of tasks, runs, and what begins them.
+fn of_runs() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
         .routes(routes!(tasks::submit_task))
         .routes(routes!(tasks::submit_batch))
         .routes(routes!(tasks::show_task))
@@ -92,15 +115,12 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(schedules::pause_schedule))
         .routes(routes!(schedules::resume_schedule))
         .routes(routes!(schedules::run_schedule))
-        .merge(supervision())
         .routes(routes!(workflows::list_workflows))
-        .routes(routes!(workers::register_worker, workers::list_workers))
-        .routes(routes!(workers::show_worker))
-        .routes(routes!(workers::claim_tasks))
-        .routes(routes!(workers::extend_tasks))
-        .routes(routes!(workers::complete_tasks))
-        .routes(routes!(workers::fail_tasks))
-        .routes(routes!(workers::leave_fleet))
+}
+
+/// Routes of the instance as a whole: how it is, what it recorded, what it is told.
+fn of_instance() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
         .routes(routes!(metrics::show_metrics))
         .routes(routes!(metrics::scrape_metrics))
         .routes(routes!(overview::show_overview))
@@ -116,8 +136,6 @@ pub(crate) fn router() -> (axum::Router<Context>, OpenApi) {
         .routes(routes!(admin::show_config))
         .routes(routes!(admin::reload_config))
         .routes(routes!(admin::show_openapi))
-        .split_for_parts();
-    (router.fallback(no_route), openapi::finished(openapi))
 }
 
 /// Routes of what people see to.

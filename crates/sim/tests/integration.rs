@@ -58,7 +58,7 @@ fn a_broken_promise_is_replayed_by_its_seed() {
     let options = Options { bug: Some(Bug::IntentForgotten), ..Options::default() };
     let found = sweep(0, SEEDS_FOR_A_BUG, &options, true);
     let broken = found.broken.first().expect("it is found");
-    let again = run_seed(broken.seed, &Options { notes: 50, ..options.clone() });
+    let again = run_seed(broken.seed, &Options { notes: 50, ..options });
     assert_eq!(again.violation, broken.violation);
     assert_eq!(again.counts, broken.counts);
     assert!(!again.notes.is_empty());

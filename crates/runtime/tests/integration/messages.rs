@@ -472,7 +472,7 @@ async fn who_takes_a_durable_message_of_a_run_that_was_cancelled_goes_on() {
     heard(&mut held_up).await;
     let sends = handle.submit(request()).await.unwrap().run;
     while handle.messages().counts().waiting == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
     let cancel = ark_os_core::Command::CancelRun { run: sends, reason: "test".into() };
     handle.command(cancel).await.unwrap();
