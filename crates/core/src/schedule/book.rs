@@ -157,8 +157,12 @@ impl Schedules {
 
     /// The one to which something is to be done first, and when.
     pub fn first_due(&self) -> Option<(Time, &Schedule)> {
-        let (due, number) = self.due.first()?;
-        Some((*due, self.find(*number)?))
+        self.in_order().next()
+    }
+
+    /// All that are due some time, soonest first.
+    pub fn in_order(&self) -> impl Iterator<Item = (Time, &Schedule)> + '_ {
+        self.due.iter().filter_map(|(due, number)| Some((*due, self.find(*number)?)))
     }
 
     /// The number of the next new one.

@@ -1,6 +1,7 @@
 //! Schedules that are due: the loop works out which of their times are to be acted on, and when they
 //! are due next; `core`, which knows no calendar, decides with that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ark_os_core::Command;
@@ -14,14 +15,14 @@ use super::wait::Recipient;
 use super::{Answer, FOLLOW_UPS_MAX, Loop, Output};
 use crate::calendar::Calendar;
 
-/// How long schedules rest after one could not begin a run for want of room.
+/// How long a schedule rests after it could not begin a run for want of room.
 const HOLD_MS: u64 = 1_000;
 
-/// Calendars of schedules by number, and how long nothing is tried. In memory only.
+/// Calendars of schedules by number, and how long each that could not begin a run rests. In memory only.
 #[derive(Default)]
 pub(super) struct Calendars {
     known: FxHashMap<u64, (Arc<ScheduleSpec>, Option<Calendar>)>,
-    held: Time,
+    held: BTreeMap<u64, Time>,
 }
 
 impl Calendars {
@@ -77,25 +78,41 @@ impl Calendars {
 impl<R: Recipient> Loop<R> {
     /// When a schedule is due next.
     pub(super) fn next_schedule(&self) -> Option<Time> {
-        let (due, _) = self.kernel.state.schedules().first_due()?;
-        Some(due.max(self.calendars.held))
+        self.next_firing().map(|(due, _)| due)
+    }
+
+    /// The schedule whose turn is next; one that rests does not keep others waiting.
+    fn next_firing(&self) -> Option<(Time, u64)> {
+        let mut soonest: Option<(Time, u64)> = None;
+        for (due, schedule) in self.kernel.state.schedules().in_order() {
+            let rests = self.calendars.held.get(&schedule.number).copied();
+            let at = due.max(rests.unwrap_or_default());
+            if soonest.is_none_or(|(before, _)| at < before) {
+                soonest = Some((at, schedule.number));
+            }
+            // Those behind are due later, and so is whoever of them rests.
+            if rests.is_none() {
+                break;
+            }
+        }
+        soonest
     }
 
     /// Does what schedules have to do by now.
     pub(super) fn fire_schedules(&mut self, now: Time, out: &mut Output<R>) {
         self.calendars.sweep(self.kernel.state.schedules());
+        self.calendars.held.retain(|_, until| *until > now);
         for _ in 0..FOLLOW_UPS_MAX {
-            if self.next_schedule().is_none_or(|due| due > now) {
-                return;
-            }
-            let Some((_, schedule)) = self.kernel.state.schedules().first_due() else { return };
+            let next = self.next_firing().filter(|(due, _)| *due <= now);
+            let Some((_, number)) = next else { return };
+            let Some(schedule) = self.kernel.state.schedules().find(number) else { return };
             let firings = self.calendars.firings(schedule, now);
             for firing in firings {
                 let fired = self.execute(Command::FireSchedule(firing), 0, now, out);
                 if !fired.unwrap_or(false) {
                     // It stays due, and nothing of it is lost.
-                    self.calendars.held = now.plus(HOLD_MS);
-                    return;
+                    self.calendars.held.insert(number, now.plus(HOLD_MS));
+                    break;
                 }
             }
         }
@@ -122,16 +139,103 @@ impl<R: Recipient> Loop<R> {
 
 #[cfg(test)]
 mod tests {
-    use ark_os_core::authority::{Authority, RevocationId, Scopes};
-    use ark_os_core::event::SchedulePut;
+    use super::*;
+    use ark_os_core::authority::{Authority, Grant, RevocationId, Scopes};
+    use ark_os_core::budget::Amounts;
+    use ark_os_core::command::PutSchedule;
+    use ark_os_core::event::{InstanceStarted, SchedulePut};
+    use ark_os_core::fleet::SkillInfo;
+    use ark_os_core::hash::Hash;
     use ark_os_core::payload::Payload;
-    use ark_os_core::plan::Workflow;
-    use ark_os_core::schedule::{Overlap, Planned};
+    use ark_os_core::plan::{EffectClass, Workflow};
+    use ark_os_core::rules::{BuiltinRules, Mode};
+    use ark_os_core::schedule::Overlap;
+    use ark_os_core::schedule::Planned;
     use ark_os_core::{Change, Event, State};
 
-    use super::*;
+    use crate::kernel::Input;
 
-    fn put(state: &mut State, schedule: u64) {
+    fn act(lp: &mut Loop<()>, now: Time, command: Command) {
+        let mut out = Output::default();
+        let input = Input::Command { command, cause: 0, reply: None };
+        lp.step(now, [input], &mut out);
+    }
+
+    fn started() -> Loop<()> {
+        let mut lp = Loop::new(State::default(), Arc::new(BuiltinRules), 0);
+        let skill =
+            SkillInfo { name: "echo".into(), class: EffectClass::Pure, concurrency_max: None };
+        let started = InstanceStarted {
+            version: "test".into(),
+            mode: Mode::Autonomous,
+            agents: 6,
+            skills: vec![skill],
+            agent_concurrency: 2,
+            concurrent_tasks_max: 10,
+            task_timeout_ms: 1_000_000,
+            rules: Hash::ZERO,
+            namespace_budget: Amounts::UNLIMITED,
+            lease_ms: None,
+            runs_resident_max: None,
+            agents_max: None,
+            broken: None,
+        };
+        act(&mut lp, Time(1), Command::StartInstance(Box::new(started)));
+        lp
+    }
+
+    fn put(lp: &mut Loop<()>, name: &str, next: Time) {
+        let scopes = Scopes::parse(["*"]).unwrap();
+        let grant = Grant::new(Authority::root("test".into(), scopes, RevocationId([7; 16])));
+        let spec = ScheduleSpec {
+            name: name.into(),
+            cron: "0 * * * *".into(),
+            zone: "UTC".into(),
+            catch_up: CatchUp::One,
+            overlap: Overlap::Allow,
+            workflow: Planned::Inline(Workflow::single("echo").sealed()),
+            input: Payload::inline(b"{}".to_vec()),
+            priority: ark_os_core::priority::Priority::Normal,
+            budget: None,
+            deadline_ms: None,
+            jitter_ms: None,
+            is_paused: false,
+        };
+        let put = PutSchedule {
+            namespace: "default".into(),
+            spec: Arc::new(spec),
+            grant: Arc::new(grant),
+            seed: 7,
+            next: Some(next),
+        };
+        act(lp, Time(2), Command::PutSchedule(Box::new(put)));
+    }
+
+    fn last_of(lp: &Loop<()>, schedule: u64) -> Option<ark_os_core::ids::RunId> {
+        lp.kernel.state.schedules().find(schedule)?.last.as_ref().map(|last| last.run)
+    }
+
+    #[test]
+    fn a_schedule_that_rests_does_not_keep_others_waiting() {
+        let mut lp = started();
+        put(&mut lp, "stuck", Time(1_000));
+        put(&mut lp, "other", Time(2_000));
+        let number = |lp: &Loop<()>, name: &str| {
+            let schedules = lp.kernel.state.schedules();
+            schedules.named(&"default".into(), &name.into()).unwrap().number
+        };
+        let (stuck, other) = (number(&lp, "stuck"), number(&lp, "other"));
+        assert_eq!(lp.next_schedule(), Some(Time(1_000)));
+        lp.calendars.held.insert(stuck, Time(60_000));
+        assert_eq!(lp.next_schedule(), Some(Time(2_000)));
+        lp.step(Time(2_000), [], &mut Output::default());
+        assert_eq!((last_of(&lp, stuck), last_of(&lp, other).is_some()), (None, true));
+        assert_eq!(lp.next_schedule(), Some(Time(60_000)));
+        lp.step(Time(60_000), [], &mut Output::default());
+        assert!(last_of(&lp, stuck).is_some());
+    }
+
+    fn keep(state: &mut State, schedule: u64) {
         let spec = ScheduleSpec {
             name: format!("s{schedule}").as_str().into(),
             cron: "* * * * *".into(),
@@ -170,7 +274,7 @@ mod tests {
     fn calendars_of_schedules_that_are_gone_are_not_kept() {
         let (mut state, mut calendars) = (State::default(), Calendars::default());
         for schedule in 1..=20 {
-            put(&mut state, schedule);
+            keep(&mut state, schedule);
             let (_, due) = state.schedules().first_due().unwrap();
             assert_eq!(calendars.firings(due, Time(60_000)).len(), 1);
             apply(&mut state, Event::ScheduleRemoved { schedule, reason: "test".into() });
