@@ -20,6 +20,7 @@ mod plans;
 mod raw;
 mod restart;
 mod resume;
+mod timers;
 mod workers;
 
 pub(crate) use figures::BenchError;
@@ -35,6 +36,8 @@ pub(crate) struct BenchSettings {
     pub(crate) seconds: u64,
     /// Connections of the single requests.
     pub(crate) connections: usize,
+    /// Timers that are pending.
+    pub(crate) timers: u64,
     /// Where data directories are made; the device under it is what is measured.
     pub(crate) directory: PathBuf,
 }
@@ -62,6 +65,8 @@ pub(crate) enum Kind {
     Messages,
     /// A kill with 100 000 runs in flight, until all go on.
     Resume,
+    /// A million timers pending, and 5 000 due every second.
+    Time,
     /// Tasks through 8 remote workers that take batches, and 1 000 idle ones.
     Workers,
 }
@@ -91,6 +96,7 @@ async fn measure(settings: &BenchSettings) -> Result<Value, BenchError> {
         Kind::Volume => json!({ "volume": plans::volume(settings).await? }),
         Kind::Restart => json!({ "restart": restart::starts(settings).await? }),
         Kind::Resume => json!({ "resume": resume::resume(settings).await? }),
+        Kind::Time => json!({ "time": timers::timers(settings).await? }),
         Kind::Messages => json!({ "messages": messages::messages(settings)? }),
         Kind::Workers => json!({ "workers": workers::workers(settings).await? }),
         Kind::History => json!({ "history": history::pages(settings).await? }),

@@ -6,7 +6,7 @@ use crate::place::Place;
 use crate::shell::{self, Failed, say};
 
 /// What `ark-os bench` measures of a node with a million of something, one after the other.
-const SCALE_KINDS: [&str; 4] = ["resume", "backlog", "restart", "history"];
+const SCALE_KINDS: [&str; 5] = ["resume", "backlog", "restart", "history", "time"];
 
 /// What is measured.
 #[derive(Debug, PartialEq, Eq)]

@@ -26,6 +26,9 @@ pub(crate) struct Bench {
     /// Connections of the single requests
     #[arg(long, default_value_t = 256)]
     connections: usize,
+    /// Timers that are pending, in thousands of one run each, for `--kind time`
+    #[arg(long, default_value_t = 1_000_000)]
+    timers: u64,
     /// Where data is written; the device under it is what is measured [default: here]
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -38,6 +41,7 @@ impl Bench {
             agents: self.agents,
             seconds: self.seconds,
             connections: self.connections.max(1),
+            timers: self.timers,
             directory: self.directory.unwrap_or_else(|| PathBuf::from(".")),
         };
         let report = bench::run(&settings)
