@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use ark_os_api::{DiffView, Json, RunSide, TaskDiff, TaskSide, ValueChange};
 use ark_os_core::Event;
 use ark_os_core::budget::Amounts;
+use ark_os_core::event::RunEnd;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::payload::Payload;
@@ -71,6 +72,14 @@ impl Side {
                 row.spent = row.spent.plus(done.spent);
                 row.output = Some(done.output.hash());
             }
+            Event::WaitEnded { task, output, .. } => {
+                self.rows.entry(*task).or_default().output = Some(output.hash());
+            }
+            Event::ChildEnded(ended) if ended.end == RunEnd::Succeeded => {
+                let row = self.rows.entry(ended.task).or_default();
+                row.spent = row.spent.plus(ended.spent);
+                row.output = ended.output.as_ref().map(Payload::hash);
+            }
             Event::TaskReused(reused) => {
                 let task = TaskRef::node(reused.node);
                 // The output of a map is a count; its children tell.
@@ -131,6 +140,10 @@ impl Side {
             for event in recorded.change.events {
                 match event {
                     Event::TaskSucceeded(done) if done.task == task => found = Some(done.output),
+                    Event::WaitEnded { task: ended, output, .. } if ended == task => {
+                        found = Some(output);
+                    }
+                    Event::ChildEnded(ended) if ended.task == task => found = ended.output,
                     Event::TaskReused(reused) => {
                         found = reused.output_of(task).cloned().or(found.take());
                     }
