@@ -49,7 +49,7 @@ pub use message::{
 pub use metrics::{Bucket, HistogramView, MetricsView};
 pub use overview::{
     AttentionView, EscalationsOverview, FleetOverview, LayerOverview, LogLine, LogPage, Overview,
-    QueueView, RateHistory, RatesView, RunsOverview, StackOverview, Standings,
+    QueueView, RateHistory, RateView, RatesView, RunsOverview, StackOverview, Standings,
 };
 pub use page::Page;
 pub use problem::{ErrorPlace, PROBLEM_JSON, Problem};

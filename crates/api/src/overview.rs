@@ -28,7 +28,8 @@ pub struct Overview {
     pub fleet: FleetOverview,
     /// The runs of one namespace.
     pub runs: RunsOverview,
-    /// A row for every skill on offer or waited for, by name.
+    /// A row for every skill on offer or waited for, by name; behind them those of limits, at most 100, with most
+    /// in line first.
     pub queues: Vec<QueueView>,
     /// How much gets done, and how fast.
     pub rates: RatesView,
@@ -149,10 +150,16 @@ pub struct RunsOverview {
 /// Those who wait for a skill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueView {
-    /// Its name.
+    /// Its name; of a limit: the limit's.
     pub skill: String,
-    /// What its work may do to the world.
+    /// What its work may do to the world; of a limit: `limit`.
     pub class: String,
+    /// Of a limit: its key, empty where it has none. Absent: a skill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Of a limit with a rate: how many began in the last period, and how many may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<RateView>,
     /// Tasks in line; a map's children that have not begun count as one.
     pub ready: u64,
     /// Attempts under way.
@@ -166,6 +173,20 @@ pub struct QueueView {
     /// The run of that task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run: Option<String>,
+}
+
+/// How a rate stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RateView {
+    /// How many began in the last period.
+    pub begun: u32,
+    /// How many may.
+    pub count: u32,
+    /// The period, in milliseconds.
+    pub per_ms: u64,
+    /// When the next of those in line may begin, as far as the period goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_in_ms: Option<u64>,
 }
 
 /// How much gets done, and how fast, measured by the instance once a second.

@@ -474,6 +474,8 @@ pub enum Prepared {
         /// Its text.
         list: Payload,
     },
+    /// The key that the task's limit counts it under, and what else there is to say.
+    Keyed(Text, Box<Prepared>),
     /// It could not be evaluated.
     Failed(Failure),
 }

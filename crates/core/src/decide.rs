@@ -25,6 +25,7 @@ mod finish_attempt;
 mod fire_schedule;
 mod fork_run;
 mod instance;
+mod limited;
 mod load_run;
 mod outcome;
 mod preparation;

@@ -461,6 +461,23 @@ pub enum Event {
     /// Something was escalated, or seen to; or an emergency measure begins or ends.
     #[n(110)]
     Supervised(#[n(0)] Box<Supervised>),
+    /// The key that a task's limit counts it under is known.
+    #[n(103)]
+    TaskKeyed {
+        /// The task.
+        #[n(0)]
+        task: TaskRef,
+        /// What its template gave.
+        #[n(1)]
+        key: Text,
+    },
+    /// Time has passed for a key: beginnings of a period ago do not count any more.
+    #[n(86)]
+    LimitEased {
+        /// The key's number.
+        #[n(0)]
+        limit: u64,
+    },
     /// The next attempt asked whether a step that was left open happened.
     #[n(44)]
     StepProbed {

@@ -20,6 +20,7 @@ pub mod event_numbers;
 pub mod fleet;
 pub mod hash;
 pub mod ids;
+pub mod keyed_limit;
 pub mod layer;
 pub mod limits;
 pub mod manifest;

@@ -122,6 +122,13 @@ pub const MEASURE_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub const COUNT_MAX: u32 = u32::MAX / 2;
 /// The same for a 64-bit counter.
 pub const COUNTER_MAX: u64 = u64::MAX / 2;
+/// Keys of limits of which something is known at one time, about 300 bytes each besides their last
+/// beginnings; a task of one more fails.
+pub const LIMIT_KEYS_MAX: usize = 100_000;
+/// Tasks of one key that may begin in a period: each is remembered for so long, in eight bytes.
+pub const RATE_COUNT_MAX: u32 = 1_000;
+/// Bytes of a key as it is kept; a longer one is kept as its digest.
+pub const LIMIT_KEY_BYTES_MAX: usize = 200;
 /// Schedules of one instance, about 1 KiB each besides workflow and input.
 pub const SCHEDULES_MAX: usize = 10_000;
 /// Missed times that one schedule makes up for: more would be a flood after a long stop.

@@ -36,6 +36,7 @@ mod expression;
 mod fields;
 mod findings;
 mod hierarchy;
+mod limited;
 pub mod limits;
 mod links;
 mod moment;

@@ -146,6 +146,39 @@ pub struct TaskSpec {
     /// The node whose output brought this one.
     #[n(91)]
     pub added_by: Option<u32>,
+    /// How many like it may be worked on at one time, and begin in a period.
+    #[n(80)]
+    pub limit: Option<Box<LimitSpec>>,
+}
+
+/// A limit that tasks share.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+#[cbor(map)]
+pub struct LimitSpec {
+    /// Tasks of a namespace under one name and key are counted together.
+    #[n(0)]
+    pub name: Text,
+    /// Template of the key; none: there is only one.
+    #[n(1)]
+    pub key: Option<Bytes>,
+    /// How many are worked on at one time.
+    #[n(2)]
+    pub at_once: Option<u32>,
+    /// How many begin in a period.
+    #[n(3)]
+    pub rate: Option<Rate>,
+}
+
+/// So many in so much time, whenever one begins to count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[cbor(map)]
+pub struct Rate {
+    /// How many.
+    #[n(0)]
+    pub count: u32,
+    /// In how many milliseconds.
+    #[n(1)]
+    pub per_ms: u64,
 }
 
 /// How the input of a task comes about.
@@ -387,6 +420,7 @@ impl TaskSpec {
             is_fallback: false,
             expands: None,
             added_by: None,
+            limit: None,
         }
     }
 
@@ -412,7 +446,8 @@ impl TaskSpec {
             Shape::Child(_) => true,
             Shape::Single | Shape::Reduce(_) => false,
         };
-        reads || self.when.is_some()
+        let has_key = self.limit.as_ref().is_some_and(|limit| limit.key.is_some());
+        reads || has_key || self.when.is_some()
     }
 
     /// What it waits for, if that is all it does.

@@ -21,12 +21,23 @@ pub struct ReadyQueue {
 impl ReadyQueue {
     /// Puts a task in line and tells its turn.
     pub fn push(&mut self, skill: SkillIx, priority: Priority, ready: Time, who: Waiter) -> Turn {
-        self.order += 1;
-        let turn = Turn::new(priority, ready, self.order);
-        self.by_skill.entry(skill).or_default().insert(turn, who);
-        self.waiting.insert(skill);
-        self.len += 1;
+        let turn = self.draw_turn(priority, ready);
+        self.insert(skill, turn, who);
         turn
+    }
+
+    /// The next turn, for somebody who does not stand in line yet.
+    pub(crate) fn draw_turn(&mut self, priority: Priority, ready: Time) -> Turn {
+        self.order += 1;
+        Turn::new(priority, ready, self.order)
+    }
+
+    /// Puts a task in line that has its turn.
+    pub(crate) fn insert(&mut self, skill: SkillIx, turn: Turn, who: Waiter) {
+        if self.by_skill.entry(skill).or_default().insert(turn, who).is_none() {
+            self.len += 1;
+        }
+        self.waiting.insert(skill);
     }
 
     /// Takes a task out of line.

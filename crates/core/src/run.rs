@@ -21,10 +21,13 @@ use crate::time::Time;
 
 mod encoding;
 mod flow;
+mod limit;
 mod reuse;
+mod summary;
 
 pub(crate) use encoding::{Around, Holdings};
 pub use flow::Signal;
+pub use summary::RunSummary;
 
 /// One execution of a plan.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -360,6 +363,9 @@ pub struct Task {
     /// The run that it asked for, in this generation.
     #[n(90)]
     pub child: Option<Box<ChildRun>>,
+    /// The key that its limit counts it under, in this generation.
+    #[n(80)]
+    pub key: Option<Text>,
 }
 
 /// An attempt under way: the state's side of a progress token.
@@ -476,6 +482,7 @@ impl Task {
             skipped: None,
             fan: None,
             child: None,
+            key: None,
         }
     }
 
@@ -723,73 +730,4 @@ impl Run {
             self.open += u32::from(was_over);
         }
     }
-
-    /// What is told about it to whoever asks.
-    pub fn summary(&self) -> RunSummary {
-        RunSummary {
-            id: self.id,
-            namespace: self.namespace.clone(),
-            workflow: self.workflow.name.clone(),
-            version: self.workflow.version.clone(),
-            workflow_hash: self.workflow.hash,
-            state: self.state(),
-            waits_for: self.waits_for,
-            awaited: if self.is_over() { Vec::new() } else { self.awaited() },
-            parent: self.parent.as_ref().map(|parent| parent.run),
-            priority: self.priority,
-            accepted: self.accepted,
-            ended: self.ended,
-            deadline: self.deadline,
-            start_at: None,
-            counts: self.counts,
-            // What a run that waits on disk may use up stands in its record.
-            account: (!self.is_sketch()).then_some(self.account),
-            proof: self.proof,
-            output: self.output.clone(),
-            failure: self.failure.clone(),
-        }
-    }
-}
-
-/// What is told about a run to whoever asks.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunSummary {
-    /// Its id.
-    pub id: RunId,
-    /// The tenant.
-    pub namespace: Text,
-    /// Name of its workflow.
-    pub workflow: Text,
-    /// Version of its workflow, the author's.
-    pub version: Text,
-    /// Digest of its workflow.
-    pub workflow_hash: Hash,
-    /// Where it stands.
-    pub state: RunState,
-    /// The layer whose step it waits for.
-    pub waits_for: Option<Layer>,
-    /// The signals that its tasks wait for.
-    pub awaited: Vec<Text>,
-    /// The run whose child it is.
-    pub parent: Option<RunId>,
-    /// How urgent it is.
-    pub priority: Priority,
-    /// When it was accepted.
-    pub accepted: Time,
-    /// When it was over.
-    pub ended: Option<Time>,
-    /// When it must be over.
-    pub deadline: Option<Time>,
-    /// When it begins, where it waits on disk for that.
-    pub start_at: Option<Time>,
-    /// Its tasks by state.
-    pub counts: Counts,
-    /// Its account; none: it waits on disk.
-    pub account: Option<Account>,
-    /// Head of its chain of proofs.
-    pub proof: Hash,
-    /// Its output.
-    pub output: Option<Payload>,
-    /// Why it failed or was cancelled.
-    pub failure: Option<Failure>,
 }

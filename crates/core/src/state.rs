@@ -14,6 +14,7 @@ use crate::event::{Admission, InstanceStarted, Intake};
 use crate::fleet::Fleet;
 use crate::hash::Hash;
 use crate::ids::{AgentIx, Fence, RunId};
+use crate::keyed_limit::KeyedLimits;
 use crate::limits::LEASE_MS;
 use crate::plan::Workflow;
 use crate::priority::Priority;
@@ -59,6 +60,7 @@ pub struct State {
     pub(crate) deployments: Deployments,
     pub(crate) queue: ReadyQueue,
     pub(crate) timers: Timers,
+    pub(crate) limits: KeyedLimits,
     /// When agents that failed are back.
     pub(crate) backs: BTreeMap<AgentIx, Time>,
     /// Looked up by id, never iterated without sorting.
@@ -123,6 +125,7 @@ impl Default for State {
             deployments: Deployments::default(),
             queue: ReadyQueue::default(),
             timers: Timers::default(),
+            limits: KeyedLimits::default(),
             backs: BTreeMap::new(),
             runs: FxHashMap::default(),
             live: 0,
@@ -210,6 +213,11 @@ impl State {
     /// What is due when.
     pub fn timers(&self) -> &Timers {
         &self.timers
+    }
+
+    /// How the keys of limits stand.
+    pub fn limits(&self) -> &KeyedLimits {
+        &self.limits
     }
 
     /// A run in memory: one that lives, or that ended without success a while ago.

@@ -30,6 +30,9 @@ pub enum Timer {
     /// A deployment's agents must be healthy.
     #[n(60)]
     Deployment(#[n(0)] u64),
+    /// A beginning under a limit is a period ago.
+    #[n(80)]
+    Limit(#[n(0)] u64),
     /// A failure is told to who supervises.
     #[n(110)]
     Tell(#[n(0)] Concern),
@@ -60,6 +63,11 @@ impl Timers {
     /// Takes a timer away.
     pub fn clear(&mut self, at: Time, timer: Timer) {
         self.due.remove(&(at, timer));
+    }
+
+    /// Whether this timer is set.
+    pub fn has(&self, at: Time, timer: Timer) -> bool {
+        self.due.contains(&(at, timer))
     }
 
     /// The earliest timer.

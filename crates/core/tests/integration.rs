@@ -33,6 +33,8 @@ mod flow;
 mod forks;
 #[path = "integration/graph.rs"]
 mod graph;
+#[path = "integration/keyed_limits.rs"]
+mod keyed_limits;
 #[path = "integration/lifecycle.rs"]
 mod lifecycle;
 #[path = "integration/machine.rs"]

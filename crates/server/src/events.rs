@@ -198,6 +198,8 @@ pub fn kind(event: &Event) -> &'static str {
         Event::RunForked(_) => "run_forked",
         Event::TaskReused(_) => "task_reused",
         Event::Supervised(event) => supervision::kind(event),
+        Event::TaskKeyed { .. } => "task_keyed",
+        Event::LimitEased { .. } => "limit_eased",
     }
 }
 
@@ -264,6 +266,8 @@ impl Ids<'_> {
                 value("reason", &forked.reason),
             ],
             Event::TaskReused(reused) => self.of_reused(reused),
+            Event::TaskKeyed { task, key } => vec![self.task(*task), value("key", key)],
+            Event::LimitEased { limit } => vec![value("limit", limit)],
             Event::RunPrioritized { priority, reason } => {
                 vec![value("priority", priority.as_str()), value("reason", reason)]
             }

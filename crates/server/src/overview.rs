@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ark_os_api::{AttentionView, EscalationsOverview, Overview, QueueView, RunView, RunsOverview};
+use ark_os_api::{
+    AttentionView, EscalationsOverview, Overview, QueueView, RateView, RunView, RunsOverview,
+};
 use ark_os_core::State;
 use ark_os_core::event::Intake;
 use ark_os_core::ids::{RunId, TaskId};
@@ -34,6 +36,8 @@ pub(crate) use fleet::{Counted, select};
 const COUNT_FOR: Duration = Duration::from_secs(1);
 /// Runs of the first page.
 const RUNS_SHOWN_MAX: usize = 20;
+/// Keys of limits that are shown; all of them may be 100 000.
+const LIMITS_SHOWN_MAX: usize = 100;
 /// Parked runs whose tasks are looked at, and tasks told of each.
 const PARKED_RUNS_MAX: usize = 20;
 const PARKED_TASKS_MAX: usize = 5;
@@ -206,6 +210,8 @@ fn queues(state: &State, now: Time) -> Vec<QueueView> {
             QueueView {
                 skill: info.name.to_string(),
                 class: info.class.as_str().to_owned(),
+                key: None,
+                rate: None,
                 ready: queue.waiting_for(ix) as u64,
                 running: fleet.in_use_of(ix),
                 running_max: info.concurrency_max,
@@ -217,6 +223,7 @@ fn queues(state: &State, now: Time) -> Vec<QueueView> {
         })
         .collect();
     rows.sort_by(|a, b| a.skill.cmp(&b.skill));
+    rows.extend(limits(state, now));
     rows
 }
 
@@ -241,6 +248,39 @@ fn measures(supervision: &Supervision) -> Vec<AttentionView> {
         ..AttentionView::default()
     });
     told.collect()
+}
+
+/// A row for every key of a limit, as many as anybody looks at, with most in line first.
+fn limits(state: &State, now: Time) -> Vec<QueueView> {
+    let mut all: Vec<_> = state.limits().iter().collect();
+    all.sort_by_key(|(_, limit)| {
+        (std::cmp::Reverse(limit.held()), std::cmp::Reverse(limit.in_use()))
+    });
+    all.truncate(LIMITS_SHOWN_MAX);
+    let rows = all.into_iter().map(|(id, limit)| {
+        let next = limit.next();
+        let since = next.and_then(|(run, task)| {
+            let run = state.run(run)?;
+            Some(run.task(task).or(run.node(task.node))?.ready_at)
+        });
+        QueueView {
+            skill: id.name.to_string(),
+            class: "limit".to_owned(),
+            key: Some(id.key.to_string()),
+            rate: limit.rate().map(|rate| RateView {
+                begun: u32::try_from(limit.begun()).unwrap_or(u32::MAX),
+                count: rate.count,
+                per_ms: rate.per_ms,
+                next_in_ms: limit.due().map(|due| due.0.saturating_sub(now.0)),
+            }),
+            ready: limit.held() as u64,
+            running: limit.in_use(),
+            running_max: limit.at_once(),
+            next_waited_ms: since.map(|since| now.0.saturating_sub(since.0)),
+            next_run: next.map(|(run, _)| run.to_string()),
+        }
+    });
+    rows.collect()
 }
 
 /// Why a run is parked: its tasks, and their steps in doubt.

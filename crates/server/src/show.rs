@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ark_os_api::{
     AccountView, BlobView, Counts, FailureView, Json, ParkedView, RunView, StepView, TaskView,
 };
+use ark_os_core::State;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::ids::{PtId, TaskId, TaskRef};
 use ark_os_core::payload::Payload;
@@ -130,7 +131,7 @@ pub(crate) fn failure_text(text: &str) -> FailureView {
 /// Tasks of a run at hand from `after` on, at most `limit`, and whether there are more.
 pub(crate) fn tasks_of(
     run: &Run,
-    fleet: &Fleet,
+    state: &State,
     after: Option<TaskRef>,
     limit: usize,
 ) -> (Vec<TaskView>, bool) {
@@ -139,7 +140,7 @@ pub(crate) fn tasks_of(
         if views.len() == limit {
             return (views, true);
         }
-        views.extend(task_of(run, fleet, task));
+        views.extend(task_of(run, state, task));
     }
     (views, false)
 }
@@ -154,13 +155,13 @@ fn refs(run: &Run) -> impl Iterator<Item = TaskRef> + '_ {
 }
 
 /// A task of a run at hand.
-pub(crate) fn task_of(run: &Run, fleet: &Fleet, task: TaskRef) -> Option<TaskView> {
+pub(crate) fn task_of(run: &Run, state: &State, task: TaskRef) -> Option<TaskView> {
     let spec = run.spec(task.node)?;
     let node = run.node(task.node)?;
     let mut view = match task.child {
-        None => whole(run, fleet, task, node),
+        None => whole(run, state.fleet(), task, node),
         Some(child) => match node.fan.as_ref()?.children.get(child as usize)? {
-            Child::Live(it) => whole(run, fleet, task, it),
+            Child::Live(it) => whole(run, state.fleet(), task, it),
             Child::Fresh => state_only(
                 run,
                 task,
@@ -178,8 +179,16 @@ pub(crate) fn task_of(run: &Run, fleet: &Fleet, task: TaskRef) -> Option<TaskVie
     };
     view.name = Some(spec.name.to_string());
     view.skill = spec.is_work().then(|| spec.skill.to_string());
-    view.waits_for = awaited(spec);
+    view.waits_for = awaited(spec).or_else(|| held_by(run, state, task));
     Some(view)
+}
+
+/// The limit that a task waits for although an agent may be free.
+fn held_by(run: &Run, state: &State, task: TaskRef) -> Option<String> {
+    let turn = run.task(task)?.turn?;
+    let id = run.limit_id(task.node)?;
+    let is_held = state.limits().find(&id)?.is_held(run.skill(task.node)?, turn);
+    is_held.then(|| format!("limit {} {}", id.name, id.key).trim_end().to_owned())
 }
 
 /// What a task waits for that does nothing else.

@@ -17,6 +17,7 @@ mod integration {
     mod explained;
     mod forks;
     mod hostile;
+    mod keyed_limits;
     mod messages;
     mod routes;
     mod schedules;

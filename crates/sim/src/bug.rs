@@ -75,11 +75,13 @@ pub enum Bug {
     LeaveUnheard,
     /// Agents of a deployment are said to be healthy without a look at them.
     HealthUnasked,
+    /// The limits of a plan are forgotten on the way in.
+    LimitForgotten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 33] = [
+    pub const ALL: [Bug; 34] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -113,6 +115,7 @@ impl Bug {
         Bug::TasksAddedTwice,
         Bug::LeaveUnheard,
         Bug::HealthUnasked,
+        Bug::LimitForgotten,
     ];
 
     /// Its name on the command line.
@@ -151,6 +154,7 @@ impl Bug {
             Bug::TasksAddedTwice => "tasks-added-twice",
             Bug::LeaveUnheard => "leave-unheard",
             Bug::HealthUnasked => "health-unasked",
+            Bug::LimitForgotten => "limit-forgotten",
         }
     }
 

@@ -19,6 +19,7 @@ use ark_os_runtime::kernel::record::Appended;
 
 use crate::violation::{Check, Violation, ensure};
 
+mod limits;
 mod model;
 mod rules;
 mod state;

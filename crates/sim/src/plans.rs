@@ -126,6 +126,55 @@ pub(crate) fn added(rng: &mut Rng, prefix: &str) -> Value {
     Value::Array(tasks.collect())
 }
 
+/// What the author of a limit wrote.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyLimit {
+    name: &'static str,
+    has_key: bool,
+    pub(crate) at_once: Option<u32>,
+    /// How many may begin in so many milliseconds.
+    pub(crate) rate: Option<(u32, u64)>,
+}
+
+/// Limits of the plans.
+const KEY_LIMITS: [KeyLimit; 3] = [
+    KeyLimit { name: "alone", has_key: false, at_once: Some(1), rate: None },
+    KeyLimit { name: "rate", has_key: true, at_once: None, rate: Some((3, 5_000)) },
+    KeyLimit { name: "both", has_key: true, at_once: Some(2), rate: Some((4, 3_000)) },
+];
+
+/// The limit of this name.
+pub(crate) fn key_limit(name: &str) -> Option<KeyLimit> {
+    KEY_LIMITS.into_iter().find(|limit| limit.name == name)
+}
+
+/// Now and then a task is under a limit.
+fn make_limited(rng: &mut Rng, task: &mut Value) {
+    let Some(map) = task.as_object_mut().filter(|map| map.contains_key("skill")) else { return };
+    let Some(limit) = rng.pick(&KEY_LIMITS).copied().filter(|_| rng.per_mille(200)) else { return };
+    let mut said = json!({ "name": limit.name });
+    if limit.has_key {
+        said["key"] = "${input.go}".into();
+    }
+    if let Some(at_once) = limit.at_once {
+        said["at_once"] = at_once.into();
+    }
+    if let Some((count, per_ms)) = limit.rate {
+        said["rate"] = json!({ "count": count, "per": format!("{per_ms}ms") });
+    }
+    map.insert("limit".into(), said);
+}
+
+/// The planted bug: a plan whose limits let through whatever comes.
+pub(crate) fn unlimited(workflow: &Workflow) -> Arc<Workflow> {
+    let mut wide = workflow.clone();
+    for limit in wide.tasks.iter_mut().filter_map(|task| task.limit.as_mut()) {
+        limit.at_once = limit.at_once.map(|_| 1_000);
+        limit.rate = limit.rate.map(|rate| ark_os_core::plan::Rate { count: 1_000, ..rate });
+    }
+    wide.sealed()
+}
+
 /// Now and then a task is a run of one of the plans before. What it comes after stays.
 fn make_child(rng: &mut Rng, before: &[Value], task: &mut Value) {
     let child = rng.pick(before).and_then(|plan| plan.get("name")).cloned();
@@ -167,6 +216,7 @@ pub(crate) fn workflow(
         tasks.iter_mut().for_each(|task| make_wait(waits, task));
         tasks.iter_mut().for_each(|task| make_child(waits, before, task));
         tasks.iter_mut().for_each(|task| make_expanding(waits, task));
+        tasks.iter_mut().for_each(|task| make_limited(waits, task));
     }
     if let Some(far) = far {
         tasks.iter_mut().for_each(|task| make_far(far, task));

@@ -227,6 +227,11 @@ fn deployment_whose_agents_nobody_looked_at_is_found() {
 }
 
 #[test]
+fn limit_that_is_forgotten_is_found() {
+    is_found(Bug::LimitForgotten, &["limit"]);
+}
+
+#[test]
 fn answer_that_is_trusted_while_the_effect_is_on_its_way_is_found() {
     is_found(Bug::ProbeTooEarly, &["I3"]);
 }

@@ -17,6 +17,7 @@ use crate::priority::Priority;
 use crate::progress::proof;
 use crate::run::{Phase, Run, TaskState};
 use crate::state::{ATTEMPT_COST, State};
+use crate::text::Text;
 use crate::time::Time;
 
 /// A decision about one run in the making.
@@ -158,6 +159,8 @@ impl<'a> Draft<'a> {
         self.woke = true;
         if spec.needs_preparation() {
             self.push(Event::TaskPreparing { task: TaskRef::node(node) });
+        } else if let Err(failure) = self.check_limit(node, Text::default()) {
+            self.fail(TaskRef::node(node), failure);
         } else {
             self.ready(TaskRef::node(node));
         }
@@ -170,7 +173,8 @@ impl<'a> Draft<'a> {
         if let Some(wait) = run.spec(task.node).and_then(|spec| spec.wait()) {
             return self.begin_wait(task.node, wait, None);
         }
-        if self.run.paused || !self.is_first(task) {
+        // Whoever is under a limit gets in line: the key knows who is next.
+        if self.run.paused || run.limit(task.node).is_some() || !self.is_first(task) {
             return self.push(Event::TaskReady { task });
         }
         match self.start(task) {
@@ -206,7 +210,10 @@ impl<'a> Draft<'a> {
             return Err(NotStarted::Later);
         };
         let emergency = run.priority == Priority::Emergency;
-        if state.intake == Intake::Draining || !self.has_room(emergency) {
+        if state.intake == Intake::Draining
+            || !self.has_room(emergency)
+            || !self.has_limit_room(task)
+        {
             return Err(NotStarted::Later);
         }
         let class = state.fleet.skill_info(skill).map_or(EffectClass::Effectful, |info| info.class);

@@ -8,7 +8,7 @@ use crate::event::{Change, Event, RunEnd, RunEnded};
 use crate::ids::{RunId, TaskRef};
 use crate::limits::MAP_CHILDREN_MAX;
 use crate::payload::Payload;
-use crate::run::{Phase, TaskState};
+use crate::run::{Phase, Run, TaskState};
 use crate::state::State;
 use crate::time::Time;
 
@@ -35,18 +35,37 @@ pub(super) fn decide(
     }
     let task = TaskRef::node(asked.node);
     let mut draft = Draft::new(state, run, now);
+    let (key, result) = match result {
+        Prepared::Keyed(key, result) => (Some(key), *result),
+        result => (None, result),
+    };
+    if let Some(key) = &key {
+        draft.push(Event::TaskKeyed { task, key: key.clone() });
+    }
+    let begins = matches!(result, Prepared::Go | Prepared::List { .. });
+    match draft.check_limit(asked.node, key.unwrap_or_default()) {
+        Err(failure) if begins => draft.fail(task, failure),
+        _ => answer(&mut draft, run, asked.node, result),
+    }
+    Ok(draft.finish())
+}
+
+fn answer(draft: &mut Draft<'_>, run: &Run, node: u32, result: Prepared) {
+    let task = TaskRef::node(node);
     match result {
         Prepared::Go => draft.ready(task),
         Prepared::Until(until) => {
-            if let Some(wait) = run.spec(asked.node).and_then(|spec| spec.wait()) {
-                draft.begin_wait(asked.node, wait, Some(until));
+            if let Some(wait) = run.spec(node).and_then(|spec| spec.wait()) {
+                draft.begin_wait(node, wait, Some(until));
             }
         }
-        Prepared::Skip => draft.skip(asked.node),
+        Prepared::Skip => draft.skip(node),
+        // There is one key, and nothing nests it.
+        Prepared::Keyed(..) => {}
         Prepared::Failed(failure) => draft.fail(task, failure),
         Prepared::Input(input) => {
-            if let Some(child) = run.spec(asked.node).and_then(|spec| spec.child()) {
-                draft.request_child(asked.node, child, input);
+            if let Some(child) = run.spec(node).and_then(|spec| spec.child()) {
+                draft.request_child(node, child, input);
             }
         }
         Prepared::List { count, .. } if count > MAP_CHILDREN_MAX => {
@@ -57,11 +76,10 @@ pub(super) fn decide(
             draft.push(Event::MapExpanded { task, count, list });
             draft.moved += i64::from(count) - 1;
             if count == 0 {
-                draft.map_done(asked.node);
+                draft.map_done(node);
             }
         }
     }
-    Ok(draft.finish())
 }
 
 pub(super) fn gathered(

@@ -26,6 +26,7 @@ pub(super) fn decide(state: &State, now: Time) -> Result<Change, Rejected> {
         Timer::Tell(concern) => of_instance(super::escalation::raise(state, concern, now), now),
         Timer::Escalation(id) => of_instance(super::escalation::due(state, id, now), now),
         Timer::Measure(id) => of_instance(super::emergency::expire(state, id), now),
+        Timer::Limit(limit) => of_instance(vec![Event::LimitEased { limit }], now),
         Timer::AgentBack(agent) => {
             let reason = "its pause is over".into();
             of_instance(vec![changed(state, agent, Standing::Ready, reason, None)], now)

@@ -81,6 +81,7 @@ fn dependencies(draft: &Draft) -> Vec<Named> {
     found.extend(references(draft.over.as_ref(), &draft.over_at()));
     found.extend(references(draft.input.as_ref(), &draft.input_at));
     found.extend(references(draft.until.as_ref(), &draft.until_at()));
+    found.extend(references(draft.key.as_ref(), &draft.key_at()));
     found
 }
 

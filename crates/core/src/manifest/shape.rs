@@ -19,7 +19,9 @@ pub(super) use sections::{
     AGENT, CATCH_UP, CATCH_UP_ALL, CONCURRENCY, CONTRACT, FLEET, GROUP, LIMITS, MANIFEST, OFFER,
     SCHEDULE,
 };
-pub(super) use work::{BUDGET, CHILD_RUN, FALLBACK, MAP, RETRY, SINGLE, TASK, WAIT, WORKFLOW};
+pub(super) use work::{
+    BUDGET, CHILD_RUN, FALLBACK, LIMIT, MAP, RATE, RETRY, SINGLE, TASK, WAIT, WORKFLOW,
+};
 
 /// What begins the name of an annotation: a field that says something to others and nothing here.
 pub const ANNOTATION_PREFIX: &str = "x-";

@@ -31,6 +31,8 @@ pub(super) struct Draft {
     pub(super) over: Option<Template>,
     /// Of a wait: the moment at which it ends.
     pub(super) until: Option<Template>,
+    /// Of its limit: what it is counted under.
+    pub(super) key: Option<Template>,
     /// Tasks that have to be over first: of `after`, `reduce` and `when`.
     pub(super) after: Vec<Named>,
     pub(super) reduce: Option<Named>,
@@ -58,6 +60,7 @@ impl Draft {
             input: None,
             over: None,
             until: None,
+            key: None,
             after: Vec::new(),
             reduce: None,
             fallback: None,
@@ -79,6 +82,10 @@ impl Draft {
 
     pub(super) fn until_at(&self) -> Pointer {
         self.at.key("wait").key("until")
+    }
+
+    pub(super) fn key_at(&self) -> Pointer {
+        self.at.key("limit").key("key")
     }
 
     pub(super) fn over_at(&self) -> Pointer {
@@ -104,6 +111,7 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
         input: None,
         over: None,
         until: None,
+        key: None,
         after: read_after(&fields, report),
         reduce: None,
         fallback: None,
@@ -124,6 +132,7 @@ pub(super) fn read(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Opti
         read_shape(&fields, &mut draft, report);
         read_input(&fields, &mut draft, report);
     }
+    super::limited::read(&fields, &mut draft, report);
     read_failure(&fields, &mut draft, report);
     draft.spec.expands = fields.flag("expands", report).filter(|expands| *expands);
     if draft.spec.expands.is_some()

@@ -44,6 +44,9 @@ impl<'d> Plan<'d> {
                 self.check_references(until, &draft.until_at(), Holder::Over, report);
                 self.check_until(draft, until, report);
             }
+            if let Some(key) = &draft.key {
+                self.check_references(key, &draft.key_at(), Holder::Over, report);
+            }
             if let Some(input) = &draft.input {
                 if draft.is_input_given {
                     let holder = Holder::Input(draft);

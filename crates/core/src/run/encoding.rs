@@ -7,6 +7,7 @@ use minicbor::{Decode, Encode};
 use super::{Active, Child, Counts, Fan, Run, Signal, Task, TaskState};
 use crate::event::Admission;
 use crate::ids::{AgentIx, Fence, SkillIx, TaskRef};
+use crate::keyed_limit::LimitHoldings;
 use crate::limits::{COUNT_MAX, COUNTER_MAX, MAP_CHILDREN_MAX, SIGNALS_KEPT_MAX};
 use crate::plan::{Shape, TaskSpec};
 use crate::priority::Turn;
@@ -73,6 +74,7 @@ impl Around {
 pub(crate) struct Holdings {
     pub(crate) drawn: Vec<(AgentIx, SkillIx)>,
     pub(crate) waiters: Vec<(SkillIx, Turn, crate::queue::Waiter)>,
+    pub(crate) limits: LimitHoldings,
 }
 
 impl Run {
@@ -170,13 +172,18 @@ impl Run {
         }
         let skill = || self.skill(at.node).ok_or("a task is worked on that was not let in");
         if let Some(turn) = task.turn {
-            holdings.waiters.push((skill()?, turn, (self.id, at)));
+            let (skill, who) = (skill()?, (self.id, at));
+            match self.limit_id(at.node) {
+                None => holdings.waiters.push((skill, turn, who)),
+                Some(id) => holdings.limits.waiters.push((id, skill, turn, who)),
+            }
         }
         let Some(active) = &task.active else { return Ok(()) };
         if active.fence > Fence(around.fences) || active.epoch > around.epoch {
             return Err("an attempt is of the future");
         }
         let skill = skill()?;
+        holdings.limits.in_use.extend(self.limit_id(at.node));
         if active.epoch == around.epoch {
             holdings.drawn.push((active.agent, skill));
         }
@@ -208,7 +215,8 @@ impl Run {
             | Timer::Deployment(_)
             | Timer::Tell(_)
             | Timer::Escalation(_)
-            | Timer::Measure(_) => false,
+            | Timer::Measure(_)
+            | Timer::Limit(_) => false,
         }
     }
 }

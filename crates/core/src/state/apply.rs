@@ -15,6 +15,7 @@ use crate::event::{
 use crate::fleet::Fleet;
 use crate::hash::Hash;
 use crate::ids::{AgentIx, RunId};
+use crate::keyed_limit::{Around, KeyedLimits};
 use crate::layer::Layer;
 use crate::limits::{KEY_KEPT_MS, RUNS_ENDED_KEPT_MAX, WORKFLOWS_MAX};
 use crate::queue::ReadyQueue;
@@ -30,6 +31,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) fleet: &'a mut Fleet,
     pub(crate) queue: &'a mut ReadyQueue,
     pub(crate) timers: &'a mut Timers,
+    pub(crate) limits: &'a mut KeyedLimits,
     pub(crate) account: &'a mut Account,
     pub(crate) effects: &'a mut Vec<Effect>,
     pub(crate) fences: &'a mut u64,
@@ -91,6 +93,10 @@ impl State {
             Event::DeploymentFinished { version } => self.end_deployment(*version, None, effects),
             Event::DeploymentRolledBack { version, reason } => {
                 self.end_deployment(*version, Some(reason), effects);
+            }
+            Event::LimitEased { limit } => {
+                let (queue, timers, now) = (&mut self.queue, &mut self.timers, self.now);
+                self.limits.ease(*limit, Around { queue, timers, now });
             }
             Event::WorkflowAdmitted(admission) => self.admit(admission),
             Event::AuthorityRevoked { id, .. } => {
@@ -157,6 +163,7 @@ impl State {
             fleet: &mut self.fleet,
             queue: &mut self.queue,
             timers: &mut self.timers,
+            limits: &mut self.limits,
             account,
             effects,
             fences: &mut self.fences,
@@ -260,6 +267,8 @@ impl State {
         self.intake = crate::event::Intake::Open;
         self.queue.clear();
         self.timers.clear_all();
+        let (queue, timers, now) = (&mut self.queue, &mut self.timers, self.now);
+        self.limits.start_over(Around { queue, timers, now });
         self.backs.clear();
         self.admissions.clear();
         self.admitted.clear();

@@ -5,6 +5,7 @@ use crate::budget::Amounts;
 use crate::effect::Effect;
 use crate::event::{AttemptEnded, AttemptStarted, Event, SkipCause, TaskSucceeded};
 use crate::ids::{PtId, TaskRef};
+use crate::keyed_limit::Around;
 use crate::payload::Payload;
 use crate::plan::{OnFailure, Shape};
 use crate::progress::proof;
@@ -17,6 +18,9 @@ impl Scope<'_> {
     pub(super) fn apply_to_task(&mut self, event: &Event) {
         match event {
             Event::TaskPreparing { task } => self.prepare(*task),
+            Event::TaskKeyed { task, key } => {
+                self.with(*task, |it| it.key = Some(key.clone()));
+            }
             Event::MapExpanded { task, count, list } => self.expand(*task, *count, list),
             Event::TaskReady { task } => self.make_ready(*task),
             Event::AttemptStarted(started) => self.start_attempt(started),
@@ -133,14 +137,38 @@ impl Scope<'_> {
         }
         let Some(skill) = self.run.skill(task.node) else { return };
         let ready_at = self.run.node(task.node).map_or(self.at, |it| it.ready_at.min(self.at));
-        let turn = self.queue.push(skill, self.run.priority, ready_at, (self.run.id, task));
+        let turn = self.queue.draw_turn(self.run.priority, ready_at);
         self.with(task, |it| it.turn = Some(turn));
+        let place = (skill, turn, (self.run.id, task));
+        match self.run.limit(task.node).zip(self.run.limit_id(task.node)) {
+            None => self.queue.insert(skill, turn, place.2),
+            Some((spec, id)) => {
+                let around = Around { queue: self.queue, timers: self.timers, now: self.at };
+                self.limits.line_up(&id, spec, place, around);
+            }
+        }
     }
 
     pub(super) fn step_out(&mut self, task: TaskRef) {
         let Some(skill) = self.run.skill(task.node) else { return };
         if let Some(turn) = self.with(task, |it| it.turn.take()).flatten() {
-            self.queue.remove(skill, turn);
+            match self.run.limit_id(task.node) {
+                None => self.queue.remove(skill, turn),
+                Some(id) => {
+                    let around = Around { queue: self.queue, timers: self.timers, now: self.at };
+                    self.limits.step_out(&id, (skill, turn), around);
+                }
+            }
+        }
+    }
+
+    /// An attempt begins, or is over.
+    fn count_at_limit(&mut self, task: TaskRef, begins: bool) {
+        let Some(id) = self.run.limit_id(task.node) else { return };
+        let around = Around { queue: self.queue, timers: self.timers, now: self.at };
+        match begins {
+            true => self.limits.begin(&id, around),
+            false => self.limits.end(&id, around),
         }
     }
 
@@ -186,6 +214,8 @@ impl Scope<'_> {
     fn start_attempt(&mut self, started: &AttemptStarted) {
         let task = started.task;
         let Some(skill) = self.run.skill(task.node) else { return };
+        // First, or its key would seem to be nobody's for a moment.
+        self.count_at_limit(task, true);
         self.take_turn(task);
         self.set_state(task, TaskState::Running);
         let timeout_ms = self.run.spec(task.node).and_then(|spec| spec.timeout_ms);
@@ -274,6 +304,7 @@ impl Scope<'_> {
     /// The token comes back and the reservation is settled; none spent: just the attempt's cost.
     pub(super) fn release(&mut self, task: TaskRef, spent: Option<Amounts>) {
         let Some(active) = self.with(task, |it| it.active.take()).flatten() else { return };
+        self.count_at_limit(task, false);
         self.timers.clear(active.timer, Timer::Attempt(self.run.id, task, active.fence));
         let spent = spent.unwrap_or(ATTEMPT_COST.min(active.reserved));
         self.run.account.settle(active.reserved, spent);

@@ -56,7 +56,7 @@ impl State {
             self.schedules,
             self.supervision,
         );
-        let _ = write!(feed, "{:?}{:?}", self.children, self.all_errands());
+        let _ = write!(feed, "{:?}{:?}{:?}", self.children, self.all_errands(), self.limits);
         for id in self.run_ids() {
             let _ = write!(feed, "{:?}", self.run(id));
         }

@@ -54,11 +54,13 @@ mod entry {
     pub(super) const DEPLOYMENTS: u32 = 61;
     /// Since format 3.
     pub(super) const SCHEDULES: u32 = 80;
+    /// Of format 3 too, where there is any: whoever does not know of limits must not go on with them.
+    pub(super) const LIMITS: u32 = 81;
     /// Since format 3.
     pub(super) const ERRANDS: u32 = 90;
     /// Since format 3; where nothing was escalated and no measure taken yet it is left out.
     pub(super) const SUPERVISION: u32 = 110;
-    /// How many there are besides.
+    /// How many there always are.
     pub(super) const COUNT: u64 = 21;
 }
 
@@ -149,7 +151,9 @@ impl State {
         let mut tables = Tables::of(self, &ids);
         let e = &mut Encoder::new(sink);
         let is_supervised = self.supervision != Supervision::default();
-        e.map(entry::COUNT + u64::from(is_supervised))?.u32(entry::FORMAT)?.u32(FORMAT)?;
+        let has_limits = self.limits.newest() > 0;
+        let count = entry::COUNT + u64::from(is_supervised) + u64::from(has_limits);
+        e.map(count)?.u32(entry::FORMAT)?.u32(FORMAT)?;
         e.u32(entry::HEAD)?.encode(self.head())?;
         e.u32(entry::SKILLS)?.encode(self.fleet.skill_table())?;
         list(e, entry::AGENTS, self.fleet.worn_rows())?;
@@ -174,6 +178,11 @@ impl State {
         e.u32(entry::SCHEDULES)?.array(2)?.u64(self.schedules.newest())?;
         e.array(self.schedules.len() as u64)?;
         self.schedules.iter().try_for_each(|it| e.encode(it)?.ok())?;
+        if has_limits {
+            e.u32(entry::LIMITS)?.array(2)?.u64(self.limits.newest())?;
+            e.array(self.limits.len() as u64)?;
+            self.limits.rows().try_for_each(|it| e.encode(it)?.ok())?;
+        }
         list(e, entry::ERRANDS, &self.all_errands())?;
         match is_supervised {
             true => e.u32(entry::SUPERVISION)?.encode(&self.supervision)?.ok(),

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use ark_os_core::State;
 use ark_os_core::budget::Amounts;
 use ark_os_core::event::{SkipCause, Standing};
-use ark_os_core::ids::{PtId, RunId, TaskRef};
+use ark_os_core::ids::{PtId, RunId, SkillIx, TaskRef};
+use ark_os_core::keyed_limit::LimitId;
 use ark_os_core::limits::{LOST_ATTEMPTS_MAX, RUNS_ENDED_KEPT_MAX};
 use ark_os_core::plan::{OnFailure, Shape};
+use ark_os_core::priority::Turn;
+use ark_os_core::queue::Waiter;
 use ark_os_core::run::{Child, Counts, Phase, Run, RunState, Task, TaskState};
 use ark_os_core::step::StepStanding;
 use ark_os_core::text::Text;
@@ -289,6 +292,12 @@ fn audit_queue(state: &State, runs: &[&Run]) {
         }
     }
     assert_eq!(lines.len(), state.queue().len());
+    for (id, skill, turn, who) in audit_limits(state, runs) {
+        assert!(
+            lines.insert(who, (skill, turn)).is_none(),
+            "{who:?} is held by {id:?} and offered"
+        );
+    }
     for run in runs {
         for (task, it) in tasks(run) {
             let entry = lines.remove(&(run.id, task));
@@ -309,6 +318,52 @@ fn audit_queue(state: &State, runs: &[&Run]) {
         }
     }
     assert!(lines.is_empty(), "nobody behind a place in line: {lines:?}");
+}
+
+/// Under each limit as many are counted as are at work, and of those in line the first may begin.
+/// The answer is who may not.
+fn audit_limits(state: &State, runs: &[&Run]) -> Vec<(LimitId, SkillIx, Turn, Waiter)> {
+    let mut in_use: BTreeMap<LimitId, u32> = BTreeMap::new();
+    let mut waiters: BTreeMap<(LimitId, SkillIx), BTreeMap<Turn, Waiter>> = BTreeMap::new();
+    for run in runs {
+        for (task, it) in tasks(run) {
+            let Some(id) = run.limit_id(task.node) else { continue };
+            if it.active.is_some() {
+                *in_use.entry(id.clone()).or_default() += 1;
+            }
+            if let Some(turn) = it.turn {
+                let skill = run.skill(task.node).unwrap();
+                waiters.entry((id, skill)).or_default().insert(turn, (run.id, task));
+            }
+        }
+    }
+    let mut held = Vec::new();
+    for ((id, skill), line) in waiters {
+        let limit = state.limits().find(&id).unwrap();
+        let is_held = |turn: &&Turn| limit.is_held(skill, **turn);
+        let may = line.keys().filter(|turn| !limit.is_held(skill, **turn)).count();
+        assert_eq!(may, limit.room().min(line.len()), "{id:?} keeps somebody out: {limit:?}");
+        let first = line.keys().find(is_held);
+        assert!(
+            first.is_none_or(|first| line.range(first..).all(|it| is_held(&it.0))),
+            "{limit:?}"
+        );
+        held.extend(
+            line.iter()
+                .filter(|it| is_held(&it.0))
+                .map(|(turn, who)| (id.clone(), skill, *turn, *who)),
+        );
+    }
+    for (id, limit) in state.limits().iter() {
+        assert_eq!(limit.in_use(), in_use.remove(id).unwrap_or(0), "{id:?}");
+        assert!(limit.at_once().is_none_or(|most| limit.in_use() <= most), "{id:?}: {limit:?}");
+        let most = limit.rate().map_or(0, |rate| rate.count as usize);
+        assert!(limit.begun() <= most, "{id:?}: {limit:?}");
+    }
+    assert!(in_use.is_empty(), "nobody counts these: {in_use:?}");
+    let count: usize = state.limits().iter().map(|(_, limit)| limit.held()).sum();
+    assert_eq!(count, held.len(), "nobody stands behind a place in line of a key");
+    held
 }
 
 fn timers_of(run: &Run, state: &State) -> Vec<(Time, Timer)> {
@@ -379,8 +434,12 @@ fn audit_timers(state: &State, runs: &[&Run]) {
         _ => false,
     };
     allowed.extend(actual.iter().filter(|(_, timer)| of_supervision(timer)).copied());
+    let is_of_run = |timer: &Timer| !matches!(timer, Timer::AgentBack(_) | Timer::Limit(_));
+    let keys = actual.iter().filter(|(_, timer)| matches!(timer, Timer::Limit(_))).count();
+    let rates = state.limits().iter().filter(|(_, limit)| limit.begun() > 0).count();
+    assert_eq!(keys, rates, "each key that counts beginnings is looked at again");
     let of_runs: BTreeSet<(Time, Timer)> =
-        actual.into_iter().filter(|(_, timer)| !matches!(timer, Timer::AgentBack(_))).collect();
+        actual.into_iter().filter(|(_, timer)| is_of_run(timer)).collect();
     needed.retain(|(at, _)| *at != Time::NEVER);
     let missing: Vec<_> = needed.difference(&of_runs).collect();
     assert!(missing.is_empty(), "nothing will wake these: {missing:?}");

@@ -22,7 +22,8 @@ use ark_os_core::{Command, Event};
 use proptest::prelude::*;
 
 use super::world::{
-    World, child, expanding, group, instance, json, list, map, plan, signal_wait, skill, task, wait,
+    World, child, expanding, group, instance, json, keyed, limited, list, map, plan, signal_wait,
+    skill, task, wait,
 };
 
 /// The last one is nobody's until it is deployed.
@@ -56,6 +57,8 @@ struct Node {
     deadline_ms: Option<u64>,
     timeout_ms: Option<u64>,
     is_skipped: bool,
+    /// 0: a limit at one time; 1: a rate by key; 2: both by key; else none.
+    limit: u8,
 }
 
 fn node() -> impl Strategy<Value = Node> {
@@ -65,8 +68,9 @@ fn node() -> impl Strategy<Value = Node> {
         proptest::option::weighted(0.2, 1_000u64..20_000),
         proptest::option::weighted(0.2, 1_000u64..20_000),
     );
-    (any::<u8>(), 0..SKILLS.len(), shape, times, proptest::bool::weighted(0.2)).prop_map(
-        |(needs, skill, (shape, parallel_max, failures_max, policy), times, is_skipped)| Node {
+    let rest = (proptest::bool::weighted(0.2), 0u8..8);
+    (any::<u8>(), 0..SKILLS.len(), shape, times, rest).prop_map(
+        |(needs, skill, (shape, parallel_max, failures_max, policy), times, rest)| Node {
             needs,
             skill,
             shape,
@@ -76,9 +80,27 @@ fn node() -> impl Strategy<Value = Node> {
             attempts: times.0,
             deadline_ms: times.1,
             timeout_ms: times.2,
-            is_skipped,
+            is_skipped: rest.0,
+            limit: rest.1,
         },
     )
+}
+
+/// The task under its limit, and the answer with its key.
+fn under_limit(node: &Node, spec: TaskSpec, answer: Prepared) -> (TaskSpec, Prepared) {
+    let rate = Some((2, 3_000));
+    match node.limit {
+        0 => return (limited(spec, "alone", Some(1), None), answer),
+        1 | 2 => {}
+        _ => return (spec, answer),
+    }
+    let name = if node.limit == 1 { "rate" } else { "both" };
+    let spec = keyed(limited(spec, name, (node.limit == 2).then_some(2), rate));
+    let answer = match answer {
+        Prepared::Skip => Prepared::Skip,
+        answer => Prepared::Keyed(format!("k{}", node.needs & 1).into(), Box::new(answer)),
+    };
+    (spec, answer)
 }
 
 /// A valid plan of these nodes, with their fallbacks behind them.
@@ -106,11 +128,15 @@ fn workflow(
             8 if below.is_some() => Prepared::Input(json("{}")),
             _ => Prepared::Go,
         };
-        world.prepared.insert(name, answer);
         spec.when = (node.shape == 4).then(|| "true".into());
         if spec.is_work() {
             spec.skill = SKILLS[node.skill].into();
         }
+        let (mut spec, answer) = match spec.is_work() {
+            true => under_limit(node, spec, answer),
+            false => (spec, answer),
+        };
+        world.prepared.insert(name, answer);
         spec.retry = Retry { attempts: node.attempts, ..Retry::default() };
         spec.deadline_ms = node.deadline_ms;
         spec.timeout_ms = node.timeout_ms;

@@ -24,7 +24,8 @@ use ark_os_core::ids::{AgentIx, PtId, RunId, TaskId, TaskRef};
 use ark_os_core::layer::Layer;
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::{
-    ChildSpec, EffectClass, MapSpec, OnFailure, Shape, TaskSpec, WaitOn, WaitSpec, Workflow,
+    ChildSpec, EffectClass, LimitSpec, MapSpec, OnFailure, Rate, Shape, TaskSpec, WaitOn, WaitSpec,
+    Workflow,
 };
 use ark_os_core::priority::Priority;
 use ark_os_core::rules::{BuiltinRules, Mode, Question, Rules, Verdict};
@@ -166,6 +167,25 @@ pub(crate) fn map(name: &str, needs: &[u32], parallel_max: u32, failures_max: u3
     let over = ark_os_core::payload::Bytes(Arc::from(&br#""${input}""#[..]));
     let shape = Shape::Map(MapSpec { over, parallel_max, failures_max, collect: false });
     TaskSpec { shape, ..task(name, needs) }
+}
+
+/// The same task under a limit.
+pub(crate) fn limited(
+    task: TaskSpec,
+    name: &str,
+    at_once: Option<u32>,
+    rate: Option<(u32, u64)>,
+) -> TaskSpec {
+    let rate = rate.map(|(count, per_ms)| Rate { count, per_ms });
+    let limit = LimitSpec { name: name.into(), key: None, at_once, rate };
+    TaskSpec { limit: Some(Box::new(limit)), ..task }
+}
+
+/// The same by a key, which the preparation gives.
+pub(crate) fn keyed(mut task: TaskSpec) -> TaskSpec {
+    let template = ark_os_core::payload::Bytes(Arc::from(&br#""${input}""#[..]));
+    task.limit.as_mut().unwrap().key = Some(template);
+    task
 }
 
 /// A task that may add others.

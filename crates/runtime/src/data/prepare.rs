@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use ark_os_core::command::Prepared;
 use ark_os_core::error::Failure;
+use ark_os_core::hash::Hash;
 use ark_os_core::ids::TaskRef;
+use ark_os_core::limits::LIMIT_KEY_BYTES_MAX;
 use ark_os_core::manifest::{parse_moment_ms, with_defaults};
 use ark_os_core::payload::Bytes;
 use ark_os_core::plan::{ChildSpec, MapSpec, Shape, WaitOn};
 use ark_os_core::run::Run;
+use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 
 use super::input::input_of;
@@ -36,7 +39,7 @@ fn prepared(run: &Run, node: u32, payloads: &Payloads) -> Result<Prepared, Failu
     {
         return Ok(Prepared::Skip);
     }
-    match &spec.shape {
+    let made = match &spec.shape {
         Shape::Map(map) => list(&view, map, &spec.name),
         Shape::Child(child) => child_input(run, node, child, payloads),
         Shape::Wait(wait) => match &wait.on {
@@ -44,7 +47,25 @@ fn prepared(run: &Run, node: u32, payloads: &Payloads) -> Result<Prepared, Failu
             WaitOn::For(_) | WaitOn::Signal(_) => Ok(Prepared::Go),
         },
         Shape::Single | Shape::Reduce(_) => Ok(Prepared::Go),
+    }?;
+    match spec.limit.as_ref().and_then(|limit| limit.key.as_ref()) {
+        Some(template) => Ok(Prepared::Keyed(key(&view, template, &spec.name)?, Box::new(made))),
+        None => Ok(made),
     }
+}
+
+/// The key that a limit counts a task under: a text itself, anything else as JSON; a long one is
+/// counted under its digest.
+fn key(view: &View<'_>, template: &Bytes, name: &str) -> Result<Text, Failure> {
+    const CODE: &str = "key_unresolved";
+    let what = format!("key of the limit of `{name}`");
+    let of_data = |error: DataError| error.into_failure(CODE, &what);
+    let value = view.value(&view.resolve(template, CODE, &what)?).map_err(of_data)?;
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Ok(match text.len() > LIMIT_KEY_BYTES_MAX {
+        true => Text::from(Hash::of(text.as_bytes()).to_string()),
+        false => Text::from(text),
+    })
 }
 
 /// The input of a child run: with the defaults of its workflow's schema, which it has to fit.

@@ -98,7 +98,7 @@ pub(super) async fn list_agent_tasks(
         let attempts = attempts.filter_map(|(_, timer)| attempt(timer)).filter(of_agent);
         let tasks: Vec<TaskView> = attempts
             .take(busy)
-            .filter_map(|(run, task)| show::task_of(state.run(run)?, fleet, task))
+            .filter_map(|(run, task)| show::task_of(state.run(run)?, state, task))
             .collect();
         Some(tasks)
     });

@@ -294,7 +294,7 @@ pub(super) async fn list_run_tasks(
     let after = task_before(run, &paging)?;
     let live = context.handle().read(move |kernel| {
         let it = kernel.run(run)?;
-        Some(show::tasks_of(&it, kernel.state().fleet(), after, limit))
+        Some(show::tasks_of(&it, kernel.state(), after, limit))
     });
     let (items, more) = match live.await? {
         Some(page) => page,

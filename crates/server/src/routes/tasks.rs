@@ -185,7 +185,7 @@ async fn look_up(context: &Context, id: &str) -> Result<(TaskView, Option<Payloa
     let TaskId { run, task } = task_id(id)?;
     let live = context.handle().read(move |kernel| {
         let it = kernel.run(run)?;
-        let view = show::task_of(&it, kernel.state().fleet(), task);
+        let view = show::task_of(&it, kernel.state(), task);
         Some(view.map(|view| (view, show::output_of(&it, task))))
     });
     if let Some(found) = live.await? {

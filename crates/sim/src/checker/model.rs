@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ark_os_core::event::{RunAccepted, RunEnd, SkipCause};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, Fence, PtId, RunId, TaskRef};
+use ark_os_core::keyed_limit::LimitId;
 use ark_os_core::layer::Layer;
 use ark_os_core::plan::Workflow;
 use ark_os_core::step::StepKey;
@@ -44,6 +45,8 @@ pub(super) struct TaskModel {
     pub(super) waits: bool,
     /// Whether it has added tasks to its run.
     pub(super) has_added: bool,
+    /// What its limit counts it under.
+    pub(super) key: Option<Text>,
     /// Children of an expanded map.
     pub(super) children: Option<u32>,
 }
@@ -52,6 +55,7 @@ pub(super) struct TaskModel {
 #[derive(Clone, Debug)]
 pub(super) struct RunModel {
     pub(super) workflow: Arc<Workflow>,
+    pub(super) namespace: Text,
     pub(super) accepted_seq: u64,
     pub(super) accepted: RunAccepted,
     /// Whether it waits on disk.
@@ -89,6 +93,10 @@ pub(super) struct Intent {
 pub(super) struct Model {
     pub(super) runs: BTreeMap<RunId, RunModel>,
     pub(super) workflows: BTreeMap<u64, Arc<Workflow>>,
+    /// The namespace of each admission.
+    pub(super) namespaces: BTreeMap<u64, Text>,
+    /// When attempts began under limits with a rate, as far back as its period.
+    pub(super) starts: BTreeMap<LimitId, Vec<Time>>,
     pub(super) intents: BTreeMap<StepKey, Intent>,
     pub(super) started: BTreeMap<PtId, u64>,
     /// Tokens of this start of the instance in use, by agent.

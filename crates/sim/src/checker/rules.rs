@@ -125,8 +125,11 @@ impl Model {
                 let workflow = admitted.or(pending).ok_or_else(|| {
                     Violation::new("I8", format!("`{id}` was accepted without a plan"))
                 })?;
+                let admitted = accepted.admission.and_then(|id| self.namespaces.get(&id));
+                let pending = accepted.pending.as_ref().map(|pending| &pending.namespace);
                 let run = RunModel {
                     workflow,
+                    namespace: admitted.or(pending).cloned().unwrap_or_default(),
                     accepted_seq: seq,
                     accepted: (**accepted).clone(),
                     waits: accepted.waits == Some(true),
@@ -246,6 +249,7 @@ impl Model {
             })?;
         }
         self.workflows.insert(admission.id, admission.workflow.clone());
+        self.namespaces.insert(admission.id, admission.namespace.clone());
         Ok(())
     }
 
@@ -316,7 +320,7 @@ impl Model {
         })?;
         it.token = Some(Token { fence, agent, epoch });
         *self.in_use.entry(agent).or_insert(0) += 1;
-        Ok(())
+        self.begin_under_limit(id, task)
     }
 
     fn observe_task(&mut self, id: RunId, event: &Event) -> Check {
@@ -325,6 +329,10 @@ impl Model {
                 let was_open = self.is_open(id, *task);
                 ensure(!was_open, "I6", || format!("task {task} of `{id}` begins twice"))?;
                 self.open(id, *task)
+            }
+            Event::TaskKeyed { task, key } => {
+                self.task_mut(id, *task)?.key = Some(key.clone());
+                Ok(())
             }
             Event::TaskReady { task } => {
                 self.open(id, *task)?;
@@ -380,14 +388,16 @@ impl Model {
                 self.task_mut(id, *task)?.parked = true;
                 Ok(())
             }
-            Event::TaskUnparked { task, .. } => {
-                let it = self.task_mut(id, *task)?;
-                it.lost = 0;
-                let was = std::mem::take(&mut it.parked);
-                ensure(was, "I5", || format!("task {task} of `{id}` was unparked and not parked"))
-            }
+            Event::TaskUnparked { task, .. } => self.unpark(id, *task),
             _ => Ok(()),
         }
+    }
+
+    fn unpark(&mut self, id: RunId, task: TaskRef) -> Check {
+        let it = self.task_mut(id, task)?;
+        it.lost = 0;
+        let was = std::mem::take(&mut it.parked);
+        ensure(was, "I5", || format!("task {task} of `{id}` was unparked and not parked"))
     }
 
     /// INVARIANT I4: what is done to a task is done under the token in use.

@@ -22,6 +22,7 @@ impl Checker {
         self.check_tokens(state)?;
         self.check_fleet(state)?;
         check_supervision(state)?;
+        self.check_limits(state)?;
         for (namespace, account) in state.accounts() {
             ensure(account.is_sound(), "I11", || format!("account of `{namespace}`: {account:?}"))?;
         }
@@ -205,8 +206,21 @@ impl Checker {
         if let Some(excuse) = children.iter().find_map(|child| self.excuse(state, *child)) {
             return Some(excuse);
         }
+        // Nobody waits for a key for ever: what is at work under it ends, and time passes.
+        let is_held = |task: &TaskRef| {
+            let turn = run.task(*task).and_then(|it| it.turn).zip(run.skill(task.node));
+            let limit = run.limit_id(task.node).and_then(|id| state.limits().find(&id));
+            limit.zip(turn).is_some_and(|(limit, (turn, skill))| limit.is_held(skill, turn))
+        };
         let ready = run.live_tasks(|it| it.turn.is_some());
-        (!ready.is_empty()).then_some("waits for an agent")
+        let is_offered = |id: &RunId| {
+            let other = state.run(*id);
+            other.is_some_and(|it| !it.live_tasks(|it| it.turn.is_some()).is_empty())
+        };
+        // Whoever may begin under the key and has no agent keeps the others waiting.
+        let waits = ready.iter().any(|task| !is_held(task))
+            || !ready.is_empty() && state.run_ids().iter().filter(|it| **it != id).any(is_offered);
+        waits.then_some("waits for an agent")
     }
 }
 

@@ -228,7 +228,10 @@ impl World {
         let input = json!({ "x": self.rng.below(9), "go": self.rng.per_mille(600), "list": list });
         let input = Payload::inline(input.to_string().into_bytes());
         let run = self.draw_run();
-        let workflow = self.rng.pick(&self.clients.workflows).cloned()?;
+        let mut workflow = self.rng.pick(&self.clients.workflows).cloned()?;
+        if self.has(Bug::LimitForgotten) {
+            workflow = plans::unlimited(&workflow);
+        }
         let guest = self.rng.per_mille(100);
         let [operator, narrow] = &self.clients.grants;
         let grant = if guest { narrow.clone() } else { operator.clone() };

@@ -18,6 +18,15 @@ fn number(number: u64, tone: Tone) -> Cell {
     if number == 0 { faint("·") } else { (tone, count(number)) }
 }
 
+/// A skill's name, or that of a limit with its key.
+fn name(queue: &QueueView) -> String {
+    match queue.key.as_deref() {
+        None => queue.skill.clone(),
+        Some("") => format!("limit {}", queue.skill),
+        Some(key) => format!("limit {} {key}", queue.skill),
+    }
+}
+
 /// At its limit, a skill's tasks wait though agents are free.
 fn running(queue: &QueueView) -> Cell {
     let is_full = queue.running_max.is_some_and(|max| queue.running >= max);
@@ -42,14 +51,15 @@ pub(super) fn busiest(model: &Model, overview: &Overview, frame: &mut Frame<'_>,
     };
     let row = |at: usize| {
         let Some(it) = busy.get(at) else { return Vec::new() };
-        vec![plain(&it.skill), number(it.ready, Tone::Plain), running(it), waited(it)]
+        vec![plain(name(it)), number(it.ready, Tone::Plain), running(it), waited(it)]
     };
     list.draw(Brush::new(model.look), busy.len(), row, (frame, area));
 }
 
 /// All of them.
 pub(super) fn draw(model: &Model, overview: &Overview, frame: &mut Frame<'_>, area: Rect) {
-    let ready: u64 = overview.queues.iter().map(|it| it.ready).sum();
+    let skills = overview.queues.iter().filter(|it| it.key.is_none());
+    let ready: u64 = skills.map(|it| it.ready).sum();
     let list = List {
         title: format!(
             " Queues by skill: {} ready, {} running ",
@@ -64,7 +74,7 @@ pub(super) fn draw(model: &Model, overview: &Overview, frame: &mut Frame<'_>, ar
     let row = |at: usize| {
         let Some(it) = overview.queues.get(at) else { return Vec::new() };
         vec![
-            plain(&it.skill),
+            plain(name(it)),
             faint(&it.class),
             number(it.ready, Tone::Plain),
             running(it),

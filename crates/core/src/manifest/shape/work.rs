@@ -1,10 +1,10 @@
 //! Workflows and tasks.
 
 use super::super::limits::{
-    ATTEMPTS_MAX, CONDITION_BYTES_MAX, DESCRIPTION_BYTES_MAX, VERSION_BYTES_MAX,
+    ATTEMPTS_MAX, CONCURRENCY_MAX, CONDITION_BYTES_MAX, DESCRIPTION_BYTES_MAX, VERSION_BYTES_MAX,
 };
 use super::{Choice, Field, Kind, Shape, field, required, shape};
-use crate::limits::{MAP_CHILDREN_MAX, PLAN_TASKS_MAX};
+use crate::limits::{MAP_CHILDREN_MAX, PLAN_TASKS_MAX, RATE_COUNT_MAX};
 
 /// The largest amount that can be written.
 const AMOUNT_MAX: u64 = u64::MAX / 2;
@@ -68,10 +68,31 @@ pub(in crate::manifest) static TASK: Shape = Shape {
             DEADLINE,
             TRIES,
             COSTS,
+            field("limit", Kind::Object(&LIMIT), "How many like it work at one time, or begin"),
             PROMISE,
         ],
     )
 };
+
+pub(in crate::manifest) static LIMIT: Shape = shape(
+    "task_limit",
+    "How many tasks of one name and key are worked on at one time, and begin in a period",
+    &[
+        field("name", Kind::DottedName, "Tasks of one name are counted together [default: skill]"),
+        field("key", Kind::Any, "Template of the key; each is counted apart"),
+        field("at_once", Kind::Count(1, CONCURRENCY_MAX), "How many are worked on at one time"),
+        field("rate", Kind::Object(&RATE), "How many begin in a period"),
+    ],
+);
+
+pub(in crate::manifest) static RATE: Shape = shape(
+    "rate",
+    "So many in so much time, whenever one begins to count",
+    &[
+        required("count", Kind::Count(1, RATE_COUNT_MAX as u64), "How many"),
+        required("per", Kind::Duration, "In how much time"),
+    ],
+);
 
 /// What may be said of a task that is submitted alone.
 pub(in crate::manifest) static SINGLE: Shape =

@@ -16,6 +16,7 @@ use crate::event::Admission;
 use crate::fleet::{Fleet, FleetRows};
 use crate::hash::Hash;
 use crate::ids::{RunId, SkillIx};
+use crate::keyed_limit::{KeyedLimits, LimitRow};
 use crate::limits::{COUNTER_MAX, KEYS_MAX};
 use crate::queue::ReadyQueue;
 use crate::run::{Around, Holdings, Run};
@@ -41,6 +42,8 @@ struct Reading {
     waiting: Vec<Row>,
     /// The newest number, and how they stand.
     schedules: (u64, Vec<Schedule>),
+    /// The same.
+    limits: (u64, Vec<LimitRow>),
 }
 
 impl State {
@@ -108,6 +111,7 @@ impl Reading {
             })?,
             entry::WAITING => self.waiting = d.decode()?,
             entry::SCHEDULES => self.schedules = d.decode()?,
+            entry::LIMITS => self.limits = d.decode()?,
             entry::FLEET => self.rows.shape = d.decode()?,
             entry::DEPLOYMENTS => state.deployments = d.decode()?,
             entry::ERRANDS => state.errands = d.decode()?,
@@ -183,7 +187,9 @@ impl Reading {
 
     /// Works out what was not written, and refuses what no journal gives.
     fn finish(self) -> Result<State, &'static str> {
-        let Reading { mut state, rows, lines, turn_order, shelves, waiting, schedules, .. } = self;
+        let Reading {
+            mut state, rows, lines, turn_order, shelves, waiting, schedules, limits, ..
+        } = self;
         let counters = [
             state.changes,
             state.epoch,
@@ -191,6 +197,7 @@ impl Reading {
             state.admission_count,
             rows.idle_order,
             schedules.0,
+            limits.0,
             state.deployments.newest,
         ];
         if turn_order.max(counters.into_iter().max().unwrap_or(0)) > COUNTER_MAX {
@@ -210,6 +217,10 @@ impl Reading {
             state.instance.as_ref().map_or((1, 1), |it| (it.agents, it.agent_concurrency));
         state.fleet = Fleet::restored(agents, concurrency, rows, &holdings.drawn)
             .ok_or("its agents contradict each other")?;
+        let (limits, offered) =
+            KeyedLimits::restored(limits, holdings.limits, (&state.timers, state.now))?;
+        state.limits = limits;
+        holdings.waiters.extend(offered);
         state.queue = ReadyQueue::restored(turn_order, lines, holdings.waiters)
             .ok_or("its lines contradict each other")?;
         state.restore_family()?;
@@ -300,6 +311,7 @@ impl State {
     fn check_timers(&self) -> Result<(), &'static str> {
         let is_due = |(at, timer): (Time, Timer)| match timer {
             Timer::AgentBack(agent) => self.backs.get(&agent) == Some(&at),
+            Timer::Limit(number) => self.limits.is_due(at, number),
             Timer::Deployment(version) => self
                 .deployments
                 .under_way()
