@@ -233,12 +233,12 @@ impl KeyedLimits {
         id: &LimitId,
         spec: &LimitSpec,
         (skill, turn, who): (SkillIx, Turn, Waiter),
-        around: Around<'_>,
+        mut around: Around<'_>,
     ) {
         let limit = self.entry(id);
         (limit.at_once, limit.rate) = (spec.at_once, spec.rate);
         limit.lines.entry(skill).or_default().held.insert(turn, who);
-        self.settle(id, around);
+        self.settle(id, &mut around);
     }
 
     /// Somebody leaves the line.
@@ -246,7 +246,7 @@ impl KeyedLimits {
         &mut self,
         id: &LimitId,
         (skill, turn): (SkillIx, Turn),
-        around: Around<'_>,
+        mut around: Around<'_>,
     ) {
         let line = self.by_id.get_mut(id).and_then(|limit| limit.lines.get_mut(&skill));
         let Some(line) = line else { return };
@@ -254,30 +254,30 @@ impl KeyedLimits {
         if line.offered.remove(&turn).is_some() {
             around.queue.remove(skill, turn);
         }
-        self.settle(id, around);
+        self.settle(id, &mut around);
     }
 
     /// An attempt begins.
-    pub(crate) fn begin(&mut self, id: &LimitId, around: Around<'_>) {
+    pub(crate) fn begin(&mut self, id: &LimitId, mut around: Around<'_>) {
         let limit = self.entry(id);
         limit.in_use += 1;
         if limit.rate.is_some() {
             limit.starts.push_back(around.now);
         }
-        self.settle(id, around);
+        self.settle(id, &mut around);
     }
 
     /// An attempt is over.
-    pub(crate) fn end(&mut self, id: &LimitId, around: Around<'_>) {
+    pub(crate) fn end(&mut self, id: &LimitId, mut around: Around<'_>) {
         let Some(limit) = self.by_id.get_mut(id) else { return };
         limit.in_use = limit.in_use.saturating_sub(1);
-        self.settle(id, around);
+        self.settle(id, &mut around);
     }
 
     /// Time has passed for a key.
-    pub(crate) fn ease(&mut self, number: u64, around: Around<'_>) {
+    pub(crate) fn ease(&mut self, number: u64, mut around: Around<'_>) {
         if let Some(id) = self.ids.get(&number).cloned() {
-            self.settle(&id, around);
+            self.settle(&id, &mut around);
         }
     }
 
@@ -290,8 +290,7 @@ impl KeyedLimits {
                 limit.lines.clear();
                 limit.due = None;
             }
-            let Around { queue, timers, now } = &mut around;
-            self.settle(&id, Around { queue, timers, now: *now });
+            self.settle(&id, &mut around);
         }
     }
 
@@ -307,7 +306,7 @@ impl KeyedLimits {
     }
 
     /// After every change of a key: the right ones are offered, and it is looked at again in time.
-    fn settle(&mut self, id: &LimitId, around: Around<'_>) {
+    fn settle(&mut self, id: &LimitId, around: &mut Around<'_>) {
         let Some(limit) = self.by_id.get_mut(id) else { return };
         limit.forget_starts(around.now);
         limit.offer(around.queue);

@@ -331,7 +331,12 @@ impl Supervision {
 
     /// An escalation is over; when something was due about it.
     pub(crate) fn close(&mut self, id: u64, closing: Closing) -> Option<Time> {
-        let mut escalation = self.open.remove(&id)?;
+        let Some(mut escalation) = self.open.remove(&id) else {
+            // It was over by itself, and now somebody says why.
+            let told = self.closed.iter_mut().rev().find(|it| it.id == id)?;
+            told.closing = Some(closing);
+            return None;
+        };
         self.by_concern.remove(&escalation.concern);
         let due = escalation.due();
         escalation.closing = Some(closing);

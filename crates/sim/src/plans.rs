@@ -152,17 +152,17 @@ pub(crate) fn key_limit(name: &str) -> Option<KeyLimit> {
 fn make_limited(rng: &mut Rng, task: &mut Value) {
     let Some(map) = task.as_object_mut().filter(|map| map.contains_key("skill")) else { return };
     let Some(limit) = rng.pick(&KEY_LIMITS).copied().filter(|_| rng.per_mille(200)) else { return };
-    let mut said = json!({ "name": limit.name });
+    let mut said = Map::from_iter([("name".to_owned(), limit.name.into())]);
     if limit.has_key {
-        said["key"] = "${input.go}".into();
+        said.insert("key".into(), "${input.go}".into());
     }
     if let Some(at_once) = limit.at_once {
-        said["at_once"] = at_once.into();
+        said.insert("at_once".into(), at_once.into());
     }
     if let Some((count, per_ms)) = limit.rate {
-        said["rate"] = json!({ "count": count, "per": format!("{per_ms}ms") });
+        said.insert("rate".into(), json!({ "count": count, "per": format!("{per_ms}ms") }));
     }
-    map.insert("limit".into(), said);
+    map.insert("limit".into(), said.into());
 }
 
 /// The planted bug: a plan whose limits let through whatever comes.

@@ -12,6 +12,9 @@ use crate::supervision::{Class, Closing, Concern, Desk, Escalation, Remedy, Rung
 use crate::text::Text;
 use crate::time::Time;
 
+/// How an escalation ended that nobody answered.
+const CLEARED: &str = "cleared";
+
 /// Something that its stack could not mend is told to who supervises it.
 pub(super) fn raise(state: &State, concern: Concern, now: Time) -> Vec<Event> {
     let (class, message, by) = cause(state, concern);
@@ -38,7 +41,7 @@ pub(super) fn raise(state: &State, concern: Concern, now: Time) -> Vec<Event> {
     // What it is about was over before anybody was told.
     if is_over(state, &escalation) {
         escalation.ladder.clear();
-        let over = resolved(escalation.id, "cleared".into(), "what it is about is over", now);
+        let over = resolved(escalation.id, CLEARED.into(), "what it is about is over", now);
         return vec![Supervised::EscalationRaised(escalation).into(), over];
     }
     let remedy = remedy(state, &escalation, &escalation.to, now);
@@ -166,7 +169,7 @@ pub(super) fn due(state: &State, id: u64, now: Time) -> Vec<Event> {
         return events;
     }
     if is_over(state, escalation) {
-        return vec![resolved(id, "cleared".into(), "what it is about is over", now)];
+        return vec![resolved(id, CLEARED.into(), "what it is about is over", now)];
     }
     pass(state, escalation, now)
 }
@@ -227,7 +230,8 @@ pub(super) fn resolve(
         Rejected::new(Kind::NotFound, "escalation_not_found", "no such escalation")
             .hint("`ark-os escalations list` shows what there is")
     })?;
-    if escalation.closing.is_some() {
+    // Who unparks or cancels ends it by that: the word that comes with it is kept.
+    if escalation.closing.as_ref().is_some_and(|it| &*it.action != CLEARED) {
         return Err(Rejected::new(Kind::Conflict, "escalation_over", "the escalation is over"));
     }
     let closing = Closing { action, reason, at: now };

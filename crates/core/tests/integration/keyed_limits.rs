@@ -160,10 +160,10 @@ fn children_of_maps_and_tasks_of_one_run_are_counted_like_others() {
     assert_eq!(world.working(run).len(), 2, "four have begun");
     world.tick(10_000);
     assert_eq!(world.working(run).len(), 3);
-    while world.announced.get(&run).is_none() {
+    while !world.announced.contains_key(&run) {
         world.work();
         world.audit();
-        if world.announced.get(&run).is_none() {
+        if !world.announced.contains_key(&run) {
             assert!(world.tick_to_timer());
         }
     }
@@ -178,7 +178,7 @@ fn a_skill_that_nobody_has_now_does_not_keep_the_key_from_others() {
     narrow.skill = "narrow".into();
     // `narrow` is worked on by two at a time, by others.
     let busy = plan(
-        vec![TaskRef::node(0), TaskRef::node(1)]
+        [TaskRef::node(0), TaskRef::node(1)]
             .iter()
             .map(|it| {
                 let mut task = task(&format!("n{}", it.node), &[]);

@@ -103,6 +103,12 @@ fn who_unparks_a_task_ends_its_escalation() {
     let escalation = world.state.supervision().find(id).unwrap();
     assert_eq!(&*escalation.closing.as_ref().unwrap().action, "cleared");
     assert_eq!(world.state.supervision().open().count(), 0);
+    // The word of whoever did it comes after it.
+    let told = Command::ResolveEscalation { id, action: "unpark".into(), reason: "seen".into() };
+    world.act(told.clone()).unwrap();
+    let escalation = world.state.supervision().find(id).unwrap();
+    assert_eq!(&*escalation.closing.as_ref().unwrap().action, "unpark");
+    assert_eq!(world.act(told).unwrap_err().code(), "escalation_over");
     world.cancel(run).unwrap();
     world.replayed();
 }
