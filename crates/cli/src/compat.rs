@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::config;
 use crate::failure::Failure;
+use crate::output::field;
 
 /// The registry of the last release.
 pub(crate) const RELEASED: &str = include_str!("../../../docs/registry.json");
@@ -211,23 +212,23 @@ fn argument(arg: &Arg, command: &str, entries: &mut BTreeSet<String>) {
 fn api(entries: &mut BTreeSet<String>) {
     let document: Value = serde_json::from_str(&ark_os_server::openapi_json()).unwrap_or_default();
     let members = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    for (path, methods) in members(&document["paths"]) {
+    for (path, methods) in members(field(&document, "paths")) {
         for (method, operation) in members(&methods) {
             let route = format!("{} {path}", method.to_uppercase());
             entries.insert(format!("route {route}"));
-            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            for parameter in field(&operation, "parameters").as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap_or_default();
                 entries.insert(format!("parameter {route} {name}"));
                 if parameter["required"] != Value::Bool(true) {
                     entries.insert(format!("optional-parameter {route} {name}"));
                 }
             }
-            for (status, _) in members(&operation["responses"]) {
+            for (status, _) in members(field(&operation, "responses")) {
                 entries.insert(format!("answer {route} {status}"));
             }
         }
     }
-    for (name, body) in members(&document["components"]["schemas"]) {
+    for (name, body) in members(field(field(&document, "components"), "schemas")) {
         schema(&name, &body, entries);
     }
 }

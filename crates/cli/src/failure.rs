@@ -171,7 +171,7 @@ impl Failure {
     }
 
     /// The same failure under another code of the table.
-    pub(crate) fn as_code(self, code: &str) -> Self {
+    pub(crate) fn under_code(self, code: &str) -> Self {
         let mut failure = Failure::new(code, self.message()).with_findings(self.findings);
         failure.problem.hint = self.problem.hint;
         failure

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::manifest_file::ManifestFile;
+use crate::output::field;
 use crate::session::Session;
 use crate::simulation::{fault_kinds, injected_lines};
 use crate::submission::{Trial, trial_of_file};
@@ -75,7 +76,7 @@ impl Sim {
                 options.notes = self.steps;
                 let outcome = run_seed(seed, &options);
                 let is_whole = is_whole(&outcome.violation, &outcome.runs);
-                (self.of_one(&name, outcome, faults), is_whole)
+                (self.of_one(&name, &outcome, faults), is_whole)
             }
             None => {
                 let found = sweep(self.from, self.seeds, &options, false);
@@ -125,7 +126,7 @@ impl Sim {
         words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 
-    fn of_one(&self, workflow: &str, outcome: Outcome, faults: FaultKinds) -> Value {
+    fn of_one(&self, workflow: &str, outcome: &Outcome, faults: FaultKinds) -> Value {
         json!({
             "workflow": workflow, "faults": faults.to_string(), "seed": outcome.seed,
             "again": self.again(outcome.seed, faults), "fingerprint": format!("{:016x}", outcome.fingerprint),
@@ -194,40 +195,52 @@ fn quoted(word: &str) -> String {
 
 fn lines(report: &Value, terminal: &Terminal) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let list = |name: &str| report[name].as_array().cloned().unwrap_or_default();
+    let list = |name: &str| field(report, name).as_array().cloned().unwrap_or_default();
     let mut lines: Vec<String> = list("steps").iter().map(text).collect();
     let counted: BTreeMap<String, u64> =
-        serde_json::from_value(report["injected"].clone()).unwrap_or_default();
+        serde_json::from_value(field(report, "injected").clone()).unwrap_or_default();
     lines.extend(injected_lines(&counted));
     for run in list("runs") {
-        let end = run["end"].as_str().unwrap_or("did not come to its end");
-        let (id, attempts, parked) = (text(&run["id"]), &run["attempts"], &run["parked"]);
+        let end = field(&run, "end").as_str().unwrap_or("did not come to its end");
+        let (id, attempts, parked) =
+            (text(field(&run, "id")), field(&run, "attempts"), field(&run, "parked"));
         lines.push(format!("{id} {end}: {attempts} attempts, {parked} times parked"));
-        lines.extend(run["failure"].as_str().map(|why| format!("  {why}")));
+        lines.extend(field(&run, "failure").as_str().map(|why| format!("  {why}")));
     }
-    if let Some(ends) = report["ends"].as_object() {
+    if let Some(ends) = field(report, "ends").as_object() {
         let ends: Vec<_> = ends.iter().map(|(end, count)| format!("{count} {end}")).collect();
-        lines.push(format!("{} seeds, runs: {}", report["seeds"], ends.join(", ")));
+        lines.push(format!("{} seeds, runs: {}", field(report, "seeds"), ends.join(", ")));
     }
-    if let Some(why) = report["first_failed"]["failure"].as_str() {
-        lines.push(format!("first failed in seed {}: {why}", report["first_failed"]["seed"]));
-        lines.push(format!("  look: {}", text(&report["first_failed"]["again"])));
+    if let Some(why) = field(field(report, "first_failed"), "failure").as_str() {
+        lines.push(format!(
+            "first failed in seed {}: {why}",
+            field(field(report, "first_failed"), "seed")
+        ));
+        lines.push(format!("  look: {}", text(field(field(report, "first_failed"), "again"))));
     }
     let names: Vec<_> = PROMISES.iter().map(|promise| promise.invariant).collect();
     lines.push(format!("checked: {}", names.join(" ")));
     let told = |violation: &Value| {
-        format!("broken: {}: {}", text(&violation["invariant"]), text(&violation["message"]))
+        format!(
+            "broken: {}: {}",
+            text(field(violation, "invariant")),
+            text(field(violation, "message"))
+        )
     };
     let mut broken: Vec<String> = Vec::new();
-    broken.extend(report["violation"].is_object().then(|| told(&report["violation"])));
+    broken.extend(field(report, "violation").is_object().then(|| told(field(report, "violation"))));
     for outcome in list("broken") {
-        broken.push(format!("seed {}: {}", outcome["seed"], told(&outcome["violation"])));
-        broken.push(format!("  again: {}", text(&outcome["again"])));
+        broken.push(format!(
+            "seed {}: {}",
+            field(&outcome, "seed"),
+            told(field(&outcome, "violation"))
+        ));
+        broken.push(format!("  again: {}", text(field(&outcome, "again"))));
     }
     if broken.is_empty() {
         lines.push(terminal.out(Tone::Good, "every promise was kept"));
     }
     lines.extend(broken.iter().map(|line| terminal.out(Tone::Bad, line)));
-    lines.extend(report["again"].as_str().map(|again| format!("again: {again}")));
+    lines.extend(field(report, "again").as_str().map(|again| format!("again: {again}")));
     lines
 }

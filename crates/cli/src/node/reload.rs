@@ -100,7 +100,8 @@ impl Running {
         reason: &str,
     ) -> Result<ConfigReload, Failure> {
         let _turn = self.turn.lock().await;
-        let written = self.source.read().map_err(|failure| failure.as_code("settings_invalid"))?;
+        let written =
+            self.source.read().map_err(|failure| failure.under_code("settings_invalid"))?;
         let before = self.with(|now| now.clone());
         let mut found = ConfigReload::default();
         for (was, is) in before.entries.iter().zip(&written.entries) {
