@@ -399,7 +399,8 @@ impl Prepared {
                 return failure;
             }
             failure.with_hint(
-                "an instance has the agents that it was started with, and those of `ark-os deploy --manifest FILE`",
+                "an instance has the agents that it was started with (`ark-os start --manifest FILE`) and those that \
+                 were deployed to it (`ark-os deploy --manifest FILE`)",
             )
         })
     }

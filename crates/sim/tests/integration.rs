@@ -243,7 +243,7 @@ fn snapshot_named_before_it_is_durable_is_found() {
 
 #[test]
 fn archived_segment_that_a_run_needs_is_found() {
-    is_found(Bug::NeededArchived, &["archive"]);
+    is_found(Bug::NeededArchived, &["archive", "I8"]);
 }
 
 /// A workflow of one task, as somebody might bring it.

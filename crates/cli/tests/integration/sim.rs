@@ -74,7 +74,7 @@ fn a_workflow_meets_the_faults_that_were_asked_for_and_no_others() {
     assert!(met.contains_key("the process is killed"), "{met:?}");
     assert!(!met.contains_key("syncs fail") && !met.contains_key("an agent dies"), "{met:?}");
     assert_eq!(harsh["broken"], json!([]));
-    let whole = home.call(&["--json", "sim", file, "--seeds", "10"]).expect(0).json();
+    let whole = home.call(&["--json", "sim", file, "--seeds", "40"]).expect(0).json();
     let met = whole["injected"].as_object().unwrap();
     for fault in ["the process is killed", "the power goes", "syncs fail", "an agent takes long"] {
         assert!(met.contains_key(fault), "{fault}: {met:?}");

@@ -22,6 +22,8 @@ use ark_os_core::timers::Timer;
 pub(crate) struct Auditor {
     /// I2: how tasks ended, with their generation.
     ended: BTreeMap<(RunId, TaskRef), (u32, TaskState)>,
+    /// The highest limit of attempts so far: what is under way goes on when it sinks.
+    most: u32,
 }
 
 impl Auditor {
@@ -38,6 +40,10 @@ impl Auditor {
                 audit_task(run, task, it);
                 self.audit_end(run, task, it);
             }
+        }
+        if let Some(instance) = state.instance() {
+            self.most = self.most.max(instance.concurrent_tasks_max);
+            assert!(state.fleet().in_use() <= self.most);
         }
         audit_tokens(state, &runs, open);
         audit_queue(state, &runs);
@@ -280,8 +286,6 @@ fn audit_tokens(state: &State, runs: &[&Run], open: &BTreeSet<PtId>) {
         assert!(row.busy <= fleet.concurrency_of(agent));
         assert!(row.busy > 0 || row.standing != Standing::Draining, "agent {ix} is not gone");
     }
-    let max = state.instance().map_or(u32::MAX, |it| it.concurrent_tasks_max);
-    assert!(fleet.in_use() <= max);
 }
 
 fn audit_queue(state: &State, runs: &[&Run]) {

@@ -240,7 +240,8 @@ pub(super) async fn show_run(
         }
     }
     let mut view = view(&context, run).await?;
-    view.origin = forks::origin_of(&context, run).await?;
+    // As with its parent: a history may be away.
+    view.origin = forks::origin_of(&context, run).await.unwrap_or_default();
     Ok(json(StatusCode::OK, &view))
 }
 
