@@ -10,7 +10,7 @@ pub struct Promise {
 }
 
 /// Every promise that is checked in every world.
-pub const PROMISES: [Promise; 19] = [
+pub const PROMISES: [Promise; 21] = [
     Promise { invariant: "I1", text: "what was acknowledged survives every crash" },
     Promise { invariant: "I2", text: "a task has one end, and it stays" },
     Promise { invariant: "I3", text: "no effect happens twice under one key" },
@@ -30,7 +30,12 @@ pub const PROMISES: [Promise; 19] = [
     Promise { invariant: "I18", text: "everybody is answered, once" },
     Promise { invariant: "I19", text: "no progress token is lost or made" },
     Promise { invariant: "I20", text: "a deployment takes place whole or not at all" },
+    Promise { invariant: "I21", text: "what was escalated has a next step, and a measure an end" },
     Promise { invariant: "archive", text: "nothing that is needed is archived" },
+    Promise {
+        invariant: "limit",
+        text: "no key has more at work, or begun in its period, than its limit says",
+    },
     Promise { invariant: "keeper", text: "snapshots fail only with the disk" },
     Promise { invariant: "liveness", text: "every run comes to its end" },
 ];

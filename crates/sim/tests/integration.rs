@@ -287,7 +287,7 @@ fn every_promise_that_a_violation_names_is_in_the_list() {
         let text = std::fs::read_to_string(&path).unwrap();
         for part in text.split('"').skip(1).step_by(2) {
             let is_number = part.strip_prefix('I').is_some_and(|it| it.parse::<u32>().is_ok());
-            if is_number || ["liveness", "keeper", "archive"].contains(&part) {
+            if is_number || ["liveness", "keeper", "archive", "limit"].contains(&part) {
                 named.insert(part.to_owned());
             }
         }
