@@ -157,6 +157,9 @@ pub struct QueueView {
     /// Of a limit: its key, empty where it has none. Absent: a skill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Of a limit: whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Of a limit with a rate: how many began in the last period, and how many may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<RateView>,

@@ -125,7 +125,7 @@ impl Node {
     ) -> Result<Self, Failure> {
         // Before anything else: a signal that comes now must not end the process halfway.
         let mut interrupts = Interrupts::listen()?;
-        if running.is_some() {
+        if running.as_ref().is_some_and(|it| it.is_service) {
             interrupts.listen_for_hangups()?;
         }
         make_private(&config.data_dir)?;
@@ -195,6 +195,16 @@ impl Node {
     /// Where it can be reached.
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Agents that its profile has: what is deployed may say another number than the settings.
+    ///
+    /// # Errors
+    /// It has stopped meanwhile.
+    pub(crate) async fn agents(&self) -> Result<u32, Failure> {
+        let handle = self.instance.handle();
+        let profile = handle.read(|kernel| kernel.state().fleet().profile()).await;
+        profile.map_err(|error| Failure::new("instance_stopped", error.to_string()))
     }
 
     /// Waits until somebody asks it to stop, by a signal or a request, or until it fails.

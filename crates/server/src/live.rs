@@ -26,9 +26,18 @@ impl std::fmt::Debug for LiveSettings {
 impl Default for LiveSettings {
     /// An instance that has no configuration to read.
     fn default() -> Self {
+        let refused = || {
+            Problem::new(
+                "settings_invalid",
+                "the instance was begun without a configuration to read again",
+            )
+            .with_hint(
+                "`ark-os start` begins one that has; what `ark-os run` begins ends with its run",
+            )
+        };
         LiveSettings {
             show: Arc::new(ConfigView::default),
-            reload: Arc::new(|_| Box::pin(async { Ok(ConfigReload::default()) })),
+            reload: Arc::new(move |_| Box::pin(async move { Err(refused()) })),
         }
     }
 }

@@ -211,6 +211,7 @@ fn queues(state: &State, now: Time) -> Vec<QueueView> {
                 skill: info.name.to_string(),
                 class: info.class.as_str().to_owned(),
                 key: None,
+                namespace: None,
                 rate: None,
                 ready: queue.waiting_for(ix) as u64,
                 running: fleet.in_use_of(ix),
@@ -267,6 +268,7 @@ fn limits(state: &State, now: Time) -> Vec<QueueView> {
             skill: id.name.to_string(),
             class: "limit".to_owned(),
             key: Some(id.key.to_string()),
+            namespace: Some(id.namespace.to_string()),
             rate: limit.rate().map(|rate| RateView {
                 begun: u32::try_from(limit.begun()).unwrap_or(u32::MAX),
                 count: rate.count,

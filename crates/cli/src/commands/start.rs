@@ -79,17 +79,18 @@ impl Start {
         tokio_tasks::run(async {
             // The hang-up of its terminal ends what was started on one.
             let is_service = !session.output.terminal().is_live();
-            let running = is_service.then(|| Running::new(source, layered));
+            let running = Some(Running::new(source, layered, is_service));
             let mut node = begin(session, &config, (&components, running), logs).await?;
+            let agents = node.agents().await?;
             let address = node.address();
             let ready = json!({
                 "endpoint": address.endpoint, "pid": address.pid, "data_dir": address.data_dir,
-                "agents": config.agents, "mode": config.mode.as_str(),
+                "agents": agents, "mode": config.mode.as_str(),
             });
             session.output.answer(&ready, |_| {
                 vec![
                     format!("ready at {}", address.endpoint),
-                    fleet_summary(config.agents),
+                    fleet_summary(agents),
                     format!("{} mode, data in {}", config.mode, address.data_dir.display()),
                 ]
             })?;

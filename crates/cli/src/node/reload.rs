@@ -37,6 +37,8 @@ pub(crate) struct Running {
     now: Arc<Mutex<Layered>>,
     /// One reload at a time: the second finds what the first has made.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Whether a hang-up asks for that; where there is a terminal, it is the terminal's end.
+    pub(crate) is_service: bool,
 }
 
 impl Source {
@@ -50,9 +52,9 @@ impl Source {
 
 impl Running {
     /// A node begins with what was read.
-    pub(crate) fn new(source: Source, layered: Layered) -> Self {
+    pub(crate) fn new(source: Source, layered: Layered, is_service: bool) -> Self {
         let now = Arc::new(Mutex::new(layered));
-        Running { source, now, turn: Arc::default() }
+        Running { source, now, turn: Arc::default(), is_service }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Layered) -> T) -> T {

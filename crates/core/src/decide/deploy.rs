@@ -94,7 +94,7 @@ fn has_room(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
     if u64::from(profile) + agents > u64::from(max) {
         let message = format!("{agents} declared agents beside {profile} are more than {max}");
         return Err(Rejected::new(Kind::Invalid, "agents_out_of_range", message)
-            .hint("declare fewer, or raise `system.max_agents` and start again"));
+            .hint("declare fewer, or raise `system.max_agents`: `ark-os config reload`"));
     }
     Ok(())
 }

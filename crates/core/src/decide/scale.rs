@@ -11,7 +11,7 @@ pub(super) fn decide(state: &State, agents: u32, reason: Text) -> Result<Vec<Eve
     if agents == 0 || agents > max {
         let message = format!("{agents} agents are not 1 to {max}");
         return Err(Rejected::new(Kind::Invalid, "agents_out_of_range", message)
-            .hint("raise `system.max_agents` and start again for more"));
+            .hint("raise `system.max_agents` for more: `ark-os config reload`"));
     }
     let fleet = &state.fleet;
     if agents == fleet.profile() {

@@ -76,6 +76,10 @@ impl State {
             Event::IntakeChanged { intake, .. } => self.intake = *intake,
             Event::AgentChanged { agent, standing, reason, until, .. } => {
                 self.change_agent(*agent, (*standing, reason), *until);
+                // One that is back finds the measures that came meanwhile.
+                if *standing == Standing::Ready {
+                    self.keep_out();
+                }
             }
             Event::FleetScaled { agents, .. } => {
                 self.change_fleet(|fleet| fleet.scale(*agents));

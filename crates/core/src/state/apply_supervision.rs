@@ -99,7 +99,8 @@ impl State {
         }
         for (agent, reason) in out {
             let Some(standing) = self.fleet.agent(agent).map(|row| row.standing) else { continue };
-            let is_out = standing == Standing::Quarantined && !self.backs.contains_key(&agent);
+            // Who is quarantined by rule has an end of his own, and finds this measure then.
+            let is_out = standing == Standing::Quarantined;
             if !is_out && !standing.is_passing() && standing != Standing::Offline {
                 self.change_agent(agent, (Standing::Quarantined, &reason), None);
             }

@@ -331,6 +331,30 @@ fn a_worker_that_is_quarantined_stays_so_when_it_comes_again() {
 }
 
 #[test]
+fn a_worker_that_was_silent_when_it_was_quarantined_is_so_when_it_is_heard_of() {
+    let mut world = World::new(20);
+    let skills = vec![skill("worker.read", EffectClass::Read, None)];
+    let join = JoinAgent { name: "far".into(), layer: Layer::Micro, concurrency: 1, skills };
+    world.act(Command::JoinAgent(Box::new(join))).unwrap();
+    let mark = |world: &mut World, standing, reason: &str| {
+        let reason = reason.into();
+        world.act(Command::MarkAgent { name: "far".into(), standing, reason }).unwrap();
+    };
+    let standing = |world: &World| {
+        let fleet = world.state.fleet();
+        fleet.agent(fleet.find("far").unwrap()).unwrap().standing
+    };
+    mark(&mut world, Standing::Offline, ark_os_core::decide::UNHEARD);
+    measure(&mut world, MeasureKind::Quarantine("far".into()), None, 60_000);
+    assert_eq!(standing(&world), Standing::Offline);
+    mark(&mut world, Standing::Ready, "it is heard of again");
+    assert_eq!(standing(&world), Standing::Quarantined);
+    world.tick(60_000);
+    assert_eq!(standing(&world), Standing::Ready);
+    world.replayed();
+}
+
+#[test]
 fn under_another_mode_the_layers_decide_again() {
     let mut world = World::new(20);
     let admissions = |world: &World| world.state.admissions().count();
