@@ -3,9 +3,11 @@
 //! Whoever has to wait for its key stands in the key's own lines, one a skill, in the order of turns,
 //! and only as many of each as may begin now stand in the ready queue as well: a key that is used up
 //! holds nobody else up and costs nothing while it waits, and no skill that has no agent keeps the
-//! key from the others.
+//! key from the others. Whoever may begin and waits for something of its own, like its budget, takes
+//! up no room: the dispatch lets the next of the line begin in its place.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use minicbor::{Decode, Encode};
 
@@ -146,6 +148,18 @@ impl KeyedLimit {
     /// Whether a turn waits for the key.
     pub fn is_held(&self, skill: SkillIx, turn: Turn) -> bool {
         self.lines.get(&skill).is_some_and(|line| line.held.contains_key(&turn))
+    }
+
+    /// The first of those that wait for the key itself whose turn comes after this one.
+    pub(crate) fn held_after(&self, skill: SkillIx, turn: Turn) -> Option<(Turn, Waiter)> {
+        let behind = (Bound::Excluded(turn), Bound::Unbounded);
+        let next = self.lines.get(&skill)?.held.range(behind).next();
+        next.map(|(turn, who)| (*turn, *who))
+    }
+
+    /// The number that timers know it by.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     fn holds_somebody(&self) -> bool {

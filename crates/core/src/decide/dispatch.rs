@@ -1,5 +1,6 @@
 //! `Dispatch`: give ready tasks to free agents, soonest turn first; let in what waited for a layer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::admission::{Subject, admitted};
@@ -33,26 +34,61 @@ pub(super) fn decide(state: &State, rules: &dyn Rules, now: Time) -> Result<Chan
     if draft.events.is_empty() { Ok(nothing(now)) } else { Ok(draft.finish()) }
 }
 
-/// Who waits for a skill, without those who wait for others of their own first: children of a map
-/// that is at its limit, and work whose budget is reserved for what is under way. Nobody else
-/// waits for them.
+/// Who waits for a skill, soonest first, without those who wait for others of their own: children
+/// of a map that is at its limit, and work whose budget is reserved for what is under way. Nobody
+/// else waits for them: where one of them stands first under a limit by key, those behind it there
+/// stand in for it.
 fn startable(state: &State, skill: SkillIx) -> impl Iterator<Item = (Turn, Waiter)> + '_ {
+    let mut line = state.queue.line(skill).peekable();
+    let mut stand_ins = StandIns::default();
     let mut held = None;
-    state.queue.line(skill).filter(move |(_, (id, task))| {
-        // A map's children stand behind each other: one look for all of them.
-        let key = Some((*id, task.node, task.child.is_some()));
-        if held == key {
-            return false;
-        }
-        let waits = state.runs.get(id).is_some_and(|run| {
-            task.child.is_some() && run.map_room(task.node) == 0
-                || Draft::new(state, run, state.now).waits_for_budget(task.node)
-        });
-        if waits {
+    std::iter::from_fn(move || {
+        loop {
+            let sooner = stand_ins.pop_before(line.peek().map(|(turn, _)| *turn));
+            let (turn, (id, task)) = sooner.or_else(|| line.next())?;
+            let Some(run) = state.runs.get(&id) else { continue };
+            // A map's children stand behind each other: one look for all of them.
+            let key = Some((id, task.node, task.child.is_some()));
+            if held != key && !waits_for_its_own(state, run, task) {
+                return Some((turn, (id, task)));
+            }
             held = key;
+            stand_ins.replace(state, run, (skill, turn, task));
         }
-        !waits
     })
+}
+
+fn waits_for_its_own(state: &State, run: &Run, task: TaskRef) -> bool {
+    task.child.is_some() && run.map_room(task.node) == 0
+        || Draft::new(state, run, state.now).waits_for_budget(task.node)
+}
+
+/// Those who may begin under a key because somebody before them there does not want to now. The
+/// key's line is looked at no further than such people stand in it.
+#[derive(Default)]
+struct StandIns {
+    waiting: BTreeMap<Turn, Waiter>,
+    /// How far each key's line was looked at.
+    seen: BTreeMap<u64, Turn>,
+}
+
+impl StandIns {
+    /// The soonest of them, if it comes before this turn.
+    fn pop_before(&mut self, turn: Option<Turn>) -> Option<(Turn, Waiter)> {
+        let first = self.waiting.first_entry()?;
+        turn.is_none_or(|turn| *first.key() < turn).then(|| first.remove_entry())
+    }
+
+    /// Somebody is passed over: the next of those that its key holds may begin in its place.
+    fn replace(&mut self, state: &State, run: &Run, (skill, turn, task): (SkillIx, Turn, TaskRef)) {
+        let limit = run.limit_id(task.node).and_then(|id| state.limits.find(&id));
+        let Some(limit) = limit else { return };
+        let seen = self.seen.entry(limit.number()).or_insert(turn);
+        if let Some((next, who)) = limit.held_after(skill, turn.max(*seen)) {
+            *seen = next;
+            self.waiting.insert(next, who);
+        }
+    }
 }
 
 /// The head of a line for which somebody is free, with the soonest turn of all such heads.

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use ark_os_core::budget::Amounts;
 use ark_os_core::command::Prepared;
 use ark_os_core::event::Event;
 use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::keyed_limit::{KeyedLimit, LimitId};
-use ark_os_core::plan::Workflow;
+use ark_os_core::plan::{TaskSpec, Workflow};
 use ark_os_core::priority::Priority;
 use ark_os_core::run::{RunState, TaskState};
 
-use super::world::{World, keyed, limited, list, map, plan, task};
+use super::world::{World, child, keyed, limited, list, map, plan, task};
 
 fn one(name: &str, at_once: Option<u32>, rate: Option<(u32, u64)>) -> Arc<Workflow> {
     plan(vec![limited(task("a", &[]), name, at_once, rate)])
@@ -194,4 +195,127 @@ fn a_skill_that_nobody_has_now_does_not_keep_the_key_from_others() {
     world.audit();
     world.work();
     assert!(world.state.limits().is_empty());
+}
+
+/// A task under `crm` that may use so many tokens.
+fn call(tokens: u64, at_once: u32) -> TaskSpec {
+    let mut call = limited(task("call", &[]), "crm", Some(at_once), None);
+    call.budget.tokens = tokens;
+    call
+}
+
+fn submit_with_100_tokens(world: &mut World, tasks: Vec<TaskSpec>) -> RunId {
+    let limit = Amounts { tokens: 100, ..Amounts::UNLIMITED };
+    let run = world.submit_with(plan(tasks), |it| it.budget = Some(limit)).unwrap();
+    world.dispatch();
+    run
+}
+
+/// A run whose calls, its tasks 1 to `calls`, are under `crm` and wait until task 0 gives back what
+/// is reserved for it.
+fn waiting_for_budget(world: &mut World, calls: u32, at_once: u32) -> RunId {
+    let mut long = task("long", &[]);
+    long.budget.tokens = 80;
+    let calls = (0..calls).map(|i| {
+        let mut call = call(50, at_once);
+        call.name = format!("call-{i}").into();
+        call
+    });
+    let run = submit_with_100_tokens(world, std::iter::once(long).chain(calls).collect());
+    assert_eq!(world.working(run), [TaskRef::node(0)]);
+    run
+}
+
+#[test]
+fn a_task_that_waits_for_its_budget_keeps_nobody_from_its_key() {
+    let mut world = World::new(20);
+    let run = waiting_for_budget(&mut world, 1, 1);
+    let others = submit(&mut world, &plan(vec![call(0, 1)]), 4);
+    world.audit();
+    assert_eq!(at_work(&world, &others), [0], "those behind it stand in for it, in their order");
+    world.snapshot();
+    finish(&mut world, others[0]);
+    assert_eq!(at_work(&world, &others), [1]);
+    let urgent = world.submit_as(Priority::Critical, plan(vec![call(0, 1)]));
+    finish(&mut world, others[1]);
+    assert_eq!((world.at(urgent, 0), at_work(&world, &others).len()), (TaskState::Running, 0));
+    // When it has what it waited for, it comes before all that got in line after it.
+    finish(&mut world, run);
+    assert_eq!(world.at(run, 1), TaskState::Ready, "the key has one place");
+    finish(&mut world, urgent);
+    assert_eq!((world.at(run, 1), at_work(&world, &others).len()), (TaskState::Running, 0));
+    world.audit();
+    world.work();
+    assert!(world.state.limits().is_empty());
+    world.replayed();
+}
+
+#[test]
+fn as_many_stand_in_as_wait_for_their_budget_and_no_more_than_there_is_room() {
+    let mut world = World::new(20);
+    let run = waiting_for_budget(&mut world, 3, 2);
+    let dear = waiting_for_budget(&mut world, 1, 2);
+    let others = submit(&mut world, &plan(vec![call(0, 2)]), 4);
+    assert_eq!(at_work(&world, &others), [0, 1]);
+    world.audit();
+    let crm = limit(&world, "crm", "").unwrap();
+    assert_eq!((crm.in_use(), crm.held(), crm.offered()), (2, 6, 0));
+    finish(&mut world, others[1]);
+    assert_eq!(at_work(&world, &others), [0, 2]);
+    world.restart();
+    let begun = at_work(&world, &others).len() + world.working(run).len();
+    assert!(begun > 0 && limit(&world, "crm", "").unwrap().in_use() <= 2);
+    world.audit();
+    world.work();
+    for run in others.into_iter().chain([run, dear]) {
+        assert_eq!(world.announced[&run].state, RunState::Succeeded);
+    }
+    world.replayed();
+}
+
+#[test]
+fn who_stands_in_under_a_key_comes_no_sooner_than_those_before_it_elsewhere() {
+    let mut world = World::new(20);
+    let narrow = |mut task: TaskSpec| {
+        task.skill = "narrow".into();
+        task
+    };
+    let mut long = task("long", &[]);
+    long.budget.tokens = 80;
+    submit_with_100_tokens(&mut world, vec![long, narrow(call(50, 1))]);
+    // Two at a time work on `narrow`: whoever comes now gets in line.
+    let free = plan(vec![narrow(task("free", &[]))]);
+    let busy = submit(&mut world, &free, 2)[0];
+    let before = submit(&mut world, &free, 1)[0];
+    let stand_in = submit(&mut world, &plan(vec![narrow(call(0, 1))]), 1)[0];
+    let after = submit(&mut world, &free, 1)[0];
+    let states = |world: &World| [before, stand_in, after].map(|run| world.at(run, 0));
+    assert_eq!(states(&world), [TaskState::Ready; 3]);
+    finish(&mut world, busy);
+    assert_eq!(states(&world), [TaskState::Running, TaskState::Ready, TaskState::Ready]);
+    finish(&mut world, before);
+    assert_eq!([world.at(stand_in, 0), world.at(after, 0)], [TaskState::Running, TaskState::Ready]);
+    world.audit();
+    world.work();
+    world.replayed();
+}
+
+#[test]
+fn a_child_on_its_own_begins_under_the_key_of_its_parent_that_waits_for_what_it_lent() {
+    let mut world = World::new(20);
+    let mut below = call(0, 1);
+    below.needs = vec![0];
+    let mut apart = child("c", &[], &plan(vec![task("first", &[]), below]), true);
+    apart.budget = Amounts { tokens: 80, calls: 5, ..Amounts::ZERO };
+    let run = submit_with_100_tokens(&mut world, vec![apart, call(50, 1)]);
+    let apart = world.child_of(run, 0);
+    assert_eq!(world.at(run, 1), TaskState::Ready, "the rest is lent to the child");
+    finish(&mut world, apart);
+    assert_eq!(world.at(apart, 1), TaskState::Running, "or both wait for ever");
+    world.audit();
+    world.snapshot();
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+    assert!(world.state.limits().is_empty());
+    world.replayed();
 }
