@@ -17,16 +17,17 @@ use ark_os_core::event::{
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::limits::REASON_BYTES_MAX;
-use ark_os_core::payload::Payload;
+use ark_os_core::manifest::{Root, Template};
+use ark_os_core::payload::{Bytes, Payload};
 use ark_os_core::plan::graph::descendants;
-use ark_os_core::plan::{Shape, TaskSpec, WaitOn, WaitSpec, Workflow};
+use ark_os_core::plan::{InputForm, Shape, TaskSpec, WaitOn, WaitSpec, Workflow};
 use ark_os_core::priority::Priority;
 use ark_os_core::progress::{proof, reuse_proof};
 use ark_os_core::run::Run;
 use ark_os_core::text::Text;
 use ark_os_core::{Command, Kind};
 
-use crate::RuntimeError;
+use crate::error::{Place, RuntimeError};
 use crate::handle::Handle;
 use crate::history::RecordedEvents;
 use crate::submission::{PlanRequest, RunRequest};
@@ -82,8 +83,8 @@ pub struct Forked {
 #[derive(Default)]
 struct Source {
     accepted: Option<RunAccepted>,
-    namespace: Option<Text>,
-    workflow: Option<Arc<Workflow>>,
+    /// The namespace and the plan, which always come together.
+    under: Option<(Text, Arc<Workflow>)>,
     admission: Option<u64>,
     /// Nodes that are over, as they are.
     over: BTreeMap<u32, TaskReused>,
@@ -106,14 +107,14 @@ impl Source {
         match event {
             Event::RunAccepted(accepted) => {
                 self.admission = accepted.admission;
-                self.workflow = accepted.pending.as_ref().map(|it| it.workflow.clone());
+                let pending = accepted.pending.as_deref();
+                self.under = pending.map(|it| (it.namespace.clone(), it.workflow.clone()));
                 self.accepted = Some(*accepted);
             }
             Event::RunLoaded { accepted: Some(accepted) } => self.admission = accepted.admission,
             Event::RunStarted { admission } => self.admission = Some(admission),
             Event::WorkflowAdmitted(admission) => {
-                self.workflow = Some(admission.workflow.clone());
-                self.namespace = Some(admission.namespace);
+                self.under = Some((admission.namespace, admission.workflow));
             }
             Event::RunRetried { nodes, .. } => {
                 for node in nodes {
@@ -211,16 +212,15 @@ impl Handle {
             ));
         }
         let source = self.source_of(run, &request.point)?;
-        let (Some(accepted), Some(old)) = (source.accepted, source.workflow) else {
+        let (Some(accepted), Some((namespace, old))) = (source.accepted, source.under) else {
             return Err(not_found(run));
         };
-        let namespace = source.namespace.unwrap_or_else(|| Text::from("default"));
         let submissions = &self.shared.submissions;
         let plan = match &request.plan {
             Some(plan) => submissions.plans.plan(plan)?,
             None => old.clone(),
         };
-        let plan = with_skills(&plan, &request.skills);
+        let plan = with_skills(&plan, &request.skills)?;
         let before = match &request.point {
             ForkPoint::Task(name) => Some(descended(&plan, name)?),
             _ => None,
@@ -295,11 +295,11 @@ impl Handle {
             return Err(RuntimeError::new(Kind::NotFound, "event_not_found", message)
                 .with_hint("`ark-os logs RUN` shows the events with their numbers"));
         }
-        if let Some(number) = source.admission.filter(|_| source.workflow.is_none())
+        if let Some(number) = source.admission.filter(|_| source.under.is_none())
             && let Some(admitted) = self.admission(number)?
         {
-            source.workflow = Some(admitted.admission.workflow.clone());
-            source.namespace = Some(admitted.admission.namespace.clone());
+            let admission = admitted.admission;
+            source.under = Some((admission.namespace, admission.workflow));
         }
         Ok(source)
     }
@@ -316,17 +316,41 @@ fn not_found(run: RunId) -> RuntimeError {
         .with_hint("`ark-os list runs` shows what there is")
 }
 
-fn with_skills(plan: &Arc<Workflow>, skills: &[(Text, Text)]) -> Arc<Workflow> {
+fn with_skills(
+    plan: &Arc<Workflow>,
+    skills: &[(Text, Text)],
+) -> Result<Arc<Workflow>, RuntimeError> {
     if skills.is_empty() {
-        return plan.clone();
+        return Ok(plan.clone());
+    }
+    // Waits and child runs have no skill that could be another one.
+    let has = |skill: &Text| plan.tasks.iter().any(|task| task.is_work() && task.skill == *skill);
+    let unknown: Vec<Place> =
+        skills.iter().filter(|(one, _)| !has(one)).map(|(one, _)| no_such_skill(one)).collect();
+    if !unknown.is_empty() {
+        let message = "put another skill in the place of one that no task of the plan has";
+        return Err(RuntimeError::new(Kind::Invalid, "request_invalid", message)
+            .with_hint("name skills as the workflow does; those of child runs stay as they are")
+            .with_places(unknown));
     }
     let mut changed = (**plan).clone();
-    for task in &mut changed.tasks {
-        if let Some((_, other)) = skills.iter().find(|(one, _)| *one == task.skill) {
-            task.skill = other.clone();
+    for task in changed.tasks.iter_mut().filter(|task| task.is_work()) {
+        let Some((one, other)) = skills.iter().find(|(one, _)| *one == task.skill) else {
+            continue;
+        };
+        // A limit is named after the skill where nobody says; the plan no longer tells who said so.
+        if let Some(limit) = task.limit.as_mut().filter(|limit| limit.name == *one) {
+            limit.name = other.clone();
         }
+        task.skill = other.clone();
     }
-    changed.sealed()
+    Ok(changed.sealed())
+}
+
+fn no_such_skill(skill: &Text) -> Place {
+    let key = skill.replace('~', "~0").replace('/', "~1");
+    let message = format!("no task of the plan has the skill `{skill}`");
+    Place { pointer: format!("/skills/{key}"), message, hint: None }
 }
 
 /// A task of the plan and everything that depends on it.
@@ -390,17 +414,28 @@ fn is_same(old: &Workflow, new: &Workflow, spec: &TaskSpec) -> bool {
     })
 }
 
-/// Whether a task looks at the run's input: by its text, which may say so where it does not.
+/// Whether a task looks at the run's input; a condition by its text, which may say so where it does not.
 fn refers_to_input(spec: &TaskSpec) -> bool {
-    let has =
-        |text: &[u8], what: &str| text.windows(what.len()).any(|window| window == what.as_bytes());
     let shape = match &spec.shape {
-        Shape::Map(map) => has(&map.over.0, "${input"),
-        Shape::Wait(WaitSpec { on: WaitOn::Until(moment), .. }) => has(&moment.0, "${input"),
+        Shape::Map(map) => has_input(&map.over),
+        Shape::Wait(WaitSpec { on: WaitOn::Until(moment), .. }) => has_input(moment),
         _ => false,
     };
-    let when = spec.when.as_ref().is_some_and(|when| has(when.as_bytes(), "input"));
-    shape || when || has(&spec.input.0, "${input")
+    let when = spec.when.as_ref().is_some_and(|when| when.contains("input"));
+    let input = match spec.input_form {
+        // Its escapes are undone: it may look like a template, and is none.
+        InputForm::Literal => false,
+        InputForm::RunInput => true,
+        InputForm::Template => has_input(&spec.input),
+    };
+    shape || when || input
+}
+
+/// Whether a template refers to the run's input. One that cannot be read may, so that its task runs anew.
+fn has_input(template: &Bytes) -> bool {
+    let value = serde_json::from_slice(&template.0).ok();
+    let template = value.and_then(|value| Template::parse(&value).ok());
+    template.is_none_or(|it| it.references().iter().any(|it| *it.expression.root() == Root::Input))
 }
 
 /// What is reused stands in one record.

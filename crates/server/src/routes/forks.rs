@@ -52,7 +52,7 @@ pub(super) async fn fork_run(
 
 fn place(pointer: &str) -> String {
     match pointer.strip_prefix("/workflows/0") {
-        _ if pointer.starts_with("/input") => pointer.to_owned(),
+        _ if pointer.starts_with("/input") || pointer.starts_with("/skills") => pointer.to_owned(),
         Some(inside) => format!("/workflow{inside}"),
         None => format!("/workflow{pointer}"),
     }

@@ -153,3 +153,114 @@ fn two_runs_are_compared_by_task_and_value() {
     world.get(&unknown).problem(404, "run_not_found");
     world.stop();
 }
+
+#[test]
+fn a_fork_with_another_input_does_anew_whatever_looks_at_it_however_that_is_written() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let plan = r#"{"name":"spaced","version":"1","tasks":[
+        {"name":"tight","skill":"echo","input":"${input.n}"},
+        {"name":"spaced","skill":"echo","input":{"deep":["so ${ input.n } it is"]}},
+        {"name":"list","skill":"echo","map":{"over":"${ input.list }"},"input":"${item}"},
+        {"name":"pause","wait":{"until":"${\t input.at }"}},
+        {"name":"literal","skill":"echo","input":"$${input.n}"},
+        {"name":"other","skill":"echo","after":["literal"],"input":"${ tasks.literal.output }"}]}"#;
+    let input = |n: u32| json!({"n": n, "list": [n], "at": format!("200{n}-01-01T00:00:00Z")});
+    let source = run(&world, plan, &input(1));
+    let done = world.get(&format!("/api/v1/runs/{source}")).json();
+    assert_eq!(done["state"], "succeeded", "{done}");
+    let (forked, shown) = fork(&world, &source, &json!({"input": input(2)}));
+    assert_eq!(forked["reused"], json!(["literal", "other"]), "{forked}");
+    assert_eq!(forked["anew"], json!(["tight", "spaced", "list", "pause"]));
+    assert_eq!(shown["state"], "succeeded", "{shown}");
+    let tasks =
+        world.get(&format!("/api/v1/runs/{}/tasks", forked["run"].as_str().unwrap())).json();
+    let items = tasks["items"].as_array().unwrap();
+    let spaced = items.iter().find(|it| it["name"] == "spaced").unwrap();
+    assert_eq!(spaced["output"], json!({"deep": ["so 2 it is"]}), "{tasks}");
+    world.stop();
+}
+
+#[test]
+fn a_fork_of_a_run_that_waited_for_a_layer_is_in_its_namespace() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    world.post("/api/v1/agents/board-00000/offline", "");
+    let body = r#"{"skill":"echo","input":1,"namespace":"other"}"#;
+    let waiting = world.post("/api/v1/tasks", body).json();
+    let source = waiting["run"].as_str().unwrap();
+    let shown = world.get(&format!("/api/v1/runs/{source}")).json();
+    assert_eq!((&shown["state"], &shown["waits_for"]), (&json!("accepted"), &json!("board")));
+    let early = world.post(&format!("/api/v1/runs/{source}/fork"), "").json();
+    world.post("/api/v1/agents/board-00000/online", "");
+    world.get(&format!("/api/v1/runs/{source}?wait=30s"));
+    let (late, _) = fork(&world, source, &json!({}));
+    for forked in [early, late] {
+        let id = forked["run"].as_str().unwrap();
+        let shown = world.get(&format!("/api/v1/runs/{id}?wait=30s")).json();
+        let seen = (&shown["namespace"], &shown["state"]);
+        assert_eq!(seen, (&json!("other"), &json!("succeeded")), "{shown}");
+    }
+    world.stop();
+}
+
+#[test]
+fn a_fork_with_another_skill_is_counted_under_that_skills_limit() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    // The first task's limit is named after the skill, the second's has a name of its own.
+    let plan = r#"{"name":"limited","version":"1","tasks":[
+        {"name":"call","skill":"sleep","input":{"ms":60000},"limit":{"at_once":1}},
+        {"name":"mail","skill":"sleep","input":{"ms":60000},"limit":{"name":"crm","at_once":1}}]}"#;
+    let body = format!(r#"{{"workflow":{plan}}}"#);
+    let source = world.post("/api/v1/runs", body).json()["run"].as_str().unwrap().to_owned();
+    until(&world, &source, |tasks| tasks.iter().all(|it| it["state"] == "running"));
+    let path = format!("/api/v1/runs/{source}/fork");
+    let forked = world.post(&path, r#"{"skills":{"sleep":"echo"}}"#).json();
+    let id = forked["run"].as_str().unwrap();
+    let tasks = until(&world, id, |tasks| {
+        tasks[0]["state"] == "succeeded" || tasks[0]["waits_for"].is_string()
+    });
+    assert_eq!(tasks[0]["state"], "succeeded", "it waits for no `sleep`: {tasks:?}");
+    assert_eq!(tasks[1]["waits_for"], "limit crm", "{tasks:?}");
+    for run in [&source, id] {
+        world.post(&format!("/api/v1/runs/{run}/cancel"), "{}");
+    }
+    world.stop();
+}
+
+/// Looks at a run's tasks until they are so.
+fn until(world: &World, run: &str, are: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    loop {
+        let tasks = world.get(&format!("/api/v1/runs/{run}/tasks")).json();
+        let tasks = tasks["items"].as_array().unwrap();
+        if !tasks.is_empty() && are(tasks) {
+            return tasks.clone();
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_fork_with_another_skill_for_one_that_no_task_has_is_refused() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let plan = r#"{"name":"waits","version":"1","tasks":[
+        {"name":"pause","wait":{"for":"1ms"}},
+        {"name":"end","skill":"echo","after":["pause"]}]}"#;
+    let source = run(&world, plan, &json!({}));
+    let path = format!("/api/v1/runs/{source}/fork");
+    for (skills, place) in [
+        (json!({"typo": "sleep"}), "/skills/typo"),
+        (json!({"echo": "hash", "a/b~c": "sleep"}), "/skills/a~1b~0c"),
+        // What a wait has in the place of a skill is none.
+        (json!({"": "sleep"}), "/skills/"),
+    ] {
+        let answer = world.post(&path, json!({"skills": skills}).to_string());
+        let problem = answer.problem(400, "request_invalid");
+        let places = problem["errors"].as_array().unwrap();
+        assert_eq!((places.len(), &places[0]["pointer"]), (1, &json!(place)), "{problem}");
+        assert!(problem["hint"].is_string(), "{problem}");
+    }
+    world.stop();
+}
