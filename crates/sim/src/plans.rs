@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ark_os_core::fleet::SkillInfo;
 use ark_os_core::manifest::{SkillCatalogue, SkillShape, parse};
-use ark_os_core::plan::{EffectClass, Workflow};
+use ark_os_core::plan::{EffectClass, LimitSpec, Workflow};
 use ark_os_core::text::Text;
 use ark_os_runtime::data::Catalogue;
 use serde_json::{Map, Value, json};
@@ -136,11 +136,19 @@ pub(crate) struct KeyLimit {
     pub(crate) rate: Option<(u32, u64)>,
 }
 
+impl From<&LimitSpec> for KeyLimit {
+    /// Of somebody's own workflow: what its plan says is what was written.
+    fn from(spec: &LimitSpec) -> Self {
+        let rate = spec.rate.map(|rate| (rate.count, rate.per_ms));
+        KeyLimit { name: "", has_key: spec.key.is_some(), at_once: spec.at_once, rate }
+    }
+}
+
 /// Limits of the plans.
 const KEY_LIMITS: [KeyLimit; 3] = [
-    KeyLimit { name: "alone", has_key: false, at_once: Some(1), rate: None },
-    KeyLimit { name: "rate", has_key: true, at_once: None, rate: Some((3, 5_000)) },
-    KeyLimit { name: "both", has_key: true, at_once: Some(2), rate: Some((4, 3_000)) },
+    KeyLimit { name: "sim-alone", has_key: false, at_once: Some(1), rate: None },
+    KeyLimit { name: "sim-rate", has_key: true, at_once: None, rate: Some((3, 5_000)) },
+    KeyLimit { name: "sim-both", has_key: true, at_once: Some(2), rate: Some((4, 3_000)) },
 ];
 
 /// The limit of this name.

@@ -24,7 +24,7 @@ pub(crate) struct Fork {
     /// Before this task began, by its name or number
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
-    /// Another input, repeatable: `key=text`, `key:=JSON`, or `@FILE` with a whole object
+    /// Another input in the place of all of the old one, repeatable: `key=text`, `key:=JSON`, or `@FILE` with a whole object
     #[arg(long = "input", short = 'i', value_name = "KEY=VALUE")]
     inputs: Vec<String>,
     /// Another workflow: a file with just one (YAML, JSON or TOML)

@@ -168,11 +168,16 @@ fn word(rule: &impl serde::Serialize) -> String {
     text.trim_matches('"').to_owned()
 }
 
+fn rules(view: &ScheduleView) -> String {
+    let jitter = view.jitter_ms.map(|ms| format!(", jitter {ms} ms")).unwrap_or_default();
+    format!("catch_up {}, overlap {}{jitter}", word(&view.catch_up), word(&view.overlap))
+}
+
 fn outline(view: &ScheduleView) -> Vec<String> {
     let mut lines = vec![
         format!("{} {}", view.name, if view.paused { "paused" } else { "active" }),
         format!("  when      {} in {}", view.cron, view.zone),
-        format!("  rules     catch_up {}, overlap {}", word(&view.catch_up), word(&view.overlap)),
+        format!("  rules     {}", rules(view)),
         format!("  workflow  {}", view.workflow),
         format!(
             "  runs      {} begun, {} skipped, {} going on",

@@ -108,3 +108,13 @@ fn what_a_task_answers_can_be_said_and_why_a_run_failed_is_told() {
     home.call(&["sim", file, "--output", "nothing"]).expect(2);
     home.call(&["sim", "/no/such/file"]).expect(2);
 }
+
+#[test]
+fn a_workflow_with_a_limit_of_its_own_is_held_to_it() {
+    let home = Home::new();
+    let text = "workflows: [{name: w, tasks: [{name: t, skill: echo, \
+                limit: {name: crm, key: acme, at_once: 1, rate: {count: 10, per: 1m}}}]}]";
+    let file = home.file("w.yaml", text);
+    let args = ["--json", "sim", file.to_str().unwrap(), "--seeds", "5"];
+    assert_eq!(home.call(&args).expect(0).json()["broken"], json!([]));
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +124,9 @@ fn check(dir: &str, files: &[Content]) -> Result<(), SkillError> {
     Ok(())
 }
 
+/// Whose turn it is to write, by the length of the path.
+static TURNS: [Mutex<()>; 16] = [const { Mutex::new(()) }; 16];
+
 /// A name that cannot lead out of the directory, on any system.
 fn is_plain_name(name: &str) -> bool {
     !name.is_empty()
@@ -153,6 +157,9 @@ fn write(host: &dyn Host, dir: &Path, file: &Content) -> Result<Written, SkillEr
 }
 
 fn replace(path: &Path, scratch: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // Two that write the same at the same time take turns: else one would give a name to the other's half.
+    let number = path.as_os_str().len() % TURNS.len();
+    let _turn = TURNS.get(number).map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
     match fs::remove_file(scratch) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -172,7 +179,20 @@ fn sync_dir(dir: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_plain_name;
+    use super::{is_plain_name, replace};
+
+    #[test]
+    fn those_who_write_the_same_at_the_same_time_take_turns() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, scratch) = (dir.path().join("report.md"), dir.path().join(".same.part"));
+        let text = vec![b'x'; 100_000];
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10).for_each(|_| replace(&path, &scratch, &text).unwrap()));
+            }
+        });
+        assert_eq!(std::fs::read(&path).unwrap(), text);
+    }
 
     #[test]
     fn only_plain_names_are_taken() {

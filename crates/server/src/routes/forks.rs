@@ -102,6 +102,8 @@ fn event(text: &str) -> Result<ForkPoint, Refusal> {
 
 /// How a run came to be, as its first record says; none: it was submitted.
 pub(super) async fn origin_of(context: &Context, run: RunId) -> Result<Option<Origin>, Refusal> {
+    // They know where a run's records are.
+    context.views_caught_up().await?;
     let handle = context.handle().clone();
     let page = tasks::blocking(move || handle.history(run, 0, 1)).await?;
     let Some(first) = page.records.into_iter().next() else { return Ok(None) };

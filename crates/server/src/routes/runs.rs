@@ -240,8 +240,11 @@ pub(super) async fn show_run(
         }
     }
     let mut view = view(&context, run).await?;
-    // As with its parent: a history may be away.
-    view.origin = forks::origin_of(&context, run).await.unwrap_or_default();
+    view.origin = match forks::origin_of(&context, run).await {
+        // As with its parent: the views do not keep it, and a history may be away.
+        Err(refusal) if refusal.0.code == "history_archived" => None,
+        origin => origin?,
+    };
     Ok(json(StatusCode::OK, &view))
 }
 

@@ -13,8 +13,9 @@ impl Model {
     /// What a task is counted under, and how many may be.
     fn limit_of(&self, id: RunId, task: TaskRef) -> Option<(LimitId, KeyLimit)> {
         let run = self.run(id)?;
-        let name = run.workflow.tasks.get(task.node as usize)?.limit.as_ref()?.name.clone();
-        let limit = key_limit(&name)?;
+        let spec = run.workflow.tasks.get(task.node as usize)?.limit.as_ref()?;
+        let name = spec.name.clone();
+        let limit = key_limit(&name).unwrap_or_else(|| KeyLimit::from(&**spec));
         let key = run.task(TaskRef::node(task.node)).and_then(|it| it.key.clone());
         let id = LimitId { namespace: run.namespace.clone(), name, key: key.unwrap_or_default() };
         Some((id, limit))
