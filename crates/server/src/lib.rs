@@ -14,6 +14,7 @@ mod context;
 mod counters;
 mod diff;
 mod front;
+mod given;
 mod json;
 mod line;
 mod listen;

@@ -87,8 +87,9 @@ impl MailQuery {
 #[into_params(parameter_in = Query)]
 pub(crate) struct TakeQuery {
     /// Messages; 100 where nobody asks
-    #[param(minimum = 1, maximum = 500)]
-    max: Option<usize>,
+    #[serde(default)]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 500)]
+    pub(crate) max: Limit,
     /// Wait for the next where there is none, such as `30s`; at most 10 minutes
     wait: Option<String>,
 }
@@ -96,10 +97,6 @@ pub(crate) struct TakeQuery {
 impl TakeQuery {
     pub(crate) fn patience(&self) -> Result<Option<Duration>, Refusal> {
         patience("wait", self.wait.as_deref())
-    }
-
-    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
-        limit_of("max", self.max)
     }
 }
 
@@ -111,14 +108,9 @@ pub(crate) struct Paging {
     /// `next` of the page before
     pub(crate) cursor: Option<String>,
     /// Items of the page; 100 where nobody asks
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<usize>,
-}
-
-impl Paging {
-    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
-        limit(self.limit)
-    }
+    #[serde(default)]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 500)]
+    pub(crate) limit: Limit,
 }
 
 /// `?namespace`
@@ -154,14 +146,9 @@ pub(crate) struct AgentsQuery {
     /// `next` of the page before
     pub(crate) cursor: Option<String>,
     /// Items of the page; 100 where nobody asks
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<usize>,
-}
-
-impl AgentsQuery {
-    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
-        limit(self.limit)
-    }
+    #[serde(default)]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 500)]
+    pub(crate) limit: Limit,
 }
 
 /// What `GET /runs` takes.
@@ -178,14 +165,9 @@ pub(crate) struct RunsQuery {
     /// `next` of the page before
     pub(crate) cursor: Option<String>,
     /// Items of the page; 100 where nobody asks
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<usize>,
-}
-
-impl RunsQuery {
-    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
-        limit(self.limit)
-    }
+    #[serde(default)]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 500)]
+    pub(crate) limit: Limit,
 }
 
 /// What `GET /schedules` takes.
@@ -198,14 +180,9 @@ pub(crate) struct SchedulesQuery {
     /// `next` of the page before
     pub(crate) cursor: Option<String>,
     /// Items of the page; 100 where nobody asks
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<usize>,
-}
-
-impl SchedulesQuery {
-    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
-        limit(self.limit)
-    }
+    #[serde(default)]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 500)]
+    pub(crate) limit: Limit,
 }
 
 /// What `GET /escalations` takes.
@@ -221,14 +198,9 @@ pub(crate) struct EscalationsQuery {
     /// `next` of the page before
     pub(crate) cursor: Option<String>,
     /// Items of the page; 100 where nobody asks
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<usize>,
-}
-
-impl EscalationsQuery {
-    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
-        limit(self.limit)
-    }
+    #[serde(default)]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 500)]
+    pub(crate) limit: Limit,
 }
 
 /// What `GET /runs/{id}/events` takes.
@@ -239,14 +211,9 @@ pub(crate) struct EventsQuery {
     /// The id of the last event seen
     pub(crate) after: Option<String>,
     /// Items of the page; 100 where nobody asks
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<usize>,
-}
-
-impl EventsQuery {
-    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
-        limit(self.limit)
-    }
+    #[serde(default)]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 500)]
+    pub(crate) limit: Limit,
 }
 
 /// What `GET /runs/{id}/trace` takes.
@@ -264,14 +231,9 @@ pub(crate) struct TraceQuery {
     /// `true`: rows for every child of a map, not one for all
     pub(crate) expand: Option<bool>,
     /// Items of the page; 100 where nobody asks
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<usize>,
-}
-
-impl TraceQuery {
-    pub(crate) fn limit(&self) -> Result<usize, Refusal> {
-        limit(self.limit)
-    }
+    #[serde(default)]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 500)]
+    pub(crate) limit: Limit,
 }
 
 /// What `GET /runs/{id}/graph` takes.
@@ -284,15 +246,31 @@ pub(crate) struct GraphQuery {
     pub(crate) format: Option<String>,
 }
 
-pub(crate) fn limit(asked: Option<usize>) -> Result<usize, Refusal> {
-    limit_of("limit", asked)
+/// Items of a page.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "usize")]
+pub(crate) struct Limit(usize);
+
+impl Limit {
+    pub(crate) fn items(self) -> usize {
+        self.0
+    }
 }
 
-fn limit_of(name: &str, asked: Option<usize>) -> Result<usize, Refusal> {
-    match asked {
-        None => Ok(LIMIT),
-        Some(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
-        Some(_) => Err(wrong(name, &format!("it is 1 to {LIMIT_MAX}"))),
+impl Default for Limit {
+    fn default() -> Self {
+        Limit(LIMIT)
+    }
+}
+
+impl TryFrom<usize> for Limit {
+    type Error = String;
+
+    fn try_from(asked: usize) -> Result<Self, String> {
+        match asked {
+            1..=LIMIT_MAX => Ok(Limit(asked)),
+            _ => Err(format!("a page has 1 to {LIMIT_MAX} items")),
+        }
     }
 }
 

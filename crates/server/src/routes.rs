@@ -183,7 +183,7 @@ fn needed_reason(given: &str) -> Result<Text, Refusal> {
 }
 
 /// A reason that is recorded.
-fn reason(given: Option<&str>) -> Result<Text, Refusal> {
+pub(crate) fn reason(given: Option<&str>) -> Result<Text, Refusal> {
     match given {
         None => Ok(Text::from("asked for")),
         Some(reason) if reason.len() <= REASON_BYTES_MAX => Ok(Text::from(reason)),

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use ark_os_api::{ConfigReload, ConfigView, Problem, Reason, Shutdown, ShuttingDown};
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::{json, json_bytes, reason};
+use super::{json, json_bytes};
 use crate::amounts;
 use crate::context::Context;
-use crate::json::{parse_or_default, read_body};
+use crate::given::{GivenOrDefault, Why};
 use crate::problems::{Answered, Refusal};
 
 /// The longest time to drain.
@@ -22,9 +21,10 @@ const DRAIN_MAX: Duration = Duration::from_secs(24 * 3_600);
     request_body(content = Shutdown, description = "May be left out"),
     responses((status = 202, description = "It is about to stop", body = ShuttingDown)),
 )]
-pub(super) async fn shut_down(State(context): State<Context>, body: Body) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let how: Shutdown = parse_or_default(&body)?;
+pub(super) async fn shut_down(
+    State(context): State<Context>,
+    GivenOrDefault(how): GivenOrDefault<Shutdown>,
+) -> Answered {
     if let Some(text) = &how.drain_timeout
         && amounts::duration(text, "/drain_timeout")? > DRAIN_MAX
     {
@@ -54,10 +54,7 @@ pub(super) async fn show_config(State(context): State<Context>) -> Answered {
         (status = 400, description = "`settings_invalid`: nothing was changed", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn reload_config(State(context): State<Context>, body: Body) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let why: Reason = parse_or_default(&body)?;
-    let reason = reason(why.reason.as_deref())?;
+pub(super) async fn reload_config(State(context): State<Context>, Why(reason): Why) -> Answered {
     let reloading = (context.settings().live.reload)(reason.to_string());
     let reloaded = reloading.await.map_err(|problem| Refusal(Box::new(problem)))?;
     Ok(json(StatusCode::OK, &reloaded))

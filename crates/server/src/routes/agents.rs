@@ -5,13 +5,13 @@ use ark_os_core::Command;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::fleet::profile;
 use ark_os_core::ids::AgentIx;
-use axum::body::Body;
+use ark_os_core::text::Text;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
-use super::{json, reason};
+use super::json;
 use crate::context::Context;
-use crate::json::{parse_or_default, read_body};
+use crate::given::Why;
 use crate::overview::select;
 use crate::problems::{Answered, Refusal};
 use crate::query::{AgentsQuery, read, wrong};
@@ -26,7 +26,7 @@ use crate::words;
 )]
 pub(super) async fn list_agents(State(context): State<Context>, uri: Uri) -> Answered {
     let query: AgentsQuery = read(&uri)?;
-    let limit = query.limit()?;
+    let limit = query.limit.items();
     if query.stack.is_some_and(|stack| i32::try_from(stack).is_err()) {
         return Err(wrong("stack", "there are not so many stacks"));
     }
@@ -72,9 +72,9 @@ pub(super) async fn show_agent(State(context): State<Context>, Path(id): Path<St
 pub(super) async fn take_agent_offline(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Why(reason): Why,
 ) -> Answered {
-    set(&context, id, false, body).await
+    set(&context, id, false, reason).await
 }
 
 /// Lets an agent in again.
@@ -87,15 +87,12 @@ pub(super) async fn take_agent_offline(
 pub(super) async fn bring_agent_online(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Why(reason): Why,
 ) -> Answered {
-    set(&context, id, true, body).await
+    set(&context, id, true, reason).await
 }
 
-async fn set(context: &Context, id: String, online: bool, body: Body) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: Reason = parse_or_default(&body)?;
-    let reason = reason(given.reason.as_deref())?;
+async fn set(context: &Context, id: String, online: bool, reason: Text) -> Answered {
     let (agent, _) = look_up(context, id.clone()).await?;
     context.handle().command(Command::SetAgent { agent, online, reason }).await?;
     Ok(json(StatusCode::OK, &look_up(context, id).await?.1))

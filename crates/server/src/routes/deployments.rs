@@ -6,13 +6,12 @@ use ark_os_api::{
 use ark_os_core::Command;
 use ark_os_core::deployment::{Deployment, Deployments, PastDeployment, UnderWay};
 use ark_os_runtime::deployment::DeployRequest;
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
 use super::{json, json_bytes, reason};
 use crate::context::Context;
-use crate::json::{parse, parse_or_default, read_body};
+use crate::given::{Given, GivenOrDefault};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Waiting, read};
 use crate::refused::NoDeployment;
@@ -31,10 +30,12 @@ use crate::{amounts, line, words};
         (status = 409, description = "`deployment_under_way`, `deployment_outdated`, `skill_orphaned`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn deploy(State(context): State<Context>, uri: Uri, body: Body) -> Answered {
+pub(super) async fn deploy(
+    State(context): State<Context>,
+    uri: Uri,
+    Given(deploy): Given<Deploy>,
+) -> Answered {
     let patience = read::<Waiting>(&uri)?.patience()?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let deploy: Deploy = parse(&body)?;
     let timeout = deploy.health_timeout.as_deref();
     let request = DeployRequest {
         manifest: line::value(&deploy.manifest, "/manifest")?,
@@ -112,9 +113,10 @@ pub(super) async fn fetch_manifest(State(context): State<Context>) -> Answered {
         NoDeployment,
     ),
 )]
-pub(super) async fn cancel_deployment(State(context): State<Context>, body: Body) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: CancelDeployment = parse_or_default(&body)?;
+pub(super) async fn cancel_deployment(
+    State(context): State<Context>,
+    GivenOrDefault(given): GivenOrDefault<CancelDeployment>,
+) -> Answered {
     let reason = reason(given.reason.as_deref())?;
     let command = Command::CancelDeployment { version: given.version, reason };
     context.handle().command(command).await?;

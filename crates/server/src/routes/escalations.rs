@@ -5,13 +5,12 @@ use ark_os_core::Command;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::ids::{AgentIx, TaskId};
 use ark_os_core::supervision::{Concern, Desk, Escalation, Rung};
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
 use super::{json, needed_reason};
 use crate::context::Context;
-use crate::json::{parse, read_body};
+use crate::given::Given;
 use crate::problems::{Answered, Refusal};
 use crate::query::{EscalationsQuery, read, wrong};
 use crate::words;
@@ -27,7 +26,7 @@ const HUMAN: &str = "human";
 )]
 pub(super) async fn list_escalations(State(context): State<Context>, uri: Uri) -> Answered {
     let query: EscalationsQuery = read(&uri)?;
-    let limit = query.limit()?;
+    let limit = query.limit.items();
     let open = match query.state.as_deref() {
         None | Some("open") => true,
         Some("closed") => false,
@@ -101,11 +100,9 @@ pub(super) async fn show_escalation(
 pub(super) async fn answer_escalation(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Given(answer): Given<EscalationAnswer>,
 ) -> Answered {
     let id = number(&id)?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let answer: EscalationAnswer = parse(&body)?;
     let reason = needed_reason(&answer.reason)?;
     let (concern, view) = look_up(&context, id).await?;
     if view.state == "closed" {

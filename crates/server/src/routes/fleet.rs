@@ -8,13 +8,12 @@ use ark_os_core::ids::{AgentIx, StackIx};
 use ark_os_core::layer::Layer;
 use ark_os_core::limits::AGENTS_MAX;
 use ark_os_core::{Command, State as Kernel};
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::{json, reason};
 use crate::context::Context;
-use crate::json::{parse, read_body};
+use crate::given::Given;
 use crate::problems::Answered;
 use crate::words;
 
@@ -38,9 +37,10 @@ pub(super) async fn show_fleet(State(context): State<Context>) -> Answered {
         (status = 400, description = "`agents_out_of_range`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn scale_fleet(State(context): State<Context>, body: Body) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let scale: Scale = parse(&body)?;
+pub(super) async fn scale_fleet(
+    State(context): State<Context>,
+    Given(scale): Given<Scale>,
+) -> Answered {
     let reason = reason(scale.reason.as_deref())?;
     context.handle().command(Command::ScaleFleet { agents: scale.agents, reason }).await?;
     let view = context.handle().read(|kernel| view(kernel.state())).await?;

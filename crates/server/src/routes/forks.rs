@@ -5,14 +5,13 @@ use ark_os_core::Event;
 use ark_os_core::ids::RunId;
 use ark_os_core::text::Text;
 use ark_os_runtime::{ForkPoint, ForkRequest, PlanRequest, RuntimeError};
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use super::runs::{Found, find, located, not_found, run_id, state_of};
 use super::{json, reason};
 use crate::context::Context;
-use crate::json::{parse_or_default, read_body};
+use crate::given::GivenOrDefault;
 use crate::problems::{Answered, Refusal};
 use crate::{amounts, diff, line, tasks, words};
 
@@ -31,11 +30,9 @@ use crate::{amounts, diff, line, tasks, words};
 pub(super) async fn fork_run(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    GivenOrDefault(given): GivenOrDefault<Fork>,
 ) -> Answered {
     let run = run_id(&id)?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: Fork = parse_or_default(&body)?;
     let request = request_of(&given)?;
     context.views_caught_up().await?;
     let placed = |error: RuntimeError| Refusal::from(error).places(place);

@@ -6,14 +6,13 @@ use ark_os_core::ids::AgentIx;
 use ark_os_core::manifest::parse_duration_ms;
 use ark_os_core::rules::Mode;
 use ark_os_core::supervision::{Measure, MeasureKind, Vote};
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 use super::agents::shown;
 use super::{json, needed_reason};
 use crate::context::Context;
-use crate::json::{parse, read_body};
+use crate::given::Given;
 use crate::problems::{Answered, Refusal};
 use crate::words;
 
@@ -42,9 +41,10 @@ pub(super) async fn list_measures(State(context): State<Context>) -> Answered {
         (status = 409, description = "`measure_in_force`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn take_measure(State(context): State<Context>, body: Body) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let wanted: MeasureRequest = parse(&body)?;
+pub(super) async fn take_measure(
+    State(context): State<Context>,
+    Given(wanted): Given<MeasureRequest>,
+) -> Answered {
     let reason = needed_reason(&wanted.reason)?;
     let lasts_ms = parse_duration_ms(&wanted.lasts)
         .ok_or_else(|| wrong("for", "write it like `30m`, `1h` or `2d`"))?;
@@ -76,11 +76,9 @@ pub(super) async fn take_measure(State(context): State<Context>, body: Body) -> 
 pub(super) async fn lift_measure(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Given(lift): Given<Lift>,
 ) -> Answered {
     let id = id.parse().map_err(|_| not_found("measures have numbers"))?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let lift: Lift = parse(&body)?;
     let reason = needed_reason(&lift.reason)?;
     let by = seat(&context, lift.seat.as_deref()).await?;
     context.handle().command(Command::LiftMeasure { id, by, reason }).await?;

@@ -9,7 +9,6 @@ use ark_os_api::{
 use ark_os_core::ids::AgentIx;
 use ark_os_core::text::Text;
 use ark_os_runtime::messages::{Address, Answer, Asking, Directory, Party, Sender, Sent};
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
@@ -17,7 +16,7 @@ use super::agents::not_found;
 use super::json;
 use crate::cloud_event;
 use crate::context::Context;
-use crate::json::{parse, read_body};
+use crate::given::Given;
 use crate::problems::{Answered, Refusal};
 use crate::query::{MailQuery, ReplyQuery, TakeQuery, read};
 use crate::refused::{MessageDenied, NoAgent};
@@ -39,10 +38,12 @@ use crate::refused::{MessageDenied, NoAgent};
         (status = 504, description = "`message_unanswered`: the one who was asked did not answer in time", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn send_message(State(context): State<Context>, uri: Uri, body: Body) -> Answered {
+pub(super) async fn send_message(
+    State(context): State<Context>,
+    uri: Uri,
+    Given(event): Given<CloudEvent>,
+) -> Answered {
     let patience = read::<ReplyQuery>(&uri)?.patience()?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let event: CloudEvent = parse(&body)?;
     let handle = context.handle();
     let messages = handle.messages();
     let directory = messages.directory();
@@ -119,7 +120,7 @@ pub(super) async fn take_messages(
     uri: Uri,
 ) -> Answered {
     let query: TakeQuery = read(&uri)?;
-    let (max, patience) = (query.limit()?, query.patience()?.unwrap_or(Duration::ZERO));
+    let (max, patience) = (query.max.items(), query.patience()?.unwrap_or(Duration::ZERO));
     let (agent, directory) = reach(&context, &id)?;
     let messages = context.handle().messages();
     let taken = context.unless_stopping(messages.take_within(agent, max, patience)).await;
@@ -143,9 +144,9 @@ pub(super) async fn take_messages(
 pub(super) async fn subscribe_agent(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Given(Topic { topic }): Given<Topic>,
 ) -> Answered {
-    set(&context, id, body, true).await
+    set(&context, id, topic, true).await
 }
 
 /// Has an agent get nothing more from a topic.
@@ -162,14 +163,12 @@ pub(super) async fn subscribe_agent(
 pub(super) async fn unsubscribe_agent(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Given(Topic { topic }): Given<Topic>,
 ) -> Answered {
-    set(&context, id, body, false).await
+    set(&context, id, topic, false).await
 }
 
-async fn set(context: &Context, id: String, body: Body, subscribed: bool) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let Topic { topic } = parse(&body)?;
+async fn set(context: &Context, id: String, topic: String, subscribed: bool) -> Answered {
     let (agent, _) = reach(context, &id)?;
     let (messages, sender) = (context.handle().messages(), operator(context));
     let changed = match subscribed {

@@ -12,7 +12,7 @@ use super::json;
 use crate::context::Context;
 use crate::overview;
 use crate::problems::Answered;
-use crate::query::{Namespaced, limit, read, wrong};
+use crate::query::{Limit, Namespaced, read, wrong};
 use crate::refused::NoAgent;
 use crate::{line, show};
 
@@ -25,7 +25,8 @@ const TIMERS_MAX: usize = 100_000;
 #[serde(deny_unknown_fields)]
 struct LogsQuery {
     after: Option<u64>,
-    limit: Option<usize>,
+    #[serde(default)]
+    limit: Limit,
 }
 
 /// The whole instance on one page: fleet, runs, queues, rates, and what somebody should look at.
@@ -61,7 +62,7 @@ pub(super) async fn list_queues(State(context): State<Context>) -> Answered {
 )]
 pub(super) async fn list_logs(State(context): State<Context>, uri: Uri) -> Answered {
     let query: LogsQuery = read(&uri)?;
-    let limit = limit(query.limit)?;
+    let limit = query.limit.items();
     if query.after.is_some_and(|after| i64::try_from(after).is_err()) {
         return Err(wrong("after", "no line has such a number"));
     }

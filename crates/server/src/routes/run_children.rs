@@ -32,7 +32,7 @@ pub(super) async fn list_run_children(
 ) -> Answered {
     let run = run_id(&id)?;
     let paging: Paging = read(&uri)?;
-    let limit = paging.limit()?;
+    let limit = paging.limit.items();
     let after = task_before(run, &paging)?.map(|task| task.node);
     let live = context.handle().read(move |kernel| {
         let it = kernel.run(run)?;

@@ -91,7 +91,7 @@ pub(super) async fn list_run_events(
 ) -> Answered {
     let run = run_id(&id)?;
     let query: EventsQuery = read(&uri)?;
-    let limit = query.limit()?;
+    let limit = query.limit.items();
     let seen = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let position = match seen.or(query.after.as_deref()) {
         None | Some("") => Position::default(),

@@ -35,7 +35,7 @@ pub(super) async fn trace_run(
 ) -> Answered {
     let run = run_id(&id)?;
     let query: TraceQuery = read(&uri)?;
-    let limit = query.limit()?;
+    let limit = query.limit.items();
     let depth = query.depth.unwrap_or(DEPTH_MAX);
     if !(1..=DEPTH_MAX).contains(&depth) {
         return Err(wrong("depth", &format!("it is 1 to {DEPTH_MAX}")));

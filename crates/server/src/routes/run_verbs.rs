@@ -8,7 +8,6 @@ use ark_os_core::ids::{RunId, TaskId};
 use ark_os_core::limits::INLINE_BYTES_MAX;
 use ark_os_core::payload::Payload;
 use ark_os_core::step::StepKey;
-use ark_os_core::text::Text;
 use ark_os_runtime::SignalRequest;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -18,7 +17,8 @@ use super::agents::shown;
 use super::runs::{row_of, run_id, view};
 use super::{idempotency_key, json, reason};
 use crate::context::Context;
-use crate::json::{parse, parse_or_default, read_body};
+use crate::given::{Given, GivenOrDefault, Why};
+use crate::json::{parse, read_body};
 use crate::problems::{Answered, Refusal};
 use crate::refused::{NoRun, RunOver};
 use crate::words;
@@ -37,9 +37,10 @@ use crate::words;
 pub(super) async fn cancel_run(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Why(reason): Why,
 ) -> Answered {
-    reasoned(&context, &id, body, |run, reason| Command::CancelRun { run, reason }).await
+    let run = run_id(&id)?;
+    act(&context, run, Command::CancelRun { run, reason }).await
 }
 
 /// Starts nothing more of a run until it is resumed; what runs comes to its end.
@@ -56,9 +57,10 @@ pub(super) async fn cancel_run(
 pub(super) async fn pause_run(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Why(reason): Why,
 ) -> Answered {
-    reasoned(&context, &id, body, |run, reason| Command::PauseRun { run, reason }).await
+    let run = run_id(&id)?;
+    act(&context, run, Command::PauseRun { run, reason }).await
 }
 
 /// Goes on with a paused run.
@@ -75,9 +77,10 @@ pub(super) async fn pause_run(
 pub(super) async fn resume_run(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Why(reason): Why,
 ) -> Answered {
-    reasoned(&context, &id, body, |run, reason| Command::ResumeRun { run, reason }).await
+    let run = run_id(&id)?;
+    act(&context, run, Command::ResumeRun { run, reason }).await
 }
 
 /// Goes on with a run that failed or was cancelled, from a task or from the one that failed.
@@ -94,11 +97,9 @@ pub(super) async fn resume_run(
 pub(super) async fn retry_run(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    GivenOrDefault(given): GivenOrDefault<Retry>,
 ) -> Answered {
     let run = run_id(&id)?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: Retry = parse_or_default(&body)?;
     let reason = reason(given.reason.as_deref())?;
     let task = match given.task {
         None => None,
@@ -155,11 +156,9 @@ pub(super) async fn send_signal(
 pub(super) async fn prioritize_run(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Given(given): Given<Prioritize>,
 ) -> Answered {
     let run = run_id(&id)?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: Prioritize = parse(&body)?;
     let priority = crate::line::priority(Some(&given.priority))?;
     let reason = reason(given.reason.as_deref())?;
     act(&context, run, Command::PrioritizeRun { run, priority, reason }).await
@@ -182,11 +181,9 @@ pub(super) async fn prioritize_run(
 pub(super) async fn resolve_step(
     State(context): State<Context>,
     Path((id, key)): Path<(String, String)>,
-    body: Body,
+    Given(given): Given<Resolution>,
 ) -> Answered {
     let run = run_id(&id)?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: Resolution = parse(&body)?;
     let key = Hash::parse(&key).map(StepKey).ok_or_else(|| {
         Refusal::new("step_not_found", format!("no step `{}` is known", shown(&key)))
             .hint("`GET /api/v1/tasks/{id}` shows the steps of a task")
@@ -215,25 +212,6 @@ fn resolution(given: Resolution) -> Result<event::Resolution, Refusal> {
             Err(Refusal::new("request_invalid", message).at("", message))
         }
     }
-}
-
-/// Does to a run what needs no more than a reason.
-async fn reasoned(
-    context: &Context,
-    id: &str,
-    body: Body,
-    command: impl FnOnce(RunId, Text) -> Command,
-) -> Answered {
-    let run = run_id(id)?;
-    let reason = given_reason(context, body).await?;
-    act(context, run, command(run, reason)).await
-}
-
-/// The reason in a body that has nothing else.
-pub(super) async fn given_reason(context: &Context, body: Body) -> Result<Text, Refusal> {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: Reason = parse_or_default(&body)?;
-    reason(given.reason.as_deref())
 }
 
 async fn act(context: &Context, run: RunId, command: Command) -> Answered {

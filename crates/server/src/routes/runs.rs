@@ -10,7 +10,6 @@ use ark_os_runtime::views::{Cursor, RUNS_PAGE_MAX, RunFilter, RunRow};
 use ark_os_runtime::{
     Handle, Outcome, PlanRequest, RunRequest, RuntimeError, Start, Submitted, TaskRequest,
 };
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
@@ -21,7 +20,7 @@ use serde_json::{Map, Value};
 use super::agents::shown;
 use super::{forks, idempotency_key, json, json_bytes};
 use crate::context::Context;
-use crate::json::{parse, read_body};
+use crate::given::Given;
 use crate::past::{page_of, past_of};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, RunsQuery, Waiting, read, wrong};
@@ -50,11 +49,9 @@ pub(super) async fn submit_run(
     State(context): State<Context>,
     uri: Uri,
     headers: HeaderMap,
-    body: Body,
+    Given(submission): Given<RunSubmission>,
 ) -> Answered {
     let patience = read::<Waiting>(&uri)?.patience()?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let submission: RunSubmission = parse(&body)?;
     let (mut request, prefix) = request_of(&submission, context.namespace())?;
     request.key = idempotency_key(&headers)?;
     let placed = |error: RuntimeError| Refusal::from(error).places(|it| prefix.place(it));
@@ -191,7 +188,7 @@ fn task_of(task: &ark_os_api::TaskSpec) -> Result<TaskRequest, Refusal> {
 )]
 pub(super) async fn list_runs(State(context): State<Context>, uri: Uri) -> Answered {
     let query: RunsQuery = read(&uri)?;
-    let limit = query.limit()?.min(RUNS_PAGE_MAX);
+    let limit = query.limit.items().min(RUNS_PAGE_MAX);
     let cursor = query.cursor.as_deref();
     let cursor = cursor.map(|it| Cursor::parse(it).ok_or_else(cursor_invalid)).transpose()?;
     let states = query.state.iter().flat_map(|list| list.split(',')).map(|word| {
@@ -294,7 +291,7 @@ pub(super) async fn list_run_tasks(
 ) -> Answered {
     let run = run_id(&id)?;
     let paging: Paging = read(&uri)?;
-    let limit = paging.limit()?;
+    let limit = paging.limit.items();
     let after = task_before(run, &paging)?;
     let live = context.handle().read(move |kernel| {
         let it = kernel.run(run)?;

@@ -11,16 +11,14 @@ use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_runtime::calendar::Calendar;
 use ark_os_runtime::{RunRequest, RuntimeError, ScheduleRequest};
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
 use super::agents::shown;
-use super::run_verbs::given_reason;
 use super::runs::{Prefix, plan_of};
 use super::{json, reason};
 use crate::context::Context;
-use crate::json::{parse, read_body};
+use crate::given::{Given, Why};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Namespaced, Reasoned, SchedulesQuery, read};
 use crate::refused::NoSchedule;
@@ -42,9 +40,10 @@ const RUNS_SHOWN: usize = 20;
         (status = 429, description = "`too_many_schedules`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn put_schedule(State(context): State<Context>, body: Body) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let given: ScheduleSubmission = parse(&body)?;
+pub(super) async fn put_schedule(
+    State(context): State<Context>,
+    Given(given): Given<ScheduleSubmission>,
+) -> Answered {
     let (request, prefix) = request_of(&given, context.namespace())?;
     let (namespace, name) = (request.run.namespace.clone(), request.name.clone());
     let name = ScheduleName { namespace, name };
@@ -63,7 +62,7 @@ pub(super) async fn put_schedule(State(context): State<Context>, body: Body) -> 
 )]
 pub(super) async fn list_schedules(State(context): State<Context>, uri: Uri) -> Answered {
     let query: SchedulesQuery = read(&uri)?;
-    let limit = query.limit()?;
+    let limit = query.limit.items();
     let namespace = line::namespace(query.namespace.as_deref(), context.namespace())?;
     let after = query.cursor;
     let found = context.handle().read(move |kernel| {
@@ -145,9 +144,9 @@ pub(super) async fn pause_schedule(
     State(context): State<Context>,
     Path(name): Path<String>,
     uri: Uri,
-    body: Body,
+    Why(reason): Why,
 ) -> Answered {
-    set(&context, named(&context, &name, &uri)?, true, body).await
+    set(&context, named(&context, &name, &uri)?, true, reason).await
 }
 
 /// Lets a paused schedule go on with the next of its times.
@@ -167,9 +166,9 @@ pub(super) async fn resume_schedule(
     State(context): State<Context>,
     Path(name): Path<String>,
     uri: Uri,
-    body: Body,
+    Why(reason): Why,
 ) -> Answered {
-    set(&context, named(&context, &name, &uri)?, false, body).await
+    set(&context, named(&context, &name, &uri)?, false, reason).await
 }
 
 /// Begins a run of a schedule now, whatever its times and its overlap rule.
@@ -193,8 +192,7 @@ pub(super) async fn run_schedule(
     Ok(json(StatusCode::ACCEPTED, &ScheduleStarted { run: run.to_string() }))
 }
 
-async fn set(context: &Context, schedule: ScheduleName, is_paused: bool, body: Body) -> Answered {
-    let reason = given_reason(context, body).await?;
+async fn set(context: &Context, schedule: ScheduleName, is_paused: bool, reason: Text) -> Answered {
     context.handle().set_schedule(schedule.clone(), is_paused, reason).await?;
     Ok(json(StatusCode::OK, &view(context, schedule).await?))
 }

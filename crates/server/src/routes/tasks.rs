@@ -9,11 +9,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 
 use super::agents::shown;
-use super::run_verbs::given_reason;
 use super::runs::{located, submit};
 use super::{idempotency_key, json, json_bytes, with_type};
 use crate::batch;
 use crate::context::Context;
+use crate::given::Why;
 use crate::json::{parse, read_body};
 use crate::line::Line;
 use crate::past::{found, past_of};
@@ -162,10 +162,9 @@ pub(super) async fn fetch_task_output(
 pub(super) async fn unpark_task(
     State(context): State<Context>,
     Path(id): Path<String>,
-    body: Body,
+    Why(reason): Why,
 ) -> Answered {
     let task = task_id(&id)?;
-    let reason = given_reason(&context, body).await?;
     context.handle().command(Command::UnparkTask { task, reason }).await?;
     let (view, payload) = look_up(&context, &id).await?;
     Ok(json(StatusCode::OK, &with_output(&context, view, payload).await?))

@@ -16,16 +16,15 @@ use ark_os_runtime::remote::{
     RemoteView, Told, token,
 };
 use ark_os_runtime::telemetry::trace_id;
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::json;
 use crate::amounts;
 use crate::context::Context;
-use crate::json::{DEPTH_MAX, is_shallow, parse, parse_or_default, read_body};
+use crate::given::{Given, GivenOrDefault};
+use crate::json::{DEPTH_MAX, is_shallow};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, read};
 use crate::refused::{BodyTooLarge, NoWorker, WorkerFenced};
@@ -57,9 +56,11 @@ struct Session {
         (status = 429, description = "`too_many_workers`, `overloaded`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn register_worker(State(context): State<Context>, body: Body) -> Answered {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let registration = registration(parse(&body)?)?;
+pub(super) async fn register_worker(
+    State(context): State<Context>,
+    Given(asked): Given<WorkerRegistration>,
+) -> Answered {
+    let registration = registration(asked)?;
     let handle = context.handle();
     let session = handle.register_worker(registration).await?;
     let answer = WorkerSession {
@@ -82,7 +83,7 @@ pub(super) async fn register_worker(State(context): State<Context>, body: Body) 
 )]
 pub(super) async fn list_workers(State(context): State<Context>, uri: Uri) -> Answered {
     let paging: Paging = read(&uri)?;
-    let limit = paging.limit()?;
+    let limit = paging.limit.items();
     let mut found = context.handle().remotes().list(paging.cursor.as_deref(), limit + 1);
     let has_more = found.len() > limit;
     found.truncate(limit);
@@ -124,10 +125,9 @@ pub(super) async fn claim_tasks(
     State(context): State<Context>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    Given(asked): Given<ClaimRequest>,
 ) -> Answered {
     let session = session_of(&headers)?;
-    let asked: ClaimRequest = body_of(&context, body).await?;
     if !(1..=CLAIM_TASKS_MAX).contains(&asked.max) {
         let message = format!("it is 1 to {CLAIM_TASKS_MAX}");
         return Err(Refusal::new("request_invalid", "accept `/max`").at("/max", message));
@@ -155,11 +155,9 @@ pub(super) async fn extend_tasks(
     State(context): State<Context>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    GivenOrDefault(asked): GivenOrDefault<ExtendRequest>,
 ) -> Answered {
     let session = session_of(&headers)?;
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    let asked: ExtendRequest = parse_or_default(&body)?;
     let (named, extensions) = tokens(
         "tokens",
         asked.tokens,
@@ -187,10 +185,9 @@ pub(super) async fn complete_tasks(
     State(context): State<Context>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    Given(asked): Given<CompleteRequest>,
 ) -> Answered {
     let session = session_of(&headers)?;
-    let asked: CompleteRequest = body_of(&context, body).await?;
     let said = tokens(
         "results",
         asked.results,
@@ -215,10 +212,9 @@ pub(super) async fn fail_tasks(
     State(context): State<Context>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    Given(asked): Given<FailRequest>,
 ) -> Answered {
     let session = session_of(&headers)?;
-    let asked: FailRequest = body_of(&context, body).await?;
     let failed = |it: WorkFailure| {
         let WorkFailure { code, message, retryable, unknown, .. } = it;
         Presented::Failed { code, message, retryable, unknown }
@@ -274,11 +270,6 @@ fn session_of(headers: &HeaderMap) -> Result<&str, Refusal> {
         Refusal::new("request_invalid", "find the header `Worker-Session`")
             .hint("send the `session` that the registration was answered with")
     })
-}
-
-async fn body_of<T: DeserializeOwned>(context: &Context, body: Body) -> Result<T, Refusal> {
-    let body = read_body(body, context.settings().max_body_bytes).await?;
-    parse(&body)
 }
 
 fn registration(it: WorkerRegistration) -> Result<Registration, Refusal> {

@@ -18,7 +18,7 @@ use crate::query::{Paging, read};
 )]
 pub(super) async fn list_workflows(State(context): State<Context>, uri: Uri) -> Answered {
     let paging: Paging = read(&uri)?;
-    let limit = paging.limit()?;
+    let limit = paging.limit.items();
     let after = paging.cursor.as_deref().map_or(Ok(0), |cursor| {
         cursor.parse::<u64>().map_err(|_| {
             Refusal::new("cursor_invalid", "the cursor was not given out by this list")
