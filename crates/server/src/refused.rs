@@ -16,6 +16,7 @@ refused! {
     NoAgent 404 "`agent_not_found`";
     NoCheckpoint 404 "`checkpoint_not_found`";
     NoDeployment 404 "`deployment_not_found`";
+    NoEscalation 404 "`escalation_not_found`";
     NoRun 404 "`run_not_found`";
     NoSchedule 404 "`schedule_not_found`";
     NoTask 404 "`task_not_found`";
@@ -23,6 +24,7 @@ refused! {
     BodyTooLarge 413 "`body_too_large`";
     KeyReused 409 "`key_reused`";
     MessageDenied 403 "`message_denied`";
+    NotOfCecca 403 "`layer_exceeded`: the seat is not of CECCA";
     Overloaded 429 "`overloaded`; see `Retry-After`";
     RunOver 409 "`run_over`";
     WorkerFenced 409 "`worker_fenced`: another process is the worker";

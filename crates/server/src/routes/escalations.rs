@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::given::Given;
 use crate::problems::{Answered, Refusal};
 use crate::query::{EscalationsQuery, read, wrong};
+use crate::refused::NoEscalation;
 use crate::words;
 
 /// Who sees to what nobody in the fleet did.
@@ -75,7 +76,7 @@ pub(super) async fn list_escalations(State(context): State<Context>, uri: Uri) -
     params(("id" = u64, Path, description = "Its number")),
     responses(
         (status = 200, description = "The escalation", body = EscalationView),
-        (status = 404, description = "`escalation_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoEscalation,
     ),
 )]
 pub(super) async fn show_escalation(
@@ -93,7 +94,7 @@ pub(super) async fn show_escalation(
     request_body = EscalationAnswer,
     responses(
         (status = 200, description = "The escalation", body = EscalationView),
-        (status = 404, description = "`escalation_not_found`", body = Problem, content_type = "application/problem+json"),
+        NoEscalation,
         (status = 409, description = "`escalation_over`, `task_not_parked`, `step_in_doubt`, …", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -14,6 +14,7 @@ use super::{json, needed_reason};
 use crate::context::Context;
 use crate::given::Given;
 use crate::problems::{Answered, Refusal};
+use crate::refused::NotOfCecca;
 use crate::words;
 
 /// The emergency measures in force.
@@ -36,7 +37,7 @@ pub(super) async fn list_measures(State(context): State<Context>) -> Answered {
     request_body = MeasureRequest,
     responses(
         (status = 200, description = "The measure", body = MeasureView),
-        (status = 403, description = "`layer_exceeded`: the seat is not of CECCA", body = Problem, content_type = "application/problem+json"),
+        NotOfCecca,
         (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`measure_in_force`", body = Problem, content_type = "application/problem+json"),
     ),
@@ -69,7 +70,7 @@ pub(super) async fn take_measure(
     request_body = Lift,
     responses(
         (status = 200, description = "The measures that are still in force", body = Page<MeasureView>),
-        (status = 403, description = "`layer_exceeded`: the seat is not of CECCA", body = Problem, content_type = "application/problem+json"),
+        NotOfCecca,
         (status = 404, description = "`measure_not_found`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
