@@ -376,8 +376,6 @@ impl<R: Recipient> Loop<R> {
         }
         if self.next_schedule().is_some_and(|due| due <= now) {
             self.fire_schedules(now, out);
-            // Whoever makes way for another gets no work any more.
-            self.do_errands(now, out);
             self.follow(now, out);
         }
         self.call_in(now, out);

@@ -26,8 +26,12 @@ pub(super) fn decide(
     let Some(schedule) = state.schedules.find(fire.schedule) else { return Ok(nothing(now)) };
     if let Some(time) = schedule.waiting_turn() {
         let begun = begin(state, rules, schedule, fired(schedule, time, Trigger::Queued), now);
-        // One that can never begin must not keep everybody else waiting.
-        return begun.or_else(|rejected| refused(schedule, (time, Some(true)), rejected, now));
+        return begun.or_else(|rejected| match rejected.code() {
+            // It stands in line, and a freeze throws nothing away.
+            "intake_frozen" => Err(rejected),
+            // One that can never begin must not keep everybody else waiting.
+            _ => refused(schedule, (time, Some(true)), rejected, now),
+        });
     }
     let Some(due) = schedule.next.filter(|_| schedule.due().is_some_and(|at| at <= now)) else {
         return Ok(nothing(now));

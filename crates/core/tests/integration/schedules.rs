@@ -9,6 +9,7 @@ use ark_os_core::plan::Workflow;
 use ark_os_core::priority::Priority;
 use ark_os_core::run::RunState;
 use ark_os_core::schedule::{CatchUp, Overlap, Planned, Schedule, ScheduleSpec};
+use ark_os_core::supervision::MeasureKind;
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Command, Rejected};
 
@@ -140,6 +141,24 @@ fn the_overlap_rule_says_what_becomes_of_a_time_while_a_run_goes_on() {
     let fired = fired.expect("the oldest that waits begins");
     assert_eq!((fired.trigger, fired.time), (Trigger::Queued, first.time.plus(MINUTE)));
     assert_eq!(it(&queue).waiting.len(), 1);
+}
+
+#[test]
+fn times_that_stand_in_line_outlive_a_freeze() {
+    let mut world = World::new(4);
+    put(&mut world, spec(Overlap::Queue)).unwrap();
+    fire(&mut world).unwrap();
+    fire(&mut world).unwrap();
+    let (kind, reason) = (MeasureKind::Freeze, "test".into());
+    let freeze = Command::TakeMeasure { kind, by: None, reason, lasts_ms: 3_600_000 };
+    world.act(freeze).unwrap();
+    world.work();
+    assert_eq!(fire(&mut world).unwrap_err().code(), "intake_frozen");
+    assert_eq!(it(&world).waiting.len(), 1);
+    world.tick(3_600_000);
+    assert!(fire(&mut world).unwrap().run.is_some());
+    assert!(it(&world).waiting.is_empty());
+    world.replayed();
 }
 
 #[test]

@@ -17,12 +17,16 @@ use crate::calendar::Calendar;
 
 /// How long a schedule rests after it could not begin a run for want of room.
 const HOLD_MS: u64 = 1_000;
+/// Schedules that rest at one time: if so many cannot begin, the others need not try.
+const HELD_MAX: usize = 64;
 
-/// Calendars of schedules by number, and how long each that could not begin a run rests. In memory only.
+/// Calendars of schedules by number, and how long each that could not begin a run rests, or all of them.
+/// In memory only.
 #[derive(Default)]
 pub(super) struct Calendars {
     known: FxHashMap<u64, (Arc<ScheduleSpec>, Option<Calendar>)>,
     held: BTreeMap<u64, Time>,
+    all_held: Option<Time>,
 }
 
 impl Calendars {
@@ -41,6 +45,15 @@ impl Calendars {
     fn sweep(&mut self, schedules: &Schedules) {
         if self.known.len() > schedules.len() {
             self.known.retain(|number, _| schedules.find(*number).is_some());
+        }
+    }
+
+    /// It could not begin. Where too many could not, none is tried.
+    fn hold(&mut self, number: u64, until: Time) {
+        if self.held.len() >= HELD_MAX {
+            self.all_held = Some(until);
+        } else {
+            self.held.insert(number, until);
         }
     }
 
@@ -95,13 +108,15 @@ impl<R: Recipient> Loop<R> {
                 break;
             }
         }
-        soonest
+        let all = self.calendars.all_held.unwrap_or_default();
+        soonest.map(|(due, number)| (due.max(all), number))
     }
 
     /// Does what schedules have to do by now.
     pub(super) fn fire_schedules(&mut self, now: Time, out: &mut Output<R>) {
         self.calendars.sweep(self.kernel.state.schedules());
         self.calendars.held.retain(|_, until| *until > now);
+        self.calendars.all_held = self.calendars.all_held.filter(|until| *until > now);
         for _ in 0..FOLLOW_UPS_MAX {
             let next = self.next_firing().filter(|(due, _)| *due <= now);
             let Some((_, number)) = next else { return };
@@ -111,9 +126,11 @@ impl<R: Recipient> Loop<R> {
                 let fired = self.execute(Command::FireSchedule(firing), 0, now, out);
                 if !fired.unwrap_or(false) {
                     // It stays due, and nothing of it is lost.
-                    self.calendars.held.insert(number, now.plus(HOLD_MS));
+                    self.calendars.hold(number, now.plus(HOLD_MS));
                     break;
                 }
+                // Whoever makes way for another gets no work any more.
+                self.do_errands(now, out);
             }
         }
     }
@@ -233,6 +250,24 @@ mod tests {
         assert_eq!(lp.next_schedule(), Some(Time(60_000)));
         lp.step(Time(60_000), [], &mut Output::default());
         assert!(last_of(&lp, stuck).is_some());
+    }
+
+    #[test]
+    fn where_too_many_schedules_cannot_begin_none_is_tried_until_they_rested() {
+        let mut lp = started();
+        let many = HELD_MAX + 10;
+        (0..many).for_each(|n| put(&mut lp, &format!("s{n}"), Time(1_000)));
+        let intake = ark_os_core::event::Intake::Draining;
+        act(&mut lp, Time(3), Command::SetIntake { intake, reason: "test".into() });
+        let refused = lp.kernel.refused.commands;
+        lp.step(Time(1_000), [], &mut Output::default());
+        assert_eq!(lp.kernel.refused.commands - refused, HELD_MAX as u64 + 1);
+        assert_eq!(lp.next_schedule(), Some(Time(1_000 + HOLD_MS)));
+        let intake = ark_os_core::event::Intake::Open;
+        act(&mut lp, Time(1_001), Command::SetIntake { intake, reason: "test".into() });
+        lp.step(Time(1_000 + HOLD_MS), [], &mut Output::default());
+        let last = lp.kernel.state.schedules().iter().filter(|it| it.last.is_some()).count();
+        assert_eq!(last, many);
     }
 
     fn keep(state: &mut State, schedule: u64) {
