@@ -225,7 +225,6 @@ impl Handle {
             ForkPoint::Task(name) => Some(descended(&plan, name)?),
             _ => None,
         };
-        let is_same_input = request.input.is_none();
         let input = match request.input {
             Some(input) => input,
             None => self.load(&accepted.input)?.to_vec(),
@@ -241,7 +240,8 @@ impl Handle {
             key: None,
         };
         let submission = submissions.prepare_for(plan.clone(), run_request)?;
-        let is_same_input = is_same_input || submission.input.hash() == accepted.input.hash();
+        // Another plan's schema may fill in what nobody gave.
+        let is_same_input = submission.input.hash() == accepted.input.hash();
         let mut reused = Vec::new();
         let mut kept: BTreeSet<u32> = BTreeSet::new();
         for (node, spec) in in_order(&plan) {
