@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::plan::{ChildSpec, Workflow};
 use crate::rules::{Act, Question, Rules};
-use crate::schedule::Planned;
+use crate::schedule::{Planned, Schedule};
 use crate::state::State;
 use crate::text::{Text, beginning};
 use crate::time::Time;
@@ -61,10 +61,17 @@ pub(super) fn decide(
     if is_there(state, &deployment) {
         return Ok(nothing(now));
     }
+    // One that leaves the profile alone does not take back what the one before has said of it.
+    let was_set = state.deployments.current().is_some_and(|it| it.profile.is_some());
+    let deployment = match deployment.profile {
+        None if was_set => Deployment { profile: Some(state.fleet.profile()), ..deployment },
+        _ => deployment,
+    };
     is_sound(state, &deployment)?;
     has_room(state, &deployment)?;
     deployed_schedules::refuse(state, &deployment)?;
     refuse_orphans(state, &deployment)?;
+    refuse_lost_workflows(state, &deployment)?;
     Ok(of_instance(vec![Event::DeploymentStarted(Box::new(deployment))], now))
 }
 
@@ -155,6 +162,24 @@ fn is_sound(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
         return Err(super::scale::seats_exhausted());
     }
     super::remote::has_room_for(state, &spec.skills)
+}
+
+/// A schedule that somebody made by hand keeps the workflow that it names.
+fn refuse_lost_workflows(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
+    let is_kept = |name: &Text| deployment.workflows.iter().any(|it| it.workflow.name == *name);
+    let lost = |it: &Schedule| match &it.spec.workflow {
+        Planned::Named(name) if !it.deployed && !is_kept(name) => {
+            Some(format!("`{}` runs `{name}`", it.spec.name))
+        }
+        _ => None,
+    };
+    let lost: Vec<String> = state.schedules.iter().filter_map(lost).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let message = format!("schedules would lose their workflow: {}", listed(&lost));
+    Err(Rejected::new(Kind::Conflict, "workflow_orphaned", message)
+        .hint("keep the workflow, or remove the schedule first; nothing was changed"))
 }
 
 /// Whoever needs a skill keeps somebody who offers it.
@@ -250,7 +275,9 @@ pub(super) fn report(
     }
     // So may somebody have scaled, or put schedules.
     let deployment = &under_way.deployment;
-    let refused = has_room(state, deployment).and(deployed_schedules::refuse(state, deployment));
+    let refused = has_room(state, deployment)
+        .and_then(|()| deployed_schedules::refuse(state, deployment))
+        .and_then(|()| refuse_lost_workflows(state, deployment));
     if let Err(rejected) = refused {
         return roll_back(version, &rejected.to_string(), now);
     }
@@ -264,8 +291,10 @@ pub(super) fn report(
 
 /// An instance that starts has the profile of its settings; what is deployed may want another.
 pub(super) fn profile_at_start(state: &State, started: &InstanceStarted) -> Option<Event> {
-    let wanted = state.deployments.current()?.profile?;
-    let agents = wanted.min(started.agents_max.unwrap_or(AGENTS_MAX));
+    let wanted = state.deployments.current()?.profile.unwrap_or(started.agents);
+    let max = started.agents_max.unwrap_or(AGENTS_MAX).min(AGENTS_MAX);
+    // Settings may have been lowered since; nobody can go on without an agent.
+    let agents = wanted.min(super::scale::profile_max(state, max)).max(1);
     let reason = || Text::from(format!("deployment {}", state.deployments.version()));
     (agents != started.agents).then(|| Event::FleetScaled { agents, reason: reason() })
 }

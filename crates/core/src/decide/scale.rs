@@ -7,9 +7,14 @@ use crate::state::State;
 use crate::text::Text;
 
 pub(super) fn decide(state: &State, agents: u32, reason: Text) -> Result<Vec<Event>, Rejected> {
-    let max = agents_max(state);
+    let max = profile_max(state, agents_max(state));
     if agents == 0 || agents > max {
-        let message = format!("{agents} agents are not 1 to {max}");
+        let message = match agents_max(state) - max {
+            0 => format!("{agents} agents are not 1 to {max}"),
+            declared => {
+                format!("{agents} agents beside {declared} declared ones are not 1 to {max}")
+            }
+        };
         return Err(Rejected::new(Kind::Invalid, "agents_out_of_range", message)
             .hint("raise `system.max_agents` for more: `ark-os config reload`"));
     }
@@ -22,6 +27,15 @@ pub(super) fn decide(state: &State, agents: u32, reason: Text) -> Result<Vec<Eve
         return Err(seats_exhausted());
     }
     Ok(vec![Event::FleetScaled { agents, reason }])
+}
+
+/// Agents that the profile may have beside those that are declared, or are about to be.
+pub(super) fn profile_max(state: &State, max: u32) -> u32 {
+    let deployments = &state.deployments;
+    let under_way = deployments.under_way().map(|it| &it.deployment);
+    let known = [deployments.current(), under_way].into_iter().flatten();
+    let declared = known.map(|it| it.fleet.agents()).max().unwrap_or(0);
+    max.saturating_sub(u32::try_from(declared).unwrap_or(u32::MAX))
 }
 
 /// Agents that the instance may have in all.

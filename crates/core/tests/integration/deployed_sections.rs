@@ -155,6 +155,55 @@ fn the_profile_has_the_size_that_is_deployed_also_after_a_restart() {
 }
 
 #[test]
+fn the_profile_grows_no_further_than_declared_agents_leave_room() {
+    let mut world = World::new(12);
+    world.instance.agents_max = Some(20);
+    world.restart();
+    let crew = group("crew", Layer::Micro, 5, &["echo"]);
+    begin(&mut world, |it| it.fleet.groups = vec![crew]).unwrap();
+    world.all_well();
+    let scale = |agents| Command::ScaleFleet { agents, reason: "test".into() };
+    assert_eq!(world.act(scale(16)).unwrap_err().code(), "agents_out_of_range");
+    world.act(scale(15)).unwrap();
+    world.instance.agents = 20;
+    world.restart();
+    assert_eq!(world.state.fleet().profile(), 15, "settings too find the declared ones there");
+    world.replayed();
+}
+
+#[test]
+fn a_deployment_that_says_nothing_of_the_profile_leaves_its_size_also_after_a_restart() {
+    let mut world = World::new(12);
+    begin(&mut world, |it| it.profile = Some(20)).unwrap();
+    finish(&mut world, &[]);
+    let crew = || vec![group("crew", Layer::Micro, 1, &["echo"])];
+    begin(&mut world, |it| it.fleet.groups = crew()).unwrap();
+    world.all_well();
+    world.restart();
+    assert_eq!(world.state.fleet().profile(), 20);
+    assert!(begin(&mut world, |it| it.fleet.groups = crew()).unwrap().events.is_empty());
+    world.replayed();
+}
+
+#[test]
+fn a_schedule_made_by_hand_keeps_the_workflow_that_it_names() {
+    let mut world = World::new(12);
+    begin(&mut world, |_| {}).unwrap();
+    finish(&mut world, &[]);
+    let next = Some(world.now.plus(60_000));
+    let (grant, spec) = (world.grant.clone(), Arc::new(spec("mine", "0 * * * *")));
+    let put = PutSchedule { namespace: "default".into(), spec, grant, seed: 7, next };
+    world.act(Command::PutSchedule(Box::new(put))).unwrap();
+    let refused = begin(&mut world, |it| it.workflows = Vec::new()).unwrap_err();
+    assert_eq!(refused.code(), "workflow_orphaned");
+    assert!(refused.to_string().contains("`mine` runs `plan`"), "{refused}");
+    let schedule = ScheduleName { namespace: "default".into(), name: "mine".into() };
+    world.act(Command::RemoveSchedule { schedule, reason: "test".into() }).unwrap();
+    begin(&mut world, |it| it.workflows = Vec::new()).unwrap();
+    world.replayed();
+}
+
+#[test]
 fn a_limit_of_a_built_in_skill_holds_as_long_as_it_is_deployed() {
     let mut world = World::new(12);
     let crew = group("crew", Layer::Micro, 4, &["echo"]);

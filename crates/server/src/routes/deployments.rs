@@ -1,5 +1,7 @@
 //! `/deployments`: declared agents and named workflows, put in the place of those before.
 
+use std::path::PathBuf;
+
 use ark_os_api::{
     CancelDeployment, Deploy, DeploymentView, DeploymentsView, NamedWorkflowView, Problem,
 };
@@ -27,7 +29,7 @@ use crate::{amounts, line, words};
         (status = 200, description = "It is over in the time of `?wait`, or changes nothing", body = DeploymentView),
         (status = 202, description = "It is durably begun", body = DeploymentView),
         (status = 400, description = "`manifest_invalid`, `fleet_invalid`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`deployment_under_way`, `deployment_outdated`, `skill_orphaned`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`deployment_under_way`, `deployment_outdated`, `skill_orphaned`, `workflow_orphaned`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn deploy(
@@ -39,7 +41,7 @@ pub(super) async fn deploy(
     let timeout = deploy.health_timeout.as_deref();
     let request = DeployRequest {
         manifest: line::value(&deploy.manifest, "/manifest")?,
-        base: deploy.base.map(Into::into),
+        base: deploy.base.map(base).transpose()?,
         namespace: context.namespace().clone(),
         expected: deploy.expected_version,
         health_timeout: timeout.map(|it| amounts::duration(it, "/health_timeout")).transpose()?,
@@ -58,6 +60,16 @@ pub(super) async fn deploy(
     };
     let status = if over { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(json(status, &look_up(&context, begun.version).await?))
+}
+
+/// What is not absolute would mean the directory that the instance happens to be in.
+fn base(text: String) -> Result<PathBuf, Refusal> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let message = "it is an absolute path";
+    Err(Refusal::new("request_invalid", format!("accept `/base`: {message}")).at("/base", message))
 }
 
 /// What is deployed, what is about to be, and what became of the last ones.
