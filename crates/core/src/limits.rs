@@ -127,6 +127,8 @@ pub const COUNTER_MAX: u64 = u64::MAX / 2;
 pub const LIMIT_KEYS_MAX: usize = 100_000;
 /// Tasks of one key that may begin in a period: each is remembered for so long, in eight bytes.
 pub const RATE_COUNT_MAX: u32 = 1_000;
+/// The longest period of a rate, 31 days: a key that was used takes up a place for as long.
+pub const RATE_PER_MS_MAX: u64 = 31 * 24 * 60 * 60 * 1_000;
 /// Bytes of a key as it is kept; a longer one is kept as its digest.
 pub const LIMIT_KEY_BYTES_MAX: usize = 200;
 /// Schedules of one instance, about 1 KiB each besides workflow and input.

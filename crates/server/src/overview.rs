@@ -1,9 +1,10 @@
 //! The overview: what is gathered from the state, the views and the counters for one page.
 //!
 //! What it costs: the fleet is counted in one look over its agents at most once a second, shared by
-//! all who watch; everything else is a look at a few numbers, one row a skill, and at most
-//! [`PARKED_RUNS_MAX`] runs.
+//! all who watch; the keys of limits that somebody waits for or works under are looked at once; everything
+//! else is a look at a few numbers, one row a skill, and at most [`PARKED_RUNS_MAX`] runs.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -253,12 +254,17 @@ fn measures(supervision: &Supervision) -> Vec<AttentionView> {
 
 /// A row for every key of a limit, as many as anybody looks at, with most in line first.
 fn limits(state: &State, now: Time) -> Vec<QueueView> {
-    let mut all: Vec<_> = state.limits().iter().collect();
-    all.sort_by_key(|(_, limit)| {
-        (std::cmp::Reverse(limit.held()), std::cmp::Reverse(limit.in_use()))
+    let busy = state.limits().iter().filter_map(|(id, limit)| {
+        let rank = (Reverse(limit.held()), Reverse(limit.in_use()));
+        (rank != (Reverse(0), Reverse(0))).then_some((rank, id, limit))
     });
-    all.truncate(LIMITS_SHOWN_MAX);
-    let rows = all.into_iter().map(|(id, limit)| {
+    let mut busy: Vec<_> = busy.collect();
+    if busy.len() > LIMITS_SHOWN_MAX {
+        busy.select_nth_unstable_by_key(LIMITS_SHOWN_MAX, |(rank, id, _)| (*rank, *id));
+        busy.truncate(LIMITS_SHOWN_MAX);
+    }
+    busy.sort_unstable_by_key(|(rank, id, _)| (*rank, *id));
+    let rows = busy.into_iter().map(|(_, id, limit)| {
         let next = limit.next();
         let since = next.and_then(|(run, task)| {
             let run = state.run(run)?;

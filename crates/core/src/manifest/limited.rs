@@ -7,7 +7,7 @@ use super::findings::{Pointer, Report, code};
 use super::limits::CONCURRENCY_MAX;
 use super::shape;
 use super::task::{Draft, read_template};
-use crate::limits::RATE_COUNT_MAX;
+use crate::limits::{RATE_COUNT_MAX, RATE_PER_MS_MAX};
 use crate::plan::{LimitSpec, Rate};
 use crate::text::Text;
 
@@ -49,5 +49,10 @@ fn read_rate(value: &Value, at: &Pointer, report: &mut Report<'_>) -> Option<Rat
     fields.required("per", report)?;
     let count = fields.count("count", 1..=u64::from(RATE_COUNT_MAX), report)?;
     let per_ms = fields.duration("per", 1, report)?;
+    if per_ms > RATE_PER_MS_MAX {
+        let message = "`per` is at most 31d: a key takes up a place for as long";
+        report.add(&at.key("per"), code::OUT_OF_RANGE, message.to_owned());
+        return None;
+    }
     Some(Rate { count: u32::try_from(count).ok()?, per_ms })
 }
