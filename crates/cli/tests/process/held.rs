@@ -54,6 +54,28 @@ pub(crate) struct Made {
     pub(crate) count: usize,
 }
 
+/// Whether somebody has still not made a call that was told, or never will: it was held until now.
+pub(crate) fn is_held(path: &Path, made: &Made) -> bool {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut roles = Roles::default();
+    let is_it = |line: &&str| {
+        roles
+            .read(line)
+            .is_some_and(|it| (it.pid, &it.call, it.count) == (made.pid, &made.call, made.count))
+    };
+    let mut lines = text.lines();
+    let begun = lines.find(is_it);
+    let is_of = |line: &&str| pid_of(line) == Some(made.pid);
+    // Who is killed in a call has the result `?`.
+    let is_over =
+        |line: &str| line.contains("+++ exited") || line.replace(" = ?", "").contains(" = ");
+    begun.into_iter().chain(lines.filter(is_of)).all(|line| !is_over(line))
+}
+
+fn pid_of(line: &str) -> Option<i32> {
+    line.split_once('<')?.0.trim().parse().ok()
+}
+
 /// The log of a tracer, read while it grows.
 #[derive(Default)]
 pub(crate) struct Log {
@@ -138,6 +160,31 @@ impl Roles {
             _ if name.starts_with("ark-") || name == "strace" => name,
             _ => "program",
         }
+    }
+}
+
+#[test]
+fn a_call_that_has_come_to_its_end_was_not_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let made = Made {
+        pid: 9,
+        role: "first".into(),
+        call: "write".into(),
+        arguments: String::new(),
+        count: 2,
+    };
+    let before = "9<exe> write(3, \"\"..., 1) = 1\n8<exe> write(3, \"\"..., 1) = 1\n9<exe> write(";
+    for (after, expected) in [
+        ("", true),
+        ("3, 1 <unfinished ...>\n8<exe> write(3, 1) = 1\n", true),
+        ("3, 1) = ?\n9<exe> +++ killed by SIGKILL +++\n", true),
+        ("3, 1) = 1 (DELAYED)\n", false),
+        ("3, 1 <unfinished ...>\n9<exe> <... write resumed>) = 1\n", false),
+        ("3, 1) = ?\n9<exe> +++ exited with 0 +++\n", false),
+    ] {
+        std::fs::write(&path, [before, after].concat()).unwrap();
+        assert_eq!(is_held(&path, &made), expected, "{after}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A node as a process of its own: started, watched by strace, killed.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -177,14 +177,29 @@ impl Node {
         let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
     }
 
-    /// The threads whose names begin so.
+    /// The threads whose names begin so. One that has just been started has the name of the process until
+    /// it names itself.
     fn threads(&self, name: &str) -> Vec<String> {
+        let pid = self.pid().to_string();
+        let named = || {
+            let names = self.names();
+            let main = names.get(&pid).cloned();
+            let is_named =
+                |(id, name): (&String, &String)| *id == pid || Some(name) != main.as_ref();
+            names.iter().all(is_named).then_some(names)
+        };
+        let names = await_some(PATIENCE, named).expect("every thread has a name");
+        names.into_iter().filter(|(_, it)| it.starts_with(name)).map(|(id, _)| id).collect()
+    }
+
+    /// The name of each thread.
+    fn names(&self) -> BTreeMap<String, String> {
         let tasks = PathBuf::from(format!("/proc/{}/task", self.pid()));
-        let Ok(entries) = std::fs::read_dir(tasks) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(tasks) else { return BTreeMap::new() };
         let named = entries.filter_map(|entry| {
             let entry = entry.ok()?;
-            let comm = std::fs::read_to_string(entry.path().join("comm")).ok()?;
-            comm.starts_with(name).then(|| entry.file_name().into_string().unwrap())
+            let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
+            Some((entry.file_name().into_string().unwrap(), name))
         });
         named.collect()
     }
