@@ -16,6 +16,8 @@
 
 #[path = "process/client.rs"]
 mod client;
+#[path = "process/crew.rs"]
+mod crew;
 #[path = "process/declared.rs"]
 mod declared;
 #[path = "process/disk.rs"]
@@ -30,6 +32,8 @@ mod held;
 mod node;
 #[path = "process/points.rs"]
 mod points;
+#[path = "process/relay.rs"]
+mod relay;
 #[path = "process/script.rs"]
 mod script;
 #[path = "process/service.rs"]

@@ -106,7 +106,7 @@ impl Declared {
 
 /// A run with one effect was accepted once, had its step settled once, and ended once.
 fn recorded_once(client: &Client, work: &Work, tally: &mut Tally) -> Result<(), Gone> {
-    let Kind::Declared { skill, .. } = work.kind else { return Ok(()) };
+    let Some(skill) = work.skill() else { return Ok(()) };
     for run in work.runs.values() {
         let events = client.get(&format!("/runs/{run}/events?limit=500"))?.good();
         let events = events["items"].as_array().unwrap();
@@ -122,6 +122,10 @@ fn recorded_once(client: &Client, work: &Work, tally: &mut Tally) -> Result<(), 
         assert_eq!(times, 1, "{}: its step was settled {times} times: {events:?}", work.label);
         for kind in ["run_accepted", "task_succeeded", "run_ended"] {
             assert_eq!(count(kind, None), 1, "{}: {kind}: {events:?}", work.label);
+        }
+        for event in events.iter().filter(|event| event["type"] == "attempt_ended") {
+            let end = event["end"].as_str().unwrap_or_default();
+            *tally.entry(format!("{skill} again: {end}")).or_default() += 1;
         }
         for (kind, word) in [("step_probed", "asked"), ("step_resolved", "resolved")] {
             for field in ["happened", "not_happened"] {

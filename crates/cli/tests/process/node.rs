@@ -43,6 +43,8 @@ pub(crate) struct Home {
     arguments: Vec<OsString>,
     /// What its operator may do, where the program itself does not say so.
     scopes: Option<&'static str>,
+    /// What else its environment says.
+    pub(crate) settings: Vec<(&'static str, String)>,
     /// Every node that was ready here.
     pub(crate) nodes: RefCell<BTreeSet<i32>>,
 }
@@ -51,7 +53,7 @@ impl Home {
     pub(crate) fn new() -> Self {
         let (program, arguments) = (counting_node(), ["--agents", AGENTS].map(OsString::from));
         let dir = tempfile::tempdir().unwrap();
-        Home { dir, program, arguments: arguments.into(), scopes: None, nodes: RefCell::default() }
+        Home::of(dir, program, arguments.into(), None)
     }
 
     /// The home of the program as it is delivered, which has the agents of a manifest.
@@ -64,7 +66,17 @@ impl Home {
             ["--agents", AGENTS_FOR_EFFECTS, "--manifest"].map(OsString::from).to_vec();
         arguments.push(file.into());
         let program = env!("CARGO_BIN_EXE_ark-os").into();
-        Home { dir, program, arguments, scopes: Some(SCOPES), nodes: RefCell::default() }
+        Home::of(dir, program, arguments, Some(SCOPES))
+    }
+
+    fn of(
+        dir: tempfile::TempDir,
+        program: PathBuf,
+        arguments: Vec<OsString>,
+        scopes: Option<&'static str>,
+    ) -> Self {
+        let (settings, nodes) = (Vec::new(), RefCell::default());
+        Home { dir, program, arguments, scopes, settings, nodes }
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -105,6 +117,7 @@ impl Home {
             .args(&self.arguments)
             .envs(self.scopes.map(|scopes| ("ARK_OS_OPERATOR_SCOPES", scopes)))
             .env("ARK_OS_STORE_SEGMENT_BYTES", SEGMENT_BYTES)
+            .envs(self.settings.iter().cloned())
             .env_remove("ARK_OS_ENDPOINT")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -2,19 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::crew::Crew;
 
 pub(crate) struct Sink {
     pub(crate) path: PathBuf,
+    /// Who writes into it whether the node lives or not.
+    pub(crate) crew: Option<Arc<Crew>>,
 }
 
 impl Sink {
     pub(crate) fn new(path: &Path) -> Self {
-        Sink { path: path.to_path_buf() }
+        Sink { path: path.to_path_buf(), crew: None }
     }
 
     /// The line that was written under a key, if any was.
     pub(crate) fn line_of(&self, key: &str) -> Option<String> {
         self.lines().into_iter().find(|(written, _)| written == key).map(|(_, line)| line)
+    }
+
+    /// The same for a key that a remote worker had, once nobody is there any more who might still write.
+    pub(crate) fn last_line_of(&self, key: &str, worker: &str) -> Option<String> {
+        if let Some(crew) = &self.crew {
+            crew.await_last_word(worker, || self.line_of(key).is_some());
+        }
+        self.line_of(key)
     }
 
     /// Checks the effects of a task that is over: every line is there, under one key; once, unless

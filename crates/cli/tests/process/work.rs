@@ -3,14 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::{Client, Gone, is_goodbye};
+use super::client::{Answer, Client, Gone, is_goodbye};
+use super::node::PATIENCE;
 use super::sink::Sink;
+use super::support::await_some;
 
 /// A crash ends a wait; otherwise nothing here takes a second.
 const WAIT: &str = "wait=30s";
+/// Until a skill is asked for again that nobody has yet.
+const UNKNOWN: Duration = Duration::from_millis(50);
 /// Every crash can make one more of these necessary.
 const ROUNDS_MAX: usize = 100;
 /// Every crash takes one of a task's attempts.
@@ -44,6 +49,11 @@ pub(crate) enum Kind {
     Retry,
     /// One effect of an agent of the manifest.
     Declared {
+        skill: &'static str,
+        class: &'static str,
+    },
+    /// One effect of a remote worker.
+    Remote {
         skill: &'static str,
         class: &'static str,
     },
@@ -83,7 +93,15 @@ impl Work {
     }
 
     fn has_effects(&self) -> bool {
-        matches!(self.kind, Kind::Steps { .. } | Kind::Fan { .. } | Kind::Declared { .. })
+        matches!(self.kind, Kind::Steps { .. } | Kind::Fan { .. }) || self.skill().is_some()
+    }
+
+    /// Of work with one effect: whose it is.
+    pub(crate) fn skill(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Declared { skill, .. } | Kind::Remote { skill, .. } => Some(skill),
+            _ => None,
+        }
     }
 
     fn keys(&self) -> usize {
@@ -103,9 +121,24 @@ impl Work {
         if self.kind == Kind::Batch {
             return self.submit_batch(client);
         }
-        let answer = client.post(self.path(), &self.body(sink), Some(&self.label))?;
+        let body = self.body(sink);
+        let answer = await_some(PATIENCE, || {
+            let answer = client.post(self.path(), &body, Some(&self.label));
+            let is_known = !answer.as_ref().is_ok_and(|it| self.awaits_worker(it));
+            if !is_known {
+                std::thread::park_timeout(UNKNOWN);
+            }
+            is_known.then_some(answer)
+        });
+        let answer = answer.unwrap_or_else(|| panic!("{}: nobody offers its skill", self.label))?;
         self.acknowledged(self.label.clone(), &answer.good());
         Ok(())
+    }
+
+    /// Whether this is the answer of a node that has just started, and does not know its workers yet.
+    fn awaits_worker(&self, answer: &Answer) -> bool {
+        let is_unknown = answer.status == 400 && answer.text.contains("no agent has the skill");
+        is_unknown && matches!(self.kind, Kind::Remote { .. })
     }
 
     fn submit_batch(&mut self, client: &Client) -> Result<(), Gone> {
@@ -165,7 +198,7 @@ impl Work {
             Kind::Retry => {
                 json!({"skill": "test.gate", "input": {"gate": self.gate(sink)}})
             }
-            Kind::Declared { skill, .. } => {
+            Kind::Declared { skill, .. } | Kind::Remote { skill, .. } => {
                 json!({"skill": skill, "input": {"label": self.label}, "retry": {"attempts": ATTEMPTS, "backoff": "1ms", "max": "1ms"}})
             }
             Kind::MapReduce => map_reduce(),
@@ -240,7 +273,11 @@ impl Work {
                 doubts += 1;
                 assert_eq!(step["class"], "effectful", "only such a step may be in doubt: {task}");
                 let key = step["key"].as_str().unwrap();
-                self.say(client, run, key, sink.line_of(key))?;
+                let line = match self.kind {
+                    Kind::Remote { .. } => sink.last_line_of(key, &last_worker(client, run)?),
+                    _ => sink.line_of(key),
+                };
+                self.say(client, run, key, line)?;
             }
         }
         assert!(doubts > 0, "parked without a doubt: {tasks}");
@@ -251,7 +288,7 @@ impl Work {
     /// What the sink knows of a step: its line, if it happened.
     fn say(&self, client: &Client, run: &str, key: &str, line: Option<String>) -> Result<(), Gone> {
         let happened = line.map(|line| json!({ "line": line }));
-        if matches!(self.kind, Kind::Declared { .. }) {
+        if self.skill().is_some() {
             return client.resolve(run, key, happened.as_ref());
         }
         let mut word = json!({"reason": "looked into the sink"});
@@ -289,7 +326,7 @@ impl Work {
                 sink.check(&self.label, steps, class);
                 json!({"lines": steps})
             }
-            Kind::Declared { class, .. } => {
+            Kind::Declared { class, .. } | Kind::Remote { class, .. } => {
                 sink.check(&self.label, 1, class);
                 json!({"line": format!("{}-0", self.label)})
             }
@@ -312,6 +349,14 @@ impl Work {
             }
         }
     }
+}
+
+/// Who had the task of a run last. Its history knows that also of before a restart.
+fn last_worker(client: &Client, run: &str) -> Result<String, Gone> {
+    let events = client.get(&format!("/runs/{run}/events?limit=500"))?.good();
+    let mut events = events["items"].as_array().unwrap().iter().rev();
+    let started = events.find(|event| event["type"] == "attempt_started");
+    Ok(started.and_then(|event| event["agent"].as_str()).unwrap().to_owned())
 }
 
 fn map_reduce() -> Value {
