@@ -4,7 +4,8 @@
 //!
 //! The node is `examples/counting_node.rs`, or the program as it is delivered with the agents of a
 //! manifest; `strace` kills it, lets its disk fail, or holds it until it is killed. `SWEEP_WIDE=1`
-//! tries more places of what declared agents do.
+//! tries more places of what declared agents do. Remote workers are processes of `python3` and `node`; the soak
+//! takes `SOAK_SECONDS` and `SOAK_SEED`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
