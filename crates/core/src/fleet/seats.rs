@@ -156,6 +156,12 @@ impl Fleet {
         }
     }
 
+    /// Whether a number is that of the same agent as in another fleet.
+    pub(crate) fn is_named_as(&self, other: &Fleet, ix: AgentIx) -> bool {
+        let name = self.name(ix);
+        !name.is_empty() && name == other.name(ix)
+    }
+
     /// Where an agent stands, if that does not follow from the plan of the start.
     pub fn place(&self, ix: AgentIx) -> Option<Place> {
         let seat = self.added(ix)?;

@@ -263,7 +263,8 @@ impl State {
         if self.namespace_budget() != started.namespace_budget {
             self.accounts.values_mut().for_each(|it| it.raise(started.namespace_budget));
         }
-        self.fleet = Fleet::new(started.agents, &started.skills, concurrency, Some(&self.fleet));
+        let fleet = Fleet::new(started.agents, &started.skills, concurrency, Some(&self.fleet));
+        let before = std::mem::replace(&mut self.fleet, fleet);
         if let Some(deployment) = self.deployments.current() {
             self.fleet.begin_with(&deployment.fleet, started.broken.as_deref().unwrap_or_default());
         }
@@ -279,13 +280,12 @@ impl State {
         self.blocked.clear();
         self.go_on_supervising();
         for (id, run) in &mut self.runs {
-            if run.is_over() {
-                continue;
+            if !run.is_over() {
+                self.interrupted.insert(*id);
             }
-            self.interrupted.insert(*id);
-            for task in &mut run.tasks {
-                task.leave_line();
-            }
+            // Their numbers are given out again.
+            let is_same = |ix| self.fleet.is_named_as(&before, ix);
+            run.tasks.iter_mut().for_each(|task| task.start_over(&is_same));
         }
     }
 
@@ -454,12 +454,14 @@ impl Run {
 }
 
 impl Task {
-    /// Forgets its place in a queue that was emptied, and its children's.
-    fn leave_line(&mut self) {
+    /// Forgets its place in a queue that was emptied, and who worked on it where that is not the same
+    /// agent any more; and so do its children.
+    fn start_over(&mut self, is_same: &impl Fn(AgentIx) -> bool) {
         self.turn = None;
+        self.last_agent = self.last_agent.filter(|ix| is_same(*ix));
         for child in self.fan.iter_mut().flat_map(|fan| &mut fan.children) {
             if let crate::run::Child::Live(task) = child {
-                task.turn = None;
+                task.start_over(is_same);
             }
         }
     }

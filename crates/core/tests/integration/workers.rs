@@ -162,6 +162,22 @@ fn a_skill_whose_workers_do_not_come_back_is_off_after_several_starts() {
 }
 
 #[test]
+fn after_a_restart_nobody_else_is_taken_for_the_worker_that_had_a_task() {
+    let mut world = World::new(12);
+    join(&mut world, "first", &["far.first"]).unwrap();
+    join(&mut world, "second", &["far.second"]).unwrap();
+    let run = world.submit(needs("far.first"));
+    let last = |world: &World| world.node(run, 0).last_agent.map(|ix| world.state.fleet().name(ix));
+    assert_eq!(last(&world).as_deref(), Some("first"));
+    world.restart();
+    // Whoever comes back first has the first of the places that are free again.
+    join(&mut world, "second", &["far.second"]).unwrap();
+    assert_eq!(last(&world), None);
+    world.snapshot();
+    world.replayed();
+}
+
+#[test]
 fn a_deployment_brings_no_more_skills_than_are_kept() {
     let mut world = World::new(12);
     let fleet_of = |count: usize| FleetSpec {
