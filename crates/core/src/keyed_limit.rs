@@ -55,7 +55,15 @@ struct Line {
     /// Those who may not begin now.
     held: BTreeMap<Turn, Waiter>,
     /// Those who may: they stand in the ready queue.
-    offered: BTreeMap<Turn, Waiter>,
+    offered: BTreeMap<Turn, Offer>,
+}
+
+/// Somebody who may begin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Offer {
+    who: Waiter,
+    /// Since when, where the key held it up before.
+    since: Option<Time>,
 }
 
 /// All keys of which something is known.
@@ -87,6 +95,10 @@ pub(crate) struct LimitRow {
     rate: Option<Rate>,
     #[n(4)]
     starts: Vec<Time>,
+    /// Since when those may begin that the key held up before.
+    #[n(5)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    eased: Vec<(SkillIx, Turn, Time)>,
 }
 
 /// What the rows of tasks say of the limits: who waits, and who is at work.
@@ -150,6 +162,14 @@ impl KeyedLimit {
         self.lines.get(&skill).is_some_and(|line| line.held.contains_key(&turn))
     }
 
+    /// Until when the key held a turn up that begins now; none: it did not.
+    pub fn held_until(&self, skill: SkillIx, turn: Turn, now: Time) -> Option<Time> {
+        match self.lines.get(&skill)?.offered.get(&turn) {
+            Some(offer) => offer.since,
+            None => self.is_held(skill, turn).then_some(now),
+        }
+    }
+
     /// The first of those that wait for the key itself whose turn comes after this one.
     pub(crate) fn held_after(&self, skill: SkillIx, turn: Turn) -> Option<(Turn, Waiter)> {
         let behind = (Bound::Excluded(turn), Bound::Unbounded);
@@ -160,6 +180,14 @@ impl KeyedLimit {
     /// The number that timers know it by.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    fn eased(&self) -> impl Iterator<Item = (SkillIx, Turn, Time)> + '_ {
+        let of_line = |(skill, line): (&SkillIx, &'_ Line)| -> Vec<_> {
+            let offers = line.offered.iter();
+            offers.filter_map(|(turn, offer)| Some((*skill, *turn, offer.since?))).collect()
+        };
+        self.lines.iter().flat_map(of_line)
     }
 
     fn holds_somebody(&self) -> bool {
@@ -177,11 +205,11 @@ impl KeyedLimit {
         }
     }
 
-    /// The first in each line are offered, as many as there is room for.
-    fn offer(&mut self, queue: &mut ReadyQueue) {
+    /// The first in each line are offered, as many as there is room for. `fresh` has not waited yet.
+    fn offer(&mut self, fresh: Option<Turn>, around: &mut Around<'_>) {
         let room = self.room();
         for (skill, line) in &mut self.lines {
-            line.offer(*skill, room, queue);
+            line.offer((*skill, room), fresh, around);
         }
         self.lines.retain(|_, line| !line.held.is_empty() || !line.offered.is_empty());
     }
@@ -196,16 +224,22 @@ impl KeyedLimit {
 }
 
 impl Line {
-    fn offer(&mut self, skill: SkillIx, room: usize, queue: &mut ReadyQueue) {
+    fn offer(
+        &mut self,
+        (skill, room): (SkillIx, usize),
+        fresh: Option<Turn>,
+        around: &mut Around<'_>,
+    ) {
         while self.offered.len() > room || self.is_out_of_order() {
-            let Some((turn, who)) = self.offered.pop_last() else { break };
-            queue.remove(skill, turn);
-            self.held.insert(turn, who);
+            let Some((turn, offer)) = self.offered.pop_last() else { break };
+            around.queue.remove(skill, turn);
+            self.held.insert(turn, offer.who);
         }
         while self.offered.len() < room {
             let Some((turn, who)) = self.held.pop_first() else { break };
-            queue.insert(skill, turn, who);
-            self.offered.insert(turn, who);
+            around.queue.insert(skill, turn, who);
+            let since = (Some(turn) != fresh).then_some(around.now);
+            self.offered.insert(turn, Offer { who, since });
         }
     }
 
@@ -252,7 +286,7 @@ impl KeyedLimits {
         let limit = self.entry(id);
         (limit.at_once, limit.rate) = (spec.at_once, spec.rate);
         limit.lines.entry(skill).or_default().held.insert(turn, who);
-        self.settle(id, &mut around);
+        self.settle_with(id, Some(turn), &mut around);
     }
 
     /// Somebody leaves the line.
@@ -321,9 +355,13 @@ impl KeyedLimits {
 
     /// After every change of a key: the right ones are offered, and it is looked at again in time.
     fn settle(&mut self, id: &LimitId, around: &mut Around<'_>) {
+        self.settle_with(id, None, around);
+    }
+
+    fn settle_with(&mut self, id: &LimitId, fresh: Option<Turn>, around: &mut Around<'_>) {
         let Some(limit) = self.by_id.get_mut(id) else { return };
         limit.forget_starts(around.now);
-        limit.offer(around.queue);
+        limit.offer(fresh, around);
         let (number, wanted) = (limit.number, limit.wanted());
         if wanted != limit.due {
             limit.due.iter().for_each(|at| around.timers.clear(*at, Timer::Limit(number)));
@@ -347,6 +385,7 @@ impl KeyedLimits {
             at_once: limit.at_once,
             rate: limit.rate,
             starts: limit.starts.iter().copied().collect(),
+            eased: limit.eased().collect(),
         })
     }
 
@@ -364,13 +403,16 @@ impl KeyedLimits {
         (timers, now): (&Timers, Time),
     ) -> Result<(Self, Vec<(SkillIx, Turn, Waiter)>), &'static str> {
         let mut limits = KeyedLimits { newest, ..KeyedLimits::default() };
+        let mut eased = BTreeMap::new();
         for row in rows {
-            let LimitRow { id, number, at_once, rate, starts } = row;
+            let LimitRow { id, number, at_once, rate, starts, eased: times } = row;
             let is_sound = number <= newest
                 && starts.is_sorted()
                 && starts.len() <= RATE_COUNT_MAX as usize
                 && starts.last().is_none_or(|start| *start <= now)
-                && (rate.is_some() || starts.is_empty());
+                && (rate.is_some() || starts.is_empty())
+                && times.iter().all(|(.., since)| *since <= now);
+            eased.extend(times.into_iter().map(|(skill, turn, at)| ((number, skill, turn), at)));
             let starts = starts.into();
             let limit = KeyedLimit { number, at_once, rate, starts, ..KeyedLimit::default() };
             let is_known = limits.ids.insert(number, id.clone()).is_some()
@@ -395,7 +437,8 @@ impl KeyedLimits {
             for (skill, line) in &mut limit.lines {
                 for _ in 0..room {
                     let Some((turn, who)) = line.held.pop_first() else { break };
-                    line.offered.insert(turn, who);
+                    let since = eased.remove(&(limit.number, *skill, turn));
+                    line.offered.insert(turn, Offer { who, since });
                     offered.push((*skill, turn, who));
                 }
             }
@@ -404,6 +447,9 @@ impl KeyedLimits {
             if limit.is_idle() || !limit.due.is_none_or(|at| timers.has(at, Timer::Limit(number))) {
                 return Err("a limit is looked at by nobody");
             }
+        }
+        if !eased.is_empty() {
+            return Err("a limit let somebody through who does not stand there");
         }
         Ok((limits, offered))
     }

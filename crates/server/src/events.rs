@@ -445,6 +445,7 @@ impl Ids<'_> {
             value("class", started.class.as_str()),
         ];
         fields.extend(started.reserved.map(|it| value("reserved", words::amounts(it, 0))));
+        fields.extend(started.held_until.map(|at| moment("held_until", at)));
         fields
     }
 

@@ -484,6 +484,7 @@ mod tests {
             class: EffectClass::Effectful,
             reserved: None,
             place: None,
+            held_until: None,
         })
     }
 

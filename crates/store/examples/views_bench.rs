@@ -115,6 +115,7 @@ fn records(run: u64) -> [Vec<Event>; 2] {
                 class: EffectClass::Pure,
                 reserved: None,
                 place: None,
+                held_until: None,
             }),
         ],
         vec![

@@ -229,6 +229,7 @@ fn child(run: RunId, ix: u32, agent: AgentIx) -> impl Iterator<Item = Event> {
         class: EffectClass::Read,
         reserved: None,
         place: None,
+        held_until: None,
     });
     let steps = (0..STEPS).flat_map(move |number| {
         let key =

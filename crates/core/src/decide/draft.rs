@@ -242,6 +242,7 @@ impl<'a> Draft<'a> {
             class,
             reserved: (reserved != ATTEMPT_COST).then_some(reserved),
             place: state.fleet.place(agent).map(Box::new),
+            held_until: self.held_until(task, skill),
         })
     }
 

@@ -3,10 +3,11 @@
 use super::draft::Draft;
 use crate::error::Failure;
 use crate::event::Event;
-use crate::ids::TaskRef;
+use crate::ids::{SkillIx, TaskRef};
 use crate::keyed_limit::LimitId;
 use crate::limits::LIMIT_KEYS_MAX;
 use crate::text::Text;
+use crate::time::Time;
 
 impl Draft<'_> {
     /// Whether there is a place for the key of a node that is about to be ready.
@@ -25,6 +26,14 @@ impl Draft<'_> {
         let Some(id) = self.run.limit_id(task.node) else { return true };
         let room = self.state.limits.find(&id).map_or(0, |limit| limit.room());
         self.begun_under(&id) < room
+    }
+
+    /// Until when its limit held up a task that begins now; none: it did not.
+    pub(super) fn held_until(&self, task: TaskRef, skill: SkillIx) -> Option<Time> {
+        let limit = self.state.limits.find(&self.run.limit_id(task.node)?)?;
+        // Fresh children of a map stand in line as their node.
+        let waiter = self.run.task(task).or_else(|| self.run.node(task.node))?;
+        limit.held_until(skill, waiter.turn?, self.now)
     }
 
     fn begun_under(&self, id: &LimitId) -> usize {

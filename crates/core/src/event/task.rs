@@ -38,6 +38,9 @@ pub struct AttemptStarted {
     /// Where the agent stands, where that does not follow from the make-up at the start.
     #[n(60)]
     pub place: Option<Box<Place>>,
+    /// Until when its limit held the task up, where it did.
+    #[n(80)]
+    pub held_until: Option<Time>,
 }
 
 /// How an attempt ended without success, and what follows.

@@ -172,6 +172,43 @@ fn children_of_maps_and_tasks_of_one_run_are_counted_like_others() {
     world.replayed();
 }
 
+/// When the attempt of a run began, and until when its limit held it up.
+fn began(world: &World, run: RunId) -> (u64, Option<u64>) {
+    let of_run = world.changes.iter().filter(|change| change.run == Some(run));
+    let mut events = of_run.flat_map(|change| change.events.iter().map(move |it| (change.at, it)));
+    let started = events.find_map(|(at, event)| match event {
+        Event::AttemptStarted(started) => Some((at.0, started.held_until.map(|it| it.0))),
+        _ => None,
+    });
+    started.unwrap()
+}
+
+#[test]
+fn an_attempt_says_until_when_its_limit_held_it_up_and_not_how_long_it_waited_for_an_agent() {
+    let mut world = World::new(20);
+    let start = world.now.0;
+    let mut narrow = task("a", &[]);
+    // Two of it at a time.
+    narrow.skill = "narrow".into();
+    let free = plan(vec![narrow.clone()]);
+    let held = plan(vec![limited(narrow, "db", Some(1), None)]);
+    let first = submit(&mut world, &held, 1)[0];
+    let others = submit(&mut world, &free, 2);
+    let second = submit(&mut world, &held, 1)[0];
+    assert_eq!(began(&world, first), (start, None));
+    world.tick(50);
+    // The key is free now, and the one who stood in line before takes the place.
+    finish(&mut world, first);
+    assert_eq!(began(&world, others[1]), (start + 50, None));
+    let db = limit(&world, "db", "").unwrap();
+    assert_eq!((db.held(), db.offered()), (0, 1));
+    world.snapshot();
+    world.tick(30);
+    finish(&mut world, others[0]);
+    assert_eq!(began(&world, second), (start + 80, Some(start + 50)));
+    world.replayed();
+}
+
 #[test]
 fn a_skill_that_nobody_has_now_does_not_keep_the_key_from_others() {
     let mut world = World::new(20);
