@@ -122,6 +122,9 @@ pub struct RunView {
     /// The signals that its tasks wait for now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signals: Vec<String>,
+    /// The limits that hold its tasks up now, where one run is shown: `limit crm acme`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// How urgent it is.
     pub priority: String,
     /// When it was accepted.

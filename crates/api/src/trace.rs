@@ -61,6 +61,9 @@ pub struct TraceRow {
     /// How long it stood in line before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queued_ms: Option<u64>,
+    /// How much of it passed, from its beginning on, before anybody worked on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
     /// The task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,

@@ -17,6 +17,7 @@ use ark_os_runtime::{Handle, RuntimeError};
 
 use crate::events::json_text;
 use crate::tasks;
+use crate::trace::held_by;
 use crate::words;
 
 /// Bytes of an output that an answer shows; a larger one is fetched by itself.
@@ -81,6 +82,7 @@ pub(crate) fn run(summary: &RunSummary, output: Output) -> RunView {
         waits_for: summary.waits_for.map(|layer| layer.to_string()),
         parent: summary.parent.map(|parent| parent.to_string()),
         signals: summary.awaited.iter().map(ToString::to_string).collect(),
+        limits: Vec::new(),
         priority: summary.priority.as_str().to_owned(),
         accepted: words::stamp(summary.accepted),
         ended: summary.ended.map(words::stamp),
@@ -181,14 +183,6 @@ pub(crate) fn task_of(run: &Run, state: &State, task: TaskRef) -> Option<TaskVie
     view.skill = spec.is_work().then(|| spec.skill.to_string());
     view.waits_for = awaited(spec).or_else(|| held_by(run, state, task));
     Some(view)
-}
-
-/// The limit that a task waits for although an agent may be free.
-fn held_by(run: &Run, state: &State, task: TaskRef) -> Option<String> {
-    let turn = run.task(task)?.turn?;
-    let id = run.limit_id(task.node)?;
-    let is_held = state.limits().find(&id)?.is_held(run.skill(task.node)?, turn);
-    is_held.then(|| format!("limit {} {}", id.name, id.key).trim_end().to_owned())
 }
 
 /// What a task waits for that does nothing else.

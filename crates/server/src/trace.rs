@@ -14,12 +14,14 @@ use ark_os_core::event::Admission;
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::plan::Workflow;
+use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_runtime::{Admitted, Handle, RecordedEvents, RuntimeError};
 
 use crate::events::AgentNames;
 
 mod attempts;
+mod live;
 mod maps;
 mod open;
 mod pages;
@@ -29,6 +31,7 @@ mod tail;
 mod waits;
 mod wanted;
 
+pub(crate) use live::{Live, held_by, limits_of};
 use open::{OpenMap, OpenTask};
 pub(crate) use pages::{Tracers, page_of};
 use rows::Making;
@@ -48,6 +51,8 @@ pub(crate) struct Tracer {
     through: u64,
     tasks: BTreeMap<TaskRef, OpenTask>,
     maps: BTreeMap<u32, OpenMap>,
+    /// The keys under which nodes are counted by their limits.
+    keys: BTreeMap<u32, Text>,
     /// The newest admission that the history itself has.
     admitted: Option<Arc<Admitted>>,
     /// The admission whose decisions were told.
@@ -78,6 +83,7 @@ impl Tracer {
             through: 0,
             tasks: BTreeMap::new(),
             maps: BTreeMap::new(),
+            keys: BTreeMap::new(),
             admitted: None,
             told: None,
             proof: Hash::ZERO,

@@ -12,7 +12,7 @@ use crate::past::past_of;
 use crate::problems::{Answered, Refusal};
 use crate::query::{GraphQuery, TraceQuery, read, wrong};
 use crate::tasks;
-use crate::trace::{Cursor, DEPTH_MAX, Wanted, beginning, page_of, task_named};
+use crate::trace::{Cursor, DEPTH_MAX, Live, Wanted, beginning, page_of, task_named};
 
 /// What happened in a run as rows that say what took how long, by whom, at what cost: the layers'
 /// decisions, tasks, attempts, steps, leases. In the order of the journal; what takes time stands
@@ -49,6 +49,7 @@ pub(super) async fn trace_run(
     if find(&context, run).await?.is_none() {
         return Err(not_found(&id));
     }
+    let live = context.handle().read(move |kernel| Live::of(kernel, run)).await?;
     context.views_caught_up().await?;
     let mut wanted = Wanted { depth, expand: query.expand.unwrap_or(false), task: None };
     if let Some(name) = query.task {
@@ -59,7 +60,7 @@ pub(super) async fn trace_run(
         wanted.task = Some(task);
     }
     let page = tasks::blocking(move || {
-        page_of(context.handle(), context.tracers(), run, wanted, (after, limit))
+        page_of(context.handle(), context.tracers(), run, wanted, (after, limit), &live)
     });
     Ok(json(StatusCode::OK, &page.await?.ok_or_else(|| not_found(&id))?))
 }

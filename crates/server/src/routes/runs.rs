@@ -26,6 +26,7 @@ use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, RunsQuery, Waiting, read, wrong};
 use crate::refused::{BodyTooLarge, KeyReused, NoRun, Overloaded};
 use crate::show::{self, Output};
+use crate::trace::limits_of;
 use crate::{amounts, line, tasks, words};
 
 /// Runs a workflow or a single task.
@@ -237,6 +238,7 @@ pub(super) async fn show_run(
         }
     }
     let mut view = view(&context, run).await?;
+    view.limits = context.handle().read(move |kernel| limits_of(kernel, run)).await?;
     view.origin = match forks::origin_of(&context, run).await {
         // As with its parent: the views do not keep it, and a history may be away.
         Err(refusal) if refusal.0.code == "history_archived" => None,
@@ -410,6 +412,7 @@ pub(crate) fn row_view(row: &RunRow, output: Output) -> RunView {
         waits_for: None,
         parent: None,
         signals: Vec::new(),
+        limits: Vec::new(),
         priority: row.priority.as_str().to_owned(),
         accepted: words::stamp(row.accepted),
         ended: row.ended.map(words::stamp),

@@ -7,7 +7,7 @@ use ark_os_core::event::{AttemptEnded, AttemptStarted, TaskSucceeded};
 use ark_os_core::ids::{PtId, TaskRef};
 use ark_os_core::progress::proof;
 
-use super::open::{Began, OpenAttempt, OpenMap, OpenTask};
+use super::open::{Began, OpenAttempt, OpenMap, OpenTask, idle_ms};
 use super::rows::{About, Making, details, field, in_words, when};
 use crate::words;
 
@@ -18,6 +18,7 @@ impl Making<'_> {
             Event::TaskPreparing { task } => {
                 self.open(*task).preparing = Some(now);
             }
+            Event::TaskKeyed { task, key } => _ = self.tracer.keys.insert(task.node, key.clone()),
             Event::MapExpanded { task, count, .. } => {
                 self.prepared(*task);
                 self.tracer.tasks.remove(task);
@@ -26,7 +27,9 @@ impl Making<'_> {
             Event::TaskReady { task } => {
                 self.prepared(*task);
                 let open = self.open(*task);
-                open.queued = open.queued.max(now.at);
+                if open.queued.at < now.at {
+                    open.queued = now;
+                }
             }
             Event::AttemptStarted(started) => self.started(started),
             Event::AttemptEnded(ended) => self.attempt_ended(ended),
@@ -64,7 +67,7 @@ impl Making<'_> {
                 self.put(About::Task(*task), row);
             }
             Event::TaskUnparked { task, reason } => {
-                self.open(*task).queued = now.at;
+                self.open(*task).queued = now;
                 let mut row = self.point("task_unparked", 3);
                 row.text = reason.as_ref().map(ToString::to_string);
                 self.put(About::Task(*task), row);
@@ -86,13 +89,16 @@ impl Making<'_> {
         let now = self.now();
         let open = self.open(started.task);
         open.attempts += 1;
+        open.worked.get_or_insert(now.at);
         let queued = open.queued;
         open.attempt = Some(OpenAttempt { began: now, queued, started: started.clone() });
         if started.task.child.is_some()
             && let Some(map) = self.tracer.maps.get_mut(&started.task.node)
         {
             map.attempts += 1;
+            map.worked.get_or_insert(now.at);
         }
+        self.was_held(started, queued);
     }
 
     fn attempt_ended(&mut self, ended: &AttemptEnded) {
@@ -106,8 +112,8 @@ impl Making<'_> {
             row.details.extend(more.into_iter().flatten());
             self.put(About::Task(ended.task), row);
         }
-        let now = self.now().at;
-        self.open(ended.task).queued = ended.retry_at.unwrap_or(now);
+        let now = self.now();
+        self.open(ended.task).queued = Began { at: ended.retry_at.unwrap_or(now.at), ..now };
     }
 
     fn succeeded(&mut self, done: &TaskSucceeded) {
@@ -160,6 +166,7 @@ impl Making<'_> {
         let now = self.now();
         let open = self.tracer.tasks.remove(&task).unwrap_or_else(|| OpenTask::new(now));
         let mut row = self.span("task", 2, open.began);
+        row.idle_ms = Some(idle_ms(open.began, open.worked, now.at));
         row.state = Some(state.to_owned());
         row.text = text.map(str::to_owned);
         row.spent = Some(words::amounts(open.spent, 0));
@@ -236,7 +243,7 @@ impl super::Tracer {
     ) {
         let started = &attempt.started;
         let Began { at, seq } = attempt.began;
-        row.queued_ms = Some(at.0.saturating_sub(attempt.queued.0));
+        row.queued_ms = Some(at.0.saturating_sub(attempt.queued.at.0));
         let place = names.place(started, seq);
         row.layer = place.as_ref().map(|place| place.layer.to_string());
         row.stack = place.as_ref().and_then(|place| place.stack).map(|stack| stack.0);

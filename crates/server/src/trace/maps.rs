@@ -4,7 +4,7 @@ use ark_os_api::TraceRow;
 use ark_os_core::ids::TaskRef;
 use serde_json::json;
 
-use super::open::OpenMap;
+use super::open::{OpenMap, idle_ms};
 use super::rows::{Making, details, field};
 use crate::words;
 
@@ -23,6 +23,7 @@ impl Making<'_> {
             self.stopped(child, "cancelled", "its map is over");
         }
         let mut row = self.span("map", 2, map.began);
+        row.idle_ms = Some(idle_ms(map.began, map.worked, self.now().at));
         tell_map(map, &mut row);
         row.state = Some(state.to_owned());
         if let Some(text) = text {

@@ -22,7 +22,9 @@ pub(super) struct OpenTask {
     /// When it first stood in line, or was prepared for it.
     pub(super) began: Began,
     /// Since when it stands in line.
-    pub(super) queued: Time,
+    pub(super) queued: Began,
+    /// When its first attempt began.
+    pub(super) worked: Option<Time>,
     /// Since when its condition or list is evaluated.
     pub(super) preparing: Option<Began>,
     pub(super) attempt: Option<OpenAttempt>,
@@ -35,7 +37,8 @@ impl OpenTask {
     pub(super) fn new(began: Began) -> Self {
         OpenTask {
             began,
-            queued: began.at,
+            queued: began,
+            worked: None,
             preparing: None,
             attempt: None,
             steps: Vec::new(),
@@ -49,7 +52,7 @@ impl OpenTask {
 #[derive(Clone, Debug)]
 pub(super) struct OpenAttempt {
     pub(super) began: Began,
-    pub(super) queued: Time,
+    pub(super) queued: Began,
     pub(super) started: AttemptStarted,
 }
 
@@ -75,6 +78,8 @@ pub(super) struct OpenMap {
     pub(super) failed: u32,
     pub(super) attempts: u32,
     pub(super) spent: Amounts,
+    /// When the first attempt of a child began.
+    pub(super) worked: Option<Time>,
     /// How long each child that is done worked: at most as many as a map has children.
     pub(super) micros: Vec<u64>,
 }
@@ -88,6 +93,7 @@ impl OpenMap {
             failed: 0,
             attempts: 0,
             spent: Amounts::ZERO,
+            worked: None,
             micros: Vec::new(),
         }
     }
@@ -99,6 +105,11 @@ impl OpenMap {
         let middle = micros.len().saturating_sub(1) / 2;
         Some([*micros.first()?, *micros.get(middle)?, *micros.last()?])
     }
+}
+
+/// How much of a time passed before somebody worked.
+pub(super) fn idle_ms(began: Began, worked: Option<Time>, end: Time) -> u64 {
+    worked.unwrap_or(end).0.saturating_sub(began.at.0)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use ark_os_api::TraceView;
 use ark_os_core::ids::RunId;
 use ark_os_runtime::{Handle, RuntimeError};
 
-use super::{Cursor, Tracer, Wanted};
+use super::{Cursor, Live, Tracer, Wanted};
 use crate::events::AgentNames;
 use crate::words;
 
@@ -51,6 +51,7 @@ pub(crate) fn page_of(
     run: RunId,
     wanted: Wanted,
     (after, limit): (Cursor, usize),
+    live: &Live,
 ) -> Result<Option<TraceView>, RuntimeError> {
     let known = tracers.find(run, after, &wanted);
     let tracer = match known {
@@ -74,7 +75,7 @@ pub(crate) fn page_of(
         accepted: words::stamp(tracer.start),
         items,
         next: next.map(|next| next.to_string()),
-        open: if more { Vec::new() } else { tracer.open_rows(&names) },
+        open: if more { Vec::new() } else { tracer.open_rows(&names, live) },
     };
     if let Some(next) = next {
         tracers.keep(next, tracer);

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use ark_os_api::TraceRow;
 use ark_os_core::Event;
-use ark_os_core::event::{ChildEnded, SignalReceived};
+use ark_os_core::event::{AttemptStarted, ChildEnded, SignalReceived};
 use ark_os_core::payload::Payload;
+use ark_os_core::text::Text;
 
+use super::Tracer;
+use super::open::Began;
 use super::rows::{About, Making, details, field};
 use crate::words;
 
@@ -64,6 +68,16 @@ impl Making<'_> {
         self.put(About::Task(ended.task), row);
     }
 
+    /// Before an attempt under a limit that held its task up: the wait, which is nobody's work.
+    pub(super) fn was_held(&mut self, started: &AttemptStarted, queued: Began) {
+        let Some(until) = started.held_until.filter(|until| *until >= queued.at) else { return };
+        let mut row = self.span("waiting", 3, queued);
+        let held_ms = until.0.saturating_sub(queued.at.0);
+        (row.duration_ms, row.idle_ms) = (Some(held_ms), Some(held_ms));
+        self.tracer.tell_limit(started.task.node, &mut row);
+        self.put(About::Task(started.task), row);
+    }
+
     fn signal(&mut self, signal: &SignalReceived) {
         let mut row = self.point("signal", 1);
         row.text = Some(signal.name.to_string());
@@ -73,6 +87,20 @@ impl Making<'_> {
         ]);
         row.details.extend(signal.key.as_ref().map(|key| field("key", &key.key)));
         self.put(About::Run, row);
+    }
+}
+
+impl Tracer {
+    /// Which limit a task waits for.
+    pub(super) fn tell_limit(&self, node: u32, row: &mut TraceRow) {
+        let spec = self.plan.as_ref().and_then(|plan| plan.tasks.get(node as usize));
+        let name = spec.and_then(|spec| spec.limit.as_ref()).map(|limit| &limit.name);
+        let key = self.keys.get(&node);
+        let words = [name, key].into_iter().flatten().map(Text::as_str);
+        let words: Vec<&str> = words.filter(|it| !it.is_empty()).collect();
+        row.text = Some(format!("the limit {}", words.join(" ")));
+        row.details.extend(name.map(|name| field("limit", name)));
+        row.details.extend(key.map(|key| field("key", key)));
     }
 }
 

@@ -42,6 +42,17 @@ fn a_task_waits_for_its_key_visibly_and_others_do_not_wait_for_it() {
     await_state(&world, &other, "running");
     let held = await_state(&world, &second, "ready");
     assert_eq!(held["waits_for"], "limit crm ann", "{held}");
+    let shown = world.get(&format!("/api/v1/runs/{second}")).json();
+    assert_eq!(shown["limits"], json!(["limit crm ann"]), "{shown}");
+    let rows = |name: &str| {
+        let trace = world.get(&format!("/api/v1/runs/{second}/trace")).json();
+        let rows = trace[name].as_array().unwrap().clone();
+        rows.into_iter().filter(|row| row["kind"] == "waiting").collect::<Vec<_>>()
+    };
+    let open = &rows("open")[0];
+    let told = (&open["text"], &open["state"], &open["details"]["key"]);
+    assert_eq!(told, (&json!("the limit crm ann"), &json!("open"), &json!("ann")));
+    assert!(open["idle_ms"].is_u64() && rows("items").is_empty(), "{open}");
     let queues = world.get("/api/v1/queues").json();
     let ann = queues["items"].as_array().unwrap().iter().find(|it| it["key"] == "ann").unwrap();
     let seen = (&ann["skill"], &ann["running"], &ann["running_max"], &ann["ready"]);
@@ -50,6 +61,16 @@ fn a_task_waits_for_its_key_visibly_and_others_do_not_wait_for_it() {
     assert_eq!(ann["next_run"], json!(second));
     world.post(&format!("/api/v1/runs/{first}/cancel"), "{}");
     await_state(&world, &second, "running");
+    let waited = &rows("items")[0];
+    assert_eq!((&waited["text"], &waited["name"]), (&json!("the limit crm ann"), &json!("call")));
+    assert_eq!(waited["duration_ms"], waited["idle_ms"], "all of it is waiting: {waited}");
+    assert!(rows("open").is_empty());
+    let trace = world.get(&format!("/api/v1/runs/{second}/trace")).json();
+    let task = trace["open"].as_array().unwrap().iter().find(|it| it["kind"] == "task").unwrap();
+    assert_eq!(task["idle_ms"], waited["duration_ms"], "the wait is no work of the task: {trace}");
+    let unheld = world.get(&format!("/api/v1/runs/{other}/trace")).json();
+    assert!(!unheld.to_string().contains("the limit"), "{unheld}");
+    assert_eq!(world.get(&format!("/api/v1/runs/{second}")).json()["limits"], Value::Null);
     let events = world.get(&format!("/api/v1/runs/{second}/events?limit=500")).json();
     let items = events["items"].as_array().unwrap();
     let keyed = items.iter().find(|it| it["type"] == "task_keyed").unwrap();
