@@ -3,12 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A workflow version that was let in, with the decisions that did it.
+/// A workflow version that was let in, with the decisions that did it, or that is deployed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WorkflowView {
-    /// The admission's number; runs refer to it.
+    /// The admission's number; runs refer to it. 0: it is deployed, and no run of it was let in since the
+    /// instance started.
     pub admission: u64,
-    /// The tenant.
+    /// Whether it is deployed: a run may name it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deployed: bool,
+    /// The tenant; empty where none has run it.
     pub namespace: String,
     /// Its name; of a single task the skill.
     pub name: String,
@@ -18,7 +22,7 @@ pub struct WorkflowView {
     pub hash: String,
     /// How many tasks the plan has.
     pub tasks: u32,
-    /// SHA-256 of the rules that decided.
+    /// SHA-256 of the rules that decided; empty where nobody has yet.
     pub rules: String,
     /// One decision a layer, highest first.
     pub decisions: Vec<LayerDecisionView>,

@@ -25,4 +25,5 @@ mod integration {
     pub(crate) mod support;
     mod watching;
     mod workers;
+    mod workflows;
 }

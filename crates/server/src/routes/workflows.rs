@@ -1,7 +1,14 @@
-//! `/workflows`: versions that were let in, with the decision of each layer.
+//! `/workflows`: versions that were let in, with the decision of each layer, and those that are deployed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ark_os_api::{LayerDecisionView, Page, WorkflowView};
+use ark_os_core::State as Known;
 use ark_os_core::event::Admission;
+use ark_os_core::hash::Hash;
+use ark_os_core::plan::Workflow;
+use ark_os_core::text::Text;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 
@@ -10,7 +17,8 @@ use crate::context::Context;
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, read};
 
-/// The workflow versions let in since the instance started, oldest first.
+/// The workflow versions let in since the instance started, oldest first, then those that are deployed and
+/// were not needed yet, by name.
 #[utoipa::path(
     get, path = "/api/v1/workflows", tag = "workflows",
     params(Paging),
@@ -19,25 +27,81 @@ use crate::query::{Paging, read};
 pub(super) async fn list_workflows(State(context): State<Context>, uri: Uri) -> Answered {
     let paging: Paging = read(&uri)?;
     let limit = paging.limit.items();
-    let after = paging.cursor.as_deref().map_or(Ok(0), |cursor| {
-        cursor.parse::<u64>().map_err(|_| {
+    let after = paging.cursor.as_deref().map(|cursor| {
+        Place::parse(cursor).ok_or_else(|| {
             Refusal::new("cursor_invalid", "the cursor was not given out by this list")
         })
-    })?;
-    let page = context.handle().read(move |kernel| {
-        let mut rest =
-            kernel.state().admissions().filter(|it| it.id > after || paging.cursor.is_none());
-        let items: Vec<WorkflowView> = rest.by_ref().take(limit).map(|it| view(it)).collect();
-        let more = rest.next().is_some();
-        let next = items.last().filter(|_| more).map(|it| it.admission.to_string());
-        Page { items, next }
     });
+    let after = after.transpose()?;
+    let page = context.handle().read(move |kernel| page_of(kernel.state(), after.as_ref(), limit));
     Ok(json(StatusCode::OK, &page.await?))
+}
+
+/// Where a workflow stands in the list.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Admitted(u64),
+    Deployed(Text),
+}
+
+impl Place {
+    /// Reads `17` or `deployed:NAME`.
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix(DEPLOYED) {
+            Some(name) => Some(Place::Deployed(Text::from(name))),
+            None => text.parse().ok().map(Place::Admitted),
+        }
+    }
+
+    fn cursor(&self) -> String {
+        match self {
+            Place::Admitted(id) => id.to_string(),
+            Place::Deployed(name) => format!("{DEPLOYED}{name}"),
+        }
+    }
+}
+
+const DEPLOYED: &str = "deployed:";
+
+fn page_of(state: &Known, after: Option<&Place>, limit: usize) -> Page<WorkflowView> {
+    let current = state.deployments().current();
+    let deployed = current.iter().flat_map(|it| &it.workflows).map(|it| &it.workflow);
+    let mut deployed: Vec<&Arc<Workflow>> = deployed.collect();
+    deployed.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    let is_deployed = |hash: Hash| deployed.iter().any(|it| it.hash == hash);
+    let admitted: BTreeSet<Hash> = state.admissions().map(|it| it.workflow.hash).collect();
+    let let_in = state.admissions().map(|it| {
+        let view = WorkflowView { deployed: is_deployed(it.workflow.hash), ..view(it) };
+        (Place::Admitted(it.id), view)
+    });
+    let not_yet = deployed.iter().filter(|it| !admitted.contains(&it.hash));
+    let not_yet = not_yet.map(|it| (Place::Deployed(it.name.clone()), not_run(it)));
+    let mut rest = let_in.chain(not_yet).filter(|(place, _)| after.is_none_or(|it| place > it));
+    let shown: Vec<(Place, WorkflowView)> = rest.by_ref().take(limit).collect();
+    let more = rest.next().is_some();
+    let next = shown.last().filter(|_| more).map(|(place, _)| place.cursor());
+    Page { items: shown.into_iter().map(|(_, view)| view).collect(), next }
+}
+
+/// A workflow that is deployed, and that no run has needed yet.
+fn not_run(workflow: &Workflow) -> WorkflowView {
+    WorkflowView {
+        admission: 0,
+        deployed: true,
+        namespace: String::new(),
+        name: workflow.name.to_string(),
+        version: workflow.version.to_string(),
+        hash: workflow.hash.to_string(),
+        tasks: workflow.tasks.len() as u32,
+        rules: String::new(),
+        decisions: Vec::new(),
+    }
 }
 
 fn view(admission: &Admission) -> WorkflowView {
     WorkflowView {
         admission: admission.id,
+        deployed: false,
         namespace: admission.namespace.to_string(),
         name: admission.workflow.name.to_string(),
         version: admission.workflow.version.to_string(),
