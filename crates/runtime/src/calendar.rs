@@ -8,6 +8,7 @@
 use std::sync::OnceLock;
 
 use ark_os_core::Kind;
+use ark_os_core::text::beginning;
 use ark_os_core::time::Time;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -16,6 +17,9 @@ use jiff::{Timestamp, Zoned};
 
 use crate::RuntimeError;
 use crate::error::Place;
+
+/// Characters of a pattern that a refusal shows; one that is right is shorter.
+const CRON_SHOWN_MAX: usize = 100;
 
 /// When a schedule is due.
 #[derive(Clone, Debug)]
@@ -46,7 +50,11 @@ impl Calendar {
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed);
         let hint = "minute hour day month weekday, such as `30 9 * * MON-FRI`";
         let parsed = parser.build().parse(cron);
-        let parsed = parsed.map_err(|error| places.push(wrong("/cron", error.to_string(), hint)));
+        let parsed = parsed.map_err(|error| {
+            let message =
+                format!("`{}` is no cron pattern: {error}", beginning(cron, CRON_SHOWN_MAX));
+            places.push(wrong("/cron", message, hint));
+        });
         let hint = "a name of the tz database, such as `Europe/Berlin` or `UTC`";
         let found = zones().get(zone).map_err(|_| {
             let message = format!("there is no time zone `{zone}`");

@@ -205,11 +205,10 @@ impl Handle {
 
     fn prepare_fork(&self, run: RunId, request: ForkRequest) -> Result<Prepared, RuntimeError> {
         if request.reason.len() > REASON_BYTES_MAX {
-            return Err(RuntimeError::new(
-                Kind::Invalid,
-                "reason_invalid",
-                "take so long a reason",
-            ));
+            let message =
+                format!("fork the run `{run}`: the reason has more than {REASON_BYTES_MAX} bytes");
+            return Err(RuntimeError::new(Kind::Invalid, "reason_invalid", message)
+                .with_hint("say it shorter"));
         }
         let source = self.source_of(run, &request.point)?;
         let (Some(accepted), Some((namespace, old))) = (source.accepted, source.under) else {
@@ -222,7 +221,7 @@ impl Handle {
         };
         let plan = with_skills(&plan, &request.skills)?;
         let before = match &request.point {
-            ForkPoint::Task(name) => Some(descended(&plan, name)?),
+            ForkPoint::Task(name) => Some(descended(run, &plan, name)?),
             _ => None,
         };
         let input = match request.input {
@@ -287,13 +286,12 @@ impl Handle {
             }
             ControlFlow::Continue(())
         })?;
-        if source.at == 0 {
-            return Err(not_found(run));
-        }
-        if !found {
-            let message = "find that event in the run's history";
-            return Err(RuntimeError::new(Kind::NotFound, "event_not_found", message)
-                .with_hint("`ark-os logs RUN` shows the events with their numbers"));
+        match point {
+            ForkPoint::Event(at, index) if !found => {
+                return Err(self.no_such_event(run, *at, *index)?);
+            }
+            _ if source.at == 0 => return Err(not_found(run)),
+            _ => {}
         }
         if let Some(number) = source.admission.filter(|_| source.under.is_none())
             && let Some(admitted) = self.admission(number)?
@@ -302,6 +300,38 @@ impl Handle {
             source.under = Some((admission.namespace, admission.workflow));
         }
         Ok(source)
+    }
+
+    /// Why an event is none to fork at: the whole history says.
+    fn no_such_event(
+        &self,
+        run: RunId,
+        at: u64,
+        index: Option<usize>,
+    ) -> Result<RuntimeError, RuntimeError> {
+        let (mut range, mut events) = (None, None);
+        self.replay(run, 0, &mut |RecordedEvents { seq, change, .. }| {
+            range = Some((range.map_or(seq, |(first, _)| first), seq));
+            if seq == at {
+                events = Some(change.events.len());
+            }
+            ControlFlow::Continue(())
+        })?;
+        let Some((first, last)) = range else { return Ok(not_found(run)) };
+        let message = match (events, index) {
+            (Some(events), Some(index)) => {
+                format!(
+                    "fork the run `{run}` at event {at}.{index}: its record {at} has {events} \
+                     events, from {at}.0 on"
+                )
+            }
+            _ => format!(
+                "fork the run `{run}` at record {at}: that record is not of this run, whose \
+                 records are between {first} and {last}"
+            ),
+        };
+        Ok(RuntimeError::new(Kind::NotFound, "event_not_found", message)
+            .with_hint("`ark-os trace RUN` shows its records behind `#`, `ark-os --json logs RUN` the ids of its events"))
     }
 }
 
@@ -312,8 +342,12 @@ struct Prepared {
 }
 
 fn not_found(run: RunId) -> RuntimeError {
-    RuntimeError::new(Kind::NotFound, "run_not_found", format!("find the run `{run}`"))
-        .with_hint("`ark-os list runs` shows what there is")
+    RuntimeError::new(
+        Kind::NotFound,
+        "run_not_found",
+        format!("fork the run `{run}`: there is no such run"),
+    )
+    .with_hint("`ark-os list runs` shows what there is")
 }
 
 fn with_skills(
@@ -328,7 +362,7 @@ fn with_skills(
     let unknown: Vec<Place> =
         skills.iter().filter(|(one, _)| !has(one)).map(|(one, _)| no_such_skill(one)).collect();
     if !unknown.is_empty() {
-        let message = "put another skill in the place of one that no task of the plan has";
+        let message = "fork the run with another skill: no task of the plan has the old one";
         return Err(RuntimeError::new(Kind::Invalid, "request_invalid", message)
             .with_hint("name skills as the workflow does; those of child runs stay as they are")
             .with_places(unknown));
@@ -354,12 +388,13 @@ fn no_such_skill(skill: &Text) -> Place {
 }
 
 /// A task of the plan and everything that depends on it.
-fn descended(plan: &Workflow, name: &Text) -> Result<BTreeSet<u32>, RuntimeError> {
+fn descended(run: RunId, plan: &Workflow, name: &Text) -> Result<BTreeSet<u32>, RuntimeError> {
     let by_number =
         || name.parse::<u32>().ok().filter(|node| plan.tasks.get(*node as usize).is_some());
     let Some(node) = plan.node(name).or_else(by_number) else {
-        let message = format!("find a task `{name}` in the plan");
-        return Err(RuntimeError::new(Kind::NotFound, "task_not_found", message));
+        let message = format!("fork the run `{run}` before `{name}`: its plan has no such task");
+        return Err(RuntimeError::new(Kind::NotFound, "task_not_found", message)
+            .with_hint("`ark-os graph RUN` shows the names of its tasks"));
     };
     Ok(descendants(plan, node).into_iter().chain([node]).collect())
 }
@@ -451,7 +486,8 @@ fn check_size(reused: &[TaskReused]) -> Result<(), RuntimeError> {
     if reused.iter().map(all).sum::<usize>() <= REUSED_BYTES_MAX {
         return Ok(());
     }
-    let message = format!("take along more than {REUSED_BYTES_MAX} bytes of results");
+    let message =
+        format!("fork the run: it would take along more than {REUSED_BYTES_MAX} bytes of results");
     Err(RuntimeError::new(Kind::Exhausted, "fork_too_large", message)
         .with_hint("fork at an earlier point, so that large maps run anew"))
 }

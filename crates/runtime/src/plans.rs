@@ -187,7 +187,7 @@ fn not_deployed(name: &str) -> RuntimeError {
     let name = beginning(name, NAME_CHARS_MAX);
     let message = format!("find the workflow `{name}`: none of that name is deployed");
     RuntimeError::new(Kind::NotFound, "workflow_not_found", message)
-        .with_hint("`GET /api/v1/deployments` shows what is deployed")
+        .with_hint("`GET /api/v1/workflows` lists those that are deployed")
 }
 
 fn name_of(request: &PlanRequest) -> Hash {

@@ -15,8 +15,14 @@ pub(super) fn decide(state: &State, agents: u32, reason: Text) -> Result<Vec<Eve
                 format!("{agents} agents beside {declared} declared ones are not 1 to {max}")
             }
         };
-        return Err(Rejected::new(Kind::Invalid, "agents_out_of_range", message)
-            .hint("raise `system.max_agents` for more: `ark-os config reload`"));
+        let hint = match agents {
+            0 => {
+                "keep at least one; `ark-os emergency freeze` takes no new runs, `ark-os shutdown` \
+                 stops the instance"
+            }
+            _ => "raise `system.max_agents` for more: `ark-os config reload`",
+        };
+        return Err(Rejected::new(Kind::Invalid, "agents_out_of_range", message).hint(hint));
     }
     let fleet = &state.fleet;
     if agents == fleet.profile() {

@@ -163,7 +163,10 @@ fn a_size_that_cannot_be_is_refused_and_the_same_one_changes_nothing() {
     settings.agents_max = Some(40);
     let mut world = World::of(settings);
     let mut size = |agents| world.act(Command::ScaleFleet { agents, reason: "r".into() });
-    assert_eq!(size(0).unwrap_err().code(), "agents_out_of_range");
+    let nobody = size(0).unwrap_err();
+    assert_eq!(nobody.code(), "agents_out_of_range");
+    assert!(nobody.to_string().contains("1 to 40"), "{nobody}");
+    assert!(nobody.advice().unwrap().contains("emergency freeze"), "what is possible instead");
     assert_eq!(size(41).unwrap_err().code(), "agents_out_of_range");
     assert!(size(12).unwrap().events.is_empty());
     assert_eq!(size(40).unwrap().events.len(), 1);

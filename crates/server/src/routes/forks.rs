@@ -8,6 +8,7 @@ use ark_os_runtime::{ForkPoint, ForkRequest, PlanRequest, RuntimeError};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
+use super::agents::shown;
 use super::runs::{Found, find, located, not_found, run_id, state_of};
 use super::{json, reason};
 use crate::context::Context;
@@ -93,7 +94,12 @@ fn event(text: &str) -> Result<ForkPoint, Refusal> {
     };
     seq.zip(index).map(|(seq, index)| ForkPoint::Event(seq, index)).ok_or_else(|| {
         let message = "an event is named by its id such as `123.4`, or the number of its record";
-        Refusal::new("request_invalid", message).at("/at", message)
+        Refusal::new(
+            "request_invalid",
+            format!("fork the run at `{}`: it is no event", shown(text)),
+        )
+        .hint("`ark-os trace RUN` shows its records behind `#`")
+        .at("/at", message)
     })
 }
 

@@ -88,6 +88,27 @@ fn a_fork_with_another_plan_reuses_tasks_of_the_same_definition() {
     world.post(&path, r#"{"task":"nope"}"#).problem(404, "task_not_found");
     world.post(&path, r#"{"at":"999999"}"#).problem(404, "event_not_found");
     world.post(&path, r#"{"at":"x"}"#).problem(400, "request_invalid");
+    // A record before the run began, one of its own without such an event, and another run's.
+    let events = world.get(&format!("/api/v1/runs/{source}/events")).json();
+    let seqs = events["items"].as_array().unwrap().iter().map(|it| it["seq"].as_u64().unwrap());
+    let (first, last) = (seqs.clone().min().unwrap(), seqs.max().unwrap());
+    let (_, other) = fork(&world, &source, &json!({}));
+    let later = world.get(&format!("/api/v1/runs/{}/events", other["id"].as_str().unwrap())).json();
+    let later = later["items"][0]["seq"].as_u64().unwrap();
+    for at in [1, later] {
+        let problem =
+            world.post(&path, format!(r#"{{"at":"{at}"}}"#)).problem(404, "event_not_found");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.starts_with(&format!("fork the run `{source}` at record {at}: ")),
+            "{detail}"
+        );
+        assert!(detail.ends_with(&format!("between {first} and {last}")), "{detail}");
+        assert!(problem["hint"].as_str().unwrap().contains("ark-os trace"), "{problem}");
+    }
+    let problem =
+        world.post(&path, format!(r#"{{"at":"{first}.99"}}"#)).problem(404, "event_not_found");
+    assert!(problem["detail"].as_str().unwrap().contains(" events, from "), "{problem}");
     world.post(&path, r#"{"skills":{"echo":"ecko"}}"#).problem(400, "unknown_skill");
     world
         .post("/api/v1/runs/run_0000000000000000000000000F/fork", "")
