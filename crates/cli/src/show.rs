@@ -58,6 +58,7 @@ pub(crate) fn run(terminal: &Terminal, run: &RunView) -> Vec<String> {
     if !run.signals.is_empty() {
         lines.push(format!("waits for: signal {}", one_line(&run.signals.join(", signal "))));
     }
+    lines.extend(run.limits.iter().map(|limit| format!("waits for: {}", one_line(limit))));
     lines.push(format!("tasks: {}", counts(run)));
     lines.extend(output(run));
     lines.extend(failure(terminal, run));

@@ -80,7 +80,8 @@ impl Waterfall {
 
     /// Takes a row; prints those for which nothing can come before any more.
     pub(crate) fn add(&mut self, row: TraceRow, print: Print<'_>) -> Result<(), Failure> {
-        let end = row.offset_ms.saturating_add(row.duration_ms.unwrap_or(0));
+        let length = row.duration_ms.or(row.idle_ms).unwrap_or(0);
+        let end = row.offset_ms.saturating_add(length);
         self.seen = self.seen.max(end);
         self.arrived += 1;
         let place = Place {
@@ -157,11 +158,17 @@ impl Waterfall {
         let (line, work, point) =
             if self.terminal.is_utf8() { ("·", "█", "│") } else { ("-", "#", "|") };
         let work = if is_point { point } else { work };
+        let idle = match row.idle_ms {
+            // All of it, though it has a cell where it took no time.
+            Some(idle) if Some(idle) == row.duration_ms && idle > 0 => end,
+            Some(idle) => scaled(row.offset_ms.saturating_add(idle)).clamp(begin, end),
+            None => begin,
+        };
         format!(
             "{}{}{}{}",
             " ".repeat(begin - queued),
-            line.repeat(queued),
-            work.repeat(end - begin),
+            line.repeat(queued + idle - begin),
+            work.repeat(end - idle),
             " ".repeat(width - end)
         )
     }
@@ -224,6 +231,7 @@ fn what(row: &TraceRow) -> String {
             let who = if agent.starts_with(&layer) { agent } else { format!("{layer} ({agent})") };
             format!("{who} {state}, {}: {text}", detail("rules"))
         }
+        "waiting" => format!("{name} waits for {text}"),
         "waits" => format!("waits for layer {}: {text}", of(&row.layer)),
         "ended" => format!("run {}", said(&state, &text)),
         "task" => format!("{name} {}", said(&state, &text)),
@@ -328,6 +336,27 @@ mod tests {
             lines.iter().map(|line| line.chars().skip(17).take(12).collect()).collect();
         assert_eq!(bars, ["   │        ", "   ···██████", "         ███"]);
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:?}");
+    }
+
+    #[test]
+    fn what_nobody_works_on_is_drawn_as_in_line_and_a_wait_says_for_what() {
+        let idle = |idle_ms, row: TraceRow| TraceRow { idle_ms: Some(idle_ms), ..row };
+        let wait = TraceRow {
+            text: Some("the limit crm ann".to_owned()),
+            ..idle(50, row("waiting", 0, Some(50)))
+        };
+        let open = |row: TraceRow| TraceRow { state: Some("open".to_owned()), ..row };
+        let rows = vec![
+            idle(50, row("task", 0, Some(100))),
+            wait,
+            idle(75, open(row("task", 25, None))),
+            idle(25, open(row("map", 50, None))),
+        ];
+        let lines = lines(rows, Some(100));
+        let bars: Vec<String> =
+            lines.iter().map(|line| line.chars().skip(17).take(12).collect()).collect();
+        assert_eq!(bars, ["······██████", "······      ", "   ·········", "      ···███"]);
+        assert!(lines[1].contains("t waits for the limit crm ann"), "{lines:?}");
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn whole(session: &Session, client: &Client, path: &str) -> Result<Exit, Failure
     print(session, &text)
 }
 
-/// Names are not unique: every version that was let in is told.
+/// Names are not unique: every version that was let in or is deployed is told.
 fn workflow(session: &Session, client: &Client, name: &str) -> Result<Exit, Failure> {
     #[derive(Deserialize)]
     struct Listed {
@@ -121,7 +121,7 @@ fn workflow(session: &Session, client: &Client, name: &str) -> Result<Exit, Fail
     if found.is_empty() {
         return Err(Failure::new(
             "store_not_found",
-            format!("no workflow `{name}` was let in yet"),
+            format!("no workflow `{name}` is deployed, or was let in since the start"),
         )
         .with_hint("`ark-os list workflows` shows what there is"));
     }

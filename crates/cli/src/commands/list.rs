@@ -60,7 +60,7 @@ enum What {
         #[command(flatten)]
         part: Part,
     },
-    /// Workflow versions that were let in
+    /// Workflows that are deployed, and versions that were let in since the start
     Workflows {
         #[command(flatten)]
         part: Part,
@@ -164,7 +164,7 @@ const RUNS: [&str; 6] = ["run", "state", "workflow", "tasks", "accepted", "took"
 const TASKS: [&str; 6] = ["task", "name", "state", "skill", "attempt", "agent"];
 const AGENTS: [&str; 6] = ["agent", "layer", "standing", "busy", "supervisor", "restarts"];
 const WORKERS: [&str; 7] = ["worker", "layer", "state", "in hand", "queued", "silent", "skills"];
-const WORKFLOWS: [&str; 5] = ["admission", "name", "version", "tasks", "hash"];
+const WORKFLOWS: [&str; 6] = ["admission", "name", "version", "tasks", "deployed", "hash"];
 
 const DEPLOYMENTS: [&str; 5] = ["version", "state", "began", "reason", "rolled back"];
 
@@ -235,11 +235,13 @@ fn worker_row(worker: &WorkerView) -> Row {
 }
 
 fn workflow_row(workflow: &WorkflowView) -> Row {
+    let admission = Some(workflow.admission).filter(|it| *it > 0);
     vec![
-        plain(workflow.admission),
+        plain(admission.map_or_else(|| "none yet".to_owned(), |it| it.to_string())),
         plain(&workflow.name),
         plain(&workflow.version),
         plain(workflow.tasks),
+        plain(if workflow.deployed { "yes" } else { "no" }),
         (Tone::Faint, workflow.hash.get(..16).unwrap_or(&workflow.hash).to_owned()),
     ]
 }
