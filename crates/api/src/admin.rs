@@ -65,6 +65,9 @@ pub struct Shutdown {
 pub struct ConfigView {
     /// Every key, in the order of the documentation.
     pub values: Vec<SettingView>,
+    /// Why the configuration could not be read as it is written now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// One setting of a running instance.
@@ -78,6 +81,13 @@ pub struct SettingView {
     pub origin: String,
     /// Whether it can change while the instance runs.
     pub live: bool,
+    /// What is written now, where that is another value: it waits for a restart, or where the key is
+    /// `live` for a reload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
+    /// Where that is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_at: Option<String>,
 }
 
 /// What became of the configuration when it was read again.

@@ -39,8 +39,11 @@ pub struct Problem {
 /// One finding with its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorPlace {
-    /// JSON pointer (RFC 6901) into the request's body.
+    /// JSON pointer (RFC 6901) into the request's body; empty where it is about a file.
     pub pointer: String,
+    /// `file:line:column`, a variable or an option, where it is about the instance's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// What is wrong there.
     pub message: String,
     /// What to do about it.
@@ -75,7 +78,7 @@ impl Problem {
     #[must_use]
     pub fn with_error(mut self, pointer: impl Into<String>, message: impl Into<String>) -> Self {
         let (pointer, message) = (pointer.into(), message.into());
-        self.errors.push(ErrorPlace { pointer, message, hint: None });
+        self.errors.push(ErrorPlace { pointer, place: None, message, hint: None });
         self
     }
 }

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use ark_os_api::{Exit, Problem, codes};
+use ark_os_api::{ErrorPlace, Exit, Problem, codes};
 use ark_os_runtime::RuntimeError;
 use ark_os_sandbox::SandboxError;
 use ark_os_store::StoreError;
 use serde_json::{Value, json};
+
+use crate::hints::in_commands;
 
 /// The exit code of a run that came to this state; none: it is still under way.
 pub(crate) fn exit_of_run(state: &str) -> Option<Exit> {
@@ -89,12 +91,14 @@ impl Failure {
         let exit =
             codes::known(&problem.code).map_or(exit_of_status(problem.status), |row| row.exit);
         let findings = std::mem::take(&mut problem.errors).into_iter().map(|error| Finding {
-            place: None,
-            pointer: Some(error.pointer),
+            // What is in a file of the instance is in no document.
+            pointer: Some(error.pointer).filter(|it| error.place.is_none() || !it.is_empty()),
+            place: error.place,
             message: error.message,
-            hint: error.hint,
+            hint: error.hint.map(|hint| in_commands(&hint)),
         });
         let findings = findings.collect();
+        problem.hint = problem.hint.map(|hint| in_commands(&hint));
         Failure { exit, problem: Box::new(problem), findings, is_closed_output: false }
     }
 
@@ -177,14 +181,15 @@ impl Failure {
         failure
     }
 
-    /// As the API tells it: the places, which are in files and not in a request, are part of the text.
+    /// As the API tells it.
     pub(crate) fn into_problem(self) -> Problem {
-        let places: Vec<String> = self.findings.iter().map(Finding::to_string).collect();
         let mut problem = *self.problem;
-        if !places.is_empty() {
-            let what = problem.detail.unwrap_or_default();
-            problem.detail = Some(format!("{what}: {}", places.join("; ")));
-        }
+        problem.errors.extend(self.findings.into_iter().map(|finding| ErrorPlace {
+            pointer: finding.pointer.unwrap_or_default(),
+            place: finding.place,
+            message: finding.message,
+            hint: finding.hint,
+        }));
         problem
     }
 
@@ -249,7 +254,7 @@ impl From<RuntimeError> for Failure {
         let failure =
             Failure::new(error.code(), error.to_string()).with_findings(findings.collect());
         match error.hint() {
-            Some(hint) => failure.with_hint(hint),
+            Some(hint) => failure.with_hint(in_commands(hint)),
             None => failure,
         }
     }
@@ -284,6 +289,14 @@ impl From<std::io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_instance_advises_is_told_as_a_command() {
+        let problem = Problem::new("run_not_found", "no run `x` is known")
+            .with_hint("`GET /api/v1/runs` lists them");
+        let failure = Failure::of_problem(problem);
+        assert_eq!(failure.hint(), Some("`ark-os list runs` lists them"));
+    }
 
     #[test]
     fn a_failure_says_what_where_and_what_to_do() {

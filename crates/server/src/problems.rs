@@ -85,6 +85,7 @@ pub(crate) fn problem(error: &RuntimeError) -> Problem {
         .iter()
         .map(|place| ErrorPlace {
             pointer: place.pointer.clone(),
+            place: None,
             message: place.message.clone(),
             hint: place.hint.clone(),
         })

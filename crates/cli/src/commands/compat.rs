@@ -65,14 +65,21 @@ fn current() -> Registry {
 
 impl Check {
     fn carry_out(self, session: &Session) -> Result<Exit, Failure> {
-        let text = |path: &Option<PathBuf>, ours: &str| match path {
+        let text = |path: &Option<PathBuf>, (ours, what, hint): (&str, &str, &str)| match path {
             None => Ok(ours.to_owned()),
             Some(path) => read_bounded(path, REGISTRY_BYTES_MAX).map_err(|error| {
-                Failure::usage(format!("cannot read `{}`: {error}", path.display()))
+                Failure::usage(format!("cannot read the {what} `{}`: {error}", path.display()))
+                    .with_hint(hint)
             }),
         };
-        let earlier = Registry::parse(&text(&self.against, RELEASED)?)?;
-        let deprecations = Deprecations::parse(&text(&self.deprecations, DEPRECATIONS)?)?;
+        let registry = "name a file that `ark-os compat export` of the earlier version has written, or leave \
+                        --against out for the last release";
+        let records = "name a TOML file with a `[[deprecated]]` table (`entry`, `since`, `why`) for each promise \
+                       that is not kept any more, or leave --deprecations out for this version's own";
+        let earlier = text(&self.against, (RELEASED, "registry", registry))?;
+        let deprecations = text(&self.deprecations, (DEPRECATIONS, "deprecations", records))?;
+        let earlier = Registry::parse(&earlier)?;
+        let deprecations = Deprecations::parse(&deprecations)?;
         let current = current();
         let found = current.compare(&earlier, &deprecations);
         let Comparison { broken, deprecated, added } = &found;

@@ -33,7 +33,7 @@ struct Show {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What the running instance has, instead of what a start would have
+    /// What the running instance has, instead of what a start would have; what waits for a restart or reload is marked
     #[arg(long, conflicts_with = "config")]
     running: bool,
     /// Tell what each key is for, too
@@ -93,17 +93,28 @@ impl Show {
         session.output.answer(&view, |terminal| {
             let row = |it: &SettingView| {
                 let shown = if it.value.is_empty() { "(none)" } else { &it.value };
-                let live = if it.live { "live" } else { "restart" };
+                let when = if it.live { "reload" } else { "restart" };
+                let changes = match &it.written {
+                    None => (Tone::Faint, if it.live { "live" } else { when }.to_owned()),
+                    Some(written) => {
+                        let written = if written.is_empty() { "(none)" } else { written };
+                        let at = it.written_at.as_deref().unwrap_or_default();
+                        (Tone::Warning, format!("waits for {when}: {written} ({at})"))
+                    }
+                };
                 vec![
                     (Tone::Strong, it.key.clone()),
                     (Tone::Plain, shown.to_owned()),
                     (Tone::Plain, it.origin.clone()),
-                    (Tone::Faint, live.to_owned()),
+                    changes,
                 ]
             };
             let rows: Vec<_> = view.values.iter().map(row).collect();
             table(terminal, &["key", "value", "from", "changes"], &rows)
         })?;
+        if let Some(fault) = &view.fault {
+            session.output.note(&format!("what is written now cannot be read: {fault}"));
+        }
         Ok(Exit::Done)
     }
 

@@ -102,7 +102,7 @@ fn over(
     }
     let message = format!("deployment {} is still under way", it.version);
     Err(Failure::new("wait_exceeded", message)
-        .with_hint("`GET /api/v1/deployments` shows how far it is"))
+        .with_hint("`ark-os list deployments` shows how far it is"))
 }
 
 fn lines(changes: &[Change], terminal: &Terminal) -> Vec<String> {

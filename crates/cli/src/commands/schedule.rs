@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use ark_os_api::{Exit, Page, Reason, ScheduleStarted, ScheduleView};
-use serde_json::{Value, json};
+use ark_os_api::{DeploymentsView, Exit, Page, Reason, ScheduleStarted, ScheduleView};
+use serde_json::json;
 
 use crate::client::{Client, segment};
 use crate::failure::Failure;
-use crate::manifest_file::ManifestFile;
-use crate::output::{field, table};
+use crate::output::table;
+use crate::schedule_file::ScheduleFile;
 use crate::session::Session;
-use crate::submission::{Closure, raw};
 use crate::terminal::{Terminal, Tone};
 
 /// Runs that begin by the calendar
@@ -195,63 +194,38 @@ fn outline(view: &ScheduleView) -> Vec<String> {
 }
 
 fn add(session: &Session, path: &Path, namespace: &str) -> Result<Exit, Failure> {
-    let file = ManifestFile::read(path)?;
-    let found = found(&file, namespace)?;
+    let file = ScheduleFile::read(path)?;
     let client = session.client()?;
-    let views = found.iter().map(|it| it.put(&client, &file)).collect::<Result<Vec<_>, _>>()?;
-    let is_one = file.value().get("schedules").is_none();
+    let deployed = match file.names_others() {
+        true => deployed(&client)?,
+        false => Vec::new(),
+    };
+    file.check(&session.components.skills, &deployed)?;
+    let (mut views, mut refused) = (Vec::new(), Vec::new());
+    for schedule in file.schedules(namespace) {
+        match file.put(&client, &schedule) {
+            Ok(view) => views.push(view),
+            Err(failure) => refused.push(failure),
+        }
+    }
+    if let Some(failure) = refused.into_iter().reduce(Failure::and) {
+        let there: Vec<&str> = views.iter().map(|it| &*it.name).collect();
+        if !there.is_empty() {
+            session.output.note(&format!("in place: {}", there.join(", ")));
+        }
+        return Err(failure);
+    }
     let human = |_: &Terminal| views.iter().map(state).collect();
-    match views.first().filter(|_| is_one) {
+    match views.first().filter(|_| file.is_one()) {
         Some(view) => session.output.answer(view, human)?,
         None => session.output.answer(&views, human)?,
     }
     Ok(Exit::Done)
 }
 
-/// A schedule of a file.
-struct Found {
-    /// What is sent.
-    schedule: Value,
-    /// Where it stands.
-    at: String,
-    /// The file's own workflow that it runs, if it is one.
-    own: Option<Closure>,
-}
-
-/// The schedules of a file, with the file's own workflows in place of their names.
-fn found(file: &ManifestFile, namespace: &str) -> Result<Vec<Found>, Failure> {
-    let listed = file.value().get("schedules");
-    let schedules = match listed {
-        None => vec![file.value().clone()],
-        Some(Value::Array(list)) if !list.is_empty() => list.clone(),
-        Some(_) => return Err(Failure::usage("the file's `schedules` are no list of schedules")),
-    };
-    let workflows = field(file.value(), "workflows").as_array();
-    let place = |schedule: &Value| {
-        let name = schedule.get("workflow").filter(|it| it.is_string())?;
-        workflows?.iter().position(|it| it.get("name") == Some(name))
-    };
-    let read = |(index, mut schedule): (usize, Value)| {
-        let own = place(&schedule).map(|place| Closure::of(file, place));
-        if let Value::Object(fields) = &mut schedule {
-            fields.entry("namespace").or_insert_with(|| json!(namespace));
-            if let Some(own) = &own {
-                fields.insert("workflow".to_owned(), own.manifest(file));
-            }
-        }
-        let at = listed.map(|_| format!("/schedules/{index}")).unwrap_or_default();
-        Found { schedule, at, own }
-    };
-    Ok(schedules.into_iter().enumerate().map(read).collect())
-}
-
-impl Found {
-    fn put(&self, client: &Client, file: &ManifestFile) -> Result<ScheduleView, Failure> {
-        client.post("/schedules", &raw(&self.schedule)?, None).map_err(|failure| {
-            failure.with_places(|pointer| {
-                let own = self.own.as_ref().and_then(|own| own.place(file, pointer));
-                own.or_else(|| Some(file.place(&format!("{}{pointer}", self.at))))
-            })
-        })
-    }
+/// The names of the workflows that are deployed.
+fn deployed(client: &Client) -> Result<Vec<String>, Failure> {
+    let known: DeploymentsView = client.get("/deployments")?;
+    let current = known.deployments.into_iter().filter(|it| it.version == known.version);
+    Ok(current.flat_map(|it| it.workflows).map(|it| it.name).collect())
 }

@@ -1,6 +1,6 @@
 //! The configuration of a running node: shown, and read again from where the start read it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::config::{Config, Entry, Given, Layered, is_live, load};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::logs;
+use crate::node::absolute;
 
 /// Why a change is refused.
 const NEEDS_RESTART: &str = "needs a restart";
@@ -47,6 +48,17 @@ impl Source {
         let mut layered = load(&self.environment, self.file.as_deref(), &self.given)?;
         layered.config.make_absolute();
         Ok(layered)
+    }
+
+    /// Why a reload has read nothing, and how to look for what is wrong.
+    fn unread(&self, failure: Failure) -> Failure {
+        let variable = self.environment.value("ARK_OS_CONFIG").map(Path::new);
+        let named = self.file.as_deref().or(variable);
+        let named = named.map(|file| format!(" --config {}", absolute(file).display()));
+        failure.under_code("settings_invalid").with_hint(format!(
+            "nothing was changed; look with `ark-os config show{}`, then `ark-os config reload`",
+            named.unwrap_or_default()
+        ))
     }
 }
 
@@ -82,13 +94,22 @@ impl Running {
     }
 
     fn view(&self) -> ConfigView {
-        let of_entry = |entry: &Entry| SettingView {
-            key: entry.key.to_owned(),
-            value: entry.value.clone(),
-            origin: entry.origin.to_string(),
-            live: is_live(entry.key),
+        let (written, fault) = match self.source.read() {
+            Ok(layered) => (layered.entries, None),
+            Err(failure) => (Vec::new(), Some(failure.message().to_owned())),
         };
-        ConfigView { values: self.with(|now| now.entries.iter().map(of_entry).collect()) }
+        let of_entry = |entry: &Entry| {
+            let other = written.iter().find(|it| it.key == entry.key && it.value != entry.value);
+            SettingView {
+                key: entry.key.to_owned(),
+                value: entry.value.clone(),
+                origin: entry.origin.to_string(),
+                live: is_live(entry.key),
+                written: other.map(|it| it.value.clone()),
+                written_at: other.map(|it| it.origin.to_string()),
+            }
+        };
+        ConfigView { values: self.with(|now| now.entries.iter().map(of_entry).collect()), fault }
     }
 
     /// Reads the configuration again, and changes what can be changed.
@@ -102,8 +123,7 @@ impl Running {
         reason: &str,
     ) -> Result<ConfigReload, Failure> {
         let _turn = self.turn.lock().await;
-        let written =
-            self.source.read().map_err(|failure| failure.under_code("settings_invalid"))?;
+        let written = self.source.read().map_err(|failure| self.source.unread(failure))?;
         let before = self.with(|now| now.clone());
         let mut found = ConfigReload::default();
         for (was, is) in before.entries.iter().zip(&written.entries) {

@@ -46,7 +46,14 @@ fn what_an_earlier_version_had_and_this_one_has_not_is_told_unless_it_is_recorde
     let args = [&args[..], &["--deprecations", records.to_str().unwrap()]].concat();
     let found = home.call(&args).expect(0).json();
     assert_eq!(found["deprecated"], serde_json::json!(["command ark-os dance"]));
-    home.call(&["compat", "check", "--against", "/no/such/file"]).expect(2);
+    for (option, other) in
+        [("--against", "ark-os compat export"), ("--deprecations", "[[deprecated]]")]
+    {
+        let problem =
+            home.call(&["--json", "compat", "check", option, "/no/such/file"]).expect(2).problem();
+        assert!(problem["detail"].as_str().unwrap().contains("`/no/such/file`"), "{problem}");
+        assert!(problem["hint"].as_str().unwrap().contains(other), "{problem}");
+    }
 }
 
 #[test]

@@ -56,6 +56,20 @@ fn what_can_change_changes_and_what_needs_a_restart_is_named_and_stays() {
     assert_eq!(setting(&home, "performance.max_concurrent_tasks"), pair("50", origin));
     assert_eq!(setting(&home, "performance.workers").0, "2");
     assert_eq!(setting(&home, "system.initial_agent_count"), pair("8", "--agents"));
+    let shown = home.call(&["--json", "config", "show", "--running"]).expect(0).json();
+    let written: Vec<(&str, &str)> = shown["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| Some((it["key"].as_str()?, it["written"].as_str()?)))
+        .collect();
+    assert_eq!(written, [("performance.workers", "3")]);
+    let table = home.neutral(&home.call(&["config", "show", "--running"]).expect(0).out);
+    let row = table.lines().find(|line| line.starts_with("performance.workers")).unwrap();
+    assert!(
+        row.ends_with("HOME/ark.toml:5:11  waits for restart: 3 (HOME/ark.toml:5:11)"),
+        "{row}"
+    );
     let plain = home.call(&["config", "reload"]).expect(5).out;
     assert!(plain.contains("performance.workers needs a restart: 2 → 3"), "{plain}");
     for text in ["max_concurrent_tasks", "less at a time", "operator"] {
@@ -73,11 +87,27 @@ fn a_file_that_is_wrong_changes_nothing_and_says_where() {
     let home = Home::new();
     let file = home.file("ark.toml", BEFORE);
     let _node = home.start(&["--config", file.to_str().unwrap()]);
-    home.file("ark.toml", "[monitoring]\nlog_level = \"debug\"\n[performance]\nspeed = 9\n");
+    let wrong = "[monitoring]\nlog_level = \"debug\"\n[performance]\nspeed = 9\nlease = \"x\"\n";
+    home.file("ark.toml", wrong);
     let refused = home.call(&["--json", "config", "reload"]).expect(2).problem();
     assert_eq!(refused["code"], "settings_invalid");
-    let detail = refused["detail"].as_str().unwrap();
-    assert!(detail.contains("ark.toml:4:1") && detail.contains("performance.speed"), "{detail}");
+    let places = refused["errors"].as_array().unwrap().iter();
+    let places: Vec<_> = places.map(|it| home.neutral(it["place"].as_str().unwrap())).collect();
+    assert_eq!(places, ["HOME/ark.toml:4:1", "HOME/ark.toml:5:9"], "{refused}");
+    let told = home.neutral(&home.call(&["config", "reload"]).expect(2).err);
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(
+        lines[1].starts_with("  HOME/ark.toml:4:1: ") && lines[1].contains("`performance.speed`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("\n  HOME/ark.toml:5:9: `x` is no value for `performance.lease`\n"),
+        "{told}"
+    );
+    let hint = lines.last().unwrap();
+    assert!(hint.contains("`ark-os config show --config HOME/ark.toml`"), "{told}");
+    let shown = home.call(&["config", "show", "--running"]).expect(0);
+    assert!(shown.err.contains("cannot be read"), "{}", shown.err);
     assert_eq!(setting(&home, "monitoring.log_level").0, "warn");
 }
 
