@@ -33,7 +33,7 @@ struct Show {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What the running instance has, instead of what a start would have; what waits for a restart or reload is marked
+    /// What the running instance has, and what of the file waits for a restart or a reload
     #[arg(long, conflicts_with = "config")]
     running: bool,
     /// Tell what each key is for, too

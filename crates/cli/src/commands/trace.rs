@@ -15,7 +15,7 @@ const PAGE: u64 = 500;
 /// Explain a run: who decided, who worked, how long it took and what it cost
 ///
 /// A waterfall through the layers: each line has the time since the run was accepted, how long it
-/// took, a bar (`-` in line, `#` at work), what it was, its cost (`3c 2s`: three calls, two steps), and
+/// took, a bar (`-` in line or waiting, `#` at work), what it was, its cost (`3c 2s`: three calls, two steps), and
 /// the record of the journal that proves it. An attempt names its agent and stack: `micro-00042/s3`.
 /// The children of a map are one line with the shortest, the middle and the longest time; --expand
 /// tells each. With --json every row is a line of its own with all its fields, in the order
