@@ -291,14 +291,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_instance_advises_is_told_as_a_command() {
-        let problem = Problem::new("run_not_found", "no run `x` is known")
-            .with_hint("`GET /api/v1/runs` lists them");
-        let failure = Failure::of_problem(problem);
-        assert_eq!(failure.hint(), Some("`ark-os list runs` lists them"));
-    }
-
-    #[test]
     fn a_failure_says_what_where_and_what_to_do() {
         let finding = Finding::at("a.toml:3:1", "unknown key `x`").hint("remove it");
         let failure = Failure::usage("the file is wrong").with_findings(vec![finding]);

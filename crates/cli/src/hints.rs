@@ -27,7 +27,10 @@ pub(crate) fn in_commands(hint: &str) -> String {
 mod tests {
     use std::path::Path;
 
+    use ark_os_api::Problem;
+
     use super::*;
+    use crate::failure::Failure;
 
     /// For whoever writes a program, where no command does it.
     const FOR_PROGRAMS: [&str; 2] = ["`POST /api/v1/workers`", "`/api/v1/openapi.json`"];
@@ -65,6 +68,14 @@ mod tests {
         let mut ours = Vec::new();
         routes_in(&crates.join("cli/src"), &mut ours);
         assert_eq!(ours, Vec::<String>::new(), "the command line names commands");
+    }
+
+    #[test]
+    fn what_the_instance_advises_is_told_as_a_command() {
+        let problem = Problem::new("run_not_found", "no run `x` is known")
+            .with_hint("`GET /api/v1/runs` lists them");
+        let failure = Failure::of_problem(problem);
+        assert_eq!(failure.hint(), Some("`ark-os list runs` lists them"));
     }
 
     #[test]
