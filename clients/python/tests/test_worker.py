@@ -1,74 +1,13 @@
 """The client against a real instance: `ARK_OS_BIN` names the binary."""
 
 import asyncio
-import json
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
 import threading
 import unittest
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "src"))
+from support import WithInstance
 
-from ark_os_worker import AsyncWorker, Failed, ProtocolError, Worker  # noqa: E402
-
-BINARY = os.environ.get("ARK_OS_BIN", "ark-os")
-
-
-class Instance:
-    """An instance of its own, on a free port."""
-
-    def __init__(self):
-        self.home = tempfile.TemporaryDirectory()
-        env = {"PATH": os.environ.get("PATH", ""), "HOME": self.home.name, "ARK_OS_LOG_LEVEL": "error"}
-        command = [BINARY, "start", "--listen", "127.0.0.1:0", "--agents", "8", "--data-dir", self.home.name + "/data"]
-        self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE)
-        self.process.stdout.readline()
-        record = json.loads(pathlib.Path(self.home.name, "data", "instance.json").read_text())
-        self.endpoint = record["endpoint"]
-        self.token = pathlib.Path(self.home.name, "data", "token").read_text().strip()
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(30)
-        self.process.stdout.close()
-        self.home.cleanup()
-
-    def call(self, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.endpoint}/api/v1{path}", data)
-        request.add_header("Authorization", f"Bearer {self.token}")
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return json.load(response)
-
-    def run_task(self, skill, value):
-        return self.call("/tasks?wait=30s", {"skill": skill, "input": value, "retry": {"attempts": 2, "backoff": "1ms"}})
-
-
-class WithInstance(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.instance = Instance()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.instance.close()
-
-    def at(self):
-        return {"endpoint": self.instance.endpoint, "token": self.instance.token}
-
-    def wait_registered(self, name):
-        until = 200
-        while until:
-            if any(it["worker"] == name for it in self.instance.call("/workers")["items"]):
-                return
-            until -= 1
-            threading.Event().wait(0.05)
-        self.fail(f"{name} never registered")
+from ark_os_worker import AsyncWorker, Failed, ProtocolError, Worker
 
 
 class SyncWorker(WithInstance):

@@ -1,13 +1,14 @@
 """The worker whose skills are coroutines, all in one event loop."""
 
 import asyncio
+import inspect
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict
+from typing import Dict, Optional
 
-from ._core import failure_of
+from ._ends import End, completed, failed
 from ._task import Task
-from ._worker import Worker, checked
+from ._worker import Worker
 
 
 class AsyncWorker(Worker):
@@ -24,48 +25,63 @@ class AsyncWorker(Worker):
 
         Raises :class:`Fenced` when another process takes this worker's name."""
         self._loop = asyncio.get_running_loop()
-        self._work: Dict[str, "asyncio.Task[None]"] = {}
-        if signals:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._loop.add_signal_handler(number, self.stop)
+        self._work: Dict[str, "asyncio.Task[End]"] = {}
+        heard = (signal.SIGTERM, signal.SIGINT) if signals else ()
+        for number in heard:
+            self._loop.add_signal_handler(number, self.stop)
         thread = ThreadPoolExecutor(1, thread_name_prefix="ark-async")
         try:
             await self._loop.run_in_executor(thread, super().run, False)
         finally:
-            self.stop()
+            # Where it was cancelled itself the thread does not wait for what is cancelled here.
+            self._end()
             work = list(self._work.values())
             for it in work:
                 it.cancel()
             await asyncio.gather(*work, return_exceptions=True)
             thread.shutdown(wait=False)
+            for number in heard:
+                self._loop.remove_signal_handler(number)
 
     def _begin(self, task: Task) -> None:
+        with self.lock:
+            self.at_work.add(task)
         self._loop.call_soon_threadsafe(self._start, task)
 
     def _start(self, task: Task) -> None:
-        if self.is_mine(task):
-            self._work[task.pt] = self._loop.create_task(self._await(task))
-
-    async def _await(self, task: Task) -> None:
-        token = {"pt": task.pt, "fence": task.fence}
-        try:
-            end = "complete", {**token, "output": await self._call(task)}
-        except asyncio.CancelledError:
+        if not self.is_mine(task):
+            self._ended(task, None)
             return
-        except Exception as error:  # noqa: BLE001 - a skill may raise anything
-            end = "fail", {**token, **failure_of(task, error)}
-        finally:
-            self._work.pop(task.pt, None)
-        if self.is_mine(task):
-            self._ends.put(end)
+        work = self._work[task.pt] = self._loop.create_task(self._await(task))
+        # Not at the end of the coroutine: one that is cancelled before it begins has no end.
+        work.add_done_callback(lambda _: self._done(task, work))
 
-    async def _call(self, task: Task) -> Any:
-        value = self.begun(task)
-        return checked(task, await value if asyncio.iscoroutine(value) else value)
+    async def _await(self, task: Task) -> End:
+        try:
+            value = self.begun(task)
+            return completed(task, await value if inspect.isawaitable(value) else value)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a skill may raise anything
+            return failed(task, error)
+
+    def _done(self, task: Task, work: "asyncio.Task[End]") -> None:
+        self._work.pop(task.pt, None)
+        end: Optional[End] = None
+        if work.cancelled():
+            # Where nobody has taken the task away, it is something within that was cancelled.
+            end = failed(task, asyncio.CancelledError()) if self.is_mine(task) else None
+        elif work.exception() is None:
+            end = work.result()
+        self._ended(task, end)
 
     def let_go(self, task: Task) -> None:
         super().let_go(task)
-        self._loop.call_soon_threadsafe(self._cancel, task.pt)
+        try:
+            self._loop.call_soon_threadsafe(self._cancel, task.pt)
+        except RuntimeError:
+            # The loop is closed, and all that was in it has ended.
+            pass
 
     def _cancel(self, pt: str) -> None:
         work = self._work.get(pt)

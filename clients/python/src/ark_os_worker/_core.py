@@ -2,23 +2,21 @@
 
 import logging
 import threading
-import traceback
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set
 
-from ._errors import Failed, Fenced, ProtocolError, Unknown, Unregistered
-from ._http import Stopped, Transport, encoded, split, worker_path
+from ._ends import REFUSED, End, Untaken, batches, instead
+from ._errors import Fenced, ProtocolError, Unregistered
+from ._http import ANSWER_SECONDS, Stopped, Transport, worker_path
 from ._task import Task
 
 log = logging.getLogger("ark_os_worker")
 
-#: Results of one request.
-BATCH_MAX = 200
 #: Tokens of one sign of life.
 TOKENS_MAX = 1_000
 #: How much longer than its wait a claim may take.
 CLAIM_PATIENCE_SECONDS = 15.0
-#: Characters of an error's text that are sent.
-MESSAGE_CHARS_MAX = 1_000
+#: Time for the answer to a sign of life, at least: the instance makes it durable first.
+EXTEND_SECONDS_MIN = 1.0
 
 Handler = Callable[..., Any]
 
@@ -46,6 +44,8 @@ class Core:
         self.offers: List[Dict[str, Any]] = []
         self.lock = threading.Condition()
         self.tasks: Dict[str, Task] = {}
+        #: Whose skills have not come to their end, whether or not the task is this worker's still.
+        self.at_work: Set[Task] = set()
         self.session: Optional[str] = None
         self.lease_seconds = 10.0
         self.heartbeat_seconds = 30.0
@@ -92,7 +92,8 @@ class Core:
             body["layer"] = self.layer
         if self.labels:
             body["labels"] = self.labels
-        answer = self.transport.post_until_answered("/workers", body, wait=self._give_up_leaving)
+        wants = ["session", "agent", "lease_ms", "heartbeat_ms", "wait_ms_max"]
+        answer = self.transport.post_until_answered("/workers", body, wants, wait=self._give_up_leaving)
         with self.lock:
             self.session = answer["session"]
             self.lease_seconds = answer["lease_ms"] / 1000
@@ -119,6 +120,9 @@ class Core:
     def renewed(self, session: str) -> None:
         """The instance forgot the session: joins again, once for all threads that meet it."""
         if self.leaving.is_set():
+            # Nobody takes what comes of them any more.
+            for task in self.in_hand():
+                self.put_down(task.pt)
             raise Stopped()
         with self.lock:
             if self.session != session:
@@ -156,13 +160,14 @@ class Core:
         answer = self.transport.post_until_answered(
             worker_path(self.name, "claim"),
             body,
+            ["tasks"],
             session,
             wait + CLAIM_PATIENCE_SECONDS,
             self._give_up_leaving,
         )
         # Only now: the same number gives the same tasks where the answer was lost.
         self.claims = number
-        tasks = [Task(item) for item in answer.get("tasks", [])]
+        tasks = [Task(item) for item in answer["tasks"]]
         with self.lock:
             if self.session != session:
                 return []
@@ -173,9 +178,10 @@ class Core:
         return self.leaving.is_set() or self.stopped.wait(seconds)
 
     def free(self) -> int:
-        """Places for more tasks."""
+        """Places for more tasks. A skill that works on when its task is taken away keeps its place: the
+        next would find no thread."""
         with self.lock:
-            return self.concurrency - len(self.tasks)
+            return self.concurrency - len(self.at_work.union(self.tasks.values()))
 
     def in_hand(self) -> List[Task]:
         with self.lock:
@@ -201,108 +207,65 @@ class Core:
         """Says that the tasks in hand are worked on, and lets go of those that are taken away."""
         session = self.wait_for_session()
         tasks = self.in_hand()
-        while True:
-            some, tasks = split(tasks, TOKENS_MAX)
-            body = {"tokens": [task._token() for task in some]}
-            path = worker_path(self.name, "extend")
-            answer = self.transport.post_until_answered(path, body, session, wait=self._give_up)
-            for it in answer.get("tokens", []):
+        path = worker_path(self.name, "extend")
+        # One that hangs leaves time for another before the leases run out.
+        timeout = min(ANSWER_SECONDS, max(self.lease_seconds / 2, EXTEND_SECONDS_MIN))
+        for at in range(0, max(len(tasks), 1), TOKENS_MAX):
+            body = {"tokens": [task._token() for task in tasks[at : at + TOKENS_MAX]]}
+            answer = self.transport.post_until_answered(path, body, ["tokens"], session, timeout, self._give_up)
+            for it in answer["tokens"]:
                 if it["state"] in ("cancelled", "stale_fence"):
                     log.info("%s is %s", it["pt"], it["state"])
                     self.put_down(it["pt"])
-            if not tasks:
-                return
 
-    def finish(self, verb: str, field: str, items: List[Dict[str, Any]]) -> None:
-        """Presents results or failures until they are answered. Saying it again changes nothing."""
+    def finish(self, ends: List[End]) -> None:
+        """Presents what came of tasks until it is answered. Saying it again changes nothing.
+
+        What the instance does not take is replaced by a failure that says so: it is one task's business,
+        and not the others'."""
+        results = [end for end in ends if end.verb == "complete"]
+        failures = [end for end in ends if end.verb == "fail"]
+        failures += [instead(*it) for it in self._present("complete", results)]
+        failures = [instead(*it) for it in self._present("fail", failures)]
+        for end, why in self._present("fail", failures):
+            log.error("%s is left to its lease, because nothing said of it is taken: %s", end.task.pt, why)
+            self.put_down(end.task.pt)
+
+    def _present(self, verb: str, ends: List[End]) -> List[Untaken]:
+        """Presents them; those that the instance does not take."""
+        untaken: List[Untaken] = []
+        todo = list(batches(ends, self.body_bytes, untaken))
+        while todo:
+            some = todo.pop()
+            try:
+                self._present_together(verb, some)
+            except ProtocolError as error:
+                if error.status not in REFUSED:
+                    raise
+                if len(some) == 1:
+                    untaken.append((some[0], error))
+                else:
+                    half = len(some) // 2
+                    todo += [some[:half], some[half:]]
+        return untaken
+
+    def _present_together(self, verb: str, ends: List[End]) -> None:
+        field = "results" if verb == "complete" else "failures"
+        body = f'{{"{field}":['.encode() + b",".join(end.text for end in ends) + b"]}"
         session = self.wait_for_session()
         path = worker_path(self.name, verb)
-        too_large: List[Dict[str, Any]] = []
-        for body in bodies(field, items, self.body_bytes, too_large):
-            answer = self.transport.post_until_answered(path, body, session, wait=self._give_up)
-            for it in answer.get("tokens", []):
-                if it["state"] != "accepted":
-                    why = it.get("message") or it["state"]
-                    log.warning("%s was not accepted: %s", it["pt"], why)
-                self.put_down(it["pt"])
-        if too_large:
-            self.finish("fail", "failures", [unsendable(it) for it in too_large])
+        answer = self.transport.post_until_answered(path, body, ["tokens"], session, wait=self._give_up)
+        for it in answer["tokens"]:
+            if it["state"] != "accepted":
+                log.warning("%s was not accepted: %s", it["pt"], it.get("message") or it["state"])
+        for end in ends:
+            self.put_down(end.task.pt)
 
     def leave(self) -> None:
         """Takes nothing new."""
         session = self._known()
         path = worker_path(self.name, "leave")
-        self.transport.post_until_answered(path, {}, session, wait=self._give_up)
+        self.transport.post_until_answered(path, {}, ["under_way"], session, wait=self._give_up)
 
 
-def outcome(task: Task, work: Callable[[], Any]) -> Tuple[str, Dict[str, Any]]:
-    """What came of a task: ``("complete", result)`` or ``("fail", failure)``."""
-    token = {"pt": task.pt, "fence": task.fence}
-    try:
-        return "complete", {**token, "output": work()}
-    except Exception as error:  # noqa: BLE001 - a skill may raise anything
-        return "fail", {**token, **failure_of(task, error)}
-
-
-def unsendable(result: Dict[str, Any]) -> Dict[str, Any]:
-    """What is told in place of a result that the instance does not take."""
-    return {
-        "pt": result["pt"],
-        "fence": result["fence"],
-        "code": "worker.output_too_large",
-        "message": "the instance takes no request as large as this output",
-        "retryable": False,
-    }
-
-
-def bodies(
-    field: str, items: List[Dict[str, Any]], bytes_max: int, too_large: List[Dict[str, Any]]
-) -> Iterator[bytes]:
-    """Requests with all items, each as large as the instance takes; those that are too large alone are set apart."""
-    head, most = f'{{"{field}":['.encode(), bytes_max - len(field) - 16
-    batch: List[bytes] = []
-    size = 0
-    for item in items:
-        text = encoded(item)
-        if len(text) > most:
-            too_large.append(item)
-            continue
-        if batch and (size + len(text) > most or len(batch) == BATCH_MAX):
-            yield head + b",".join(batch) + b"]}"
-            batch, size = [], 0
-        batch.append(text)
-        size += len(text) + 1
-    if batch:
-        yield head + b",".join(batch) + b"]}"
-
-
-def failure_of(task: Task, error: Exception) -> Dict[str, Any]:
-    """A failure as it is presented."""
-    if isinstance(error, Failed):
-        return {"code": error.code, "message": error.message, "retryable": error.retryable}
-    if isinstance(error, Unknown):
-        return {"code": error.code, "message": error.message, "retryable": True, "unknown": True}
-    if not task.cancelled:
-        log.error("%s raised\n%s", task.skill, "".join(traceback.format_exception(type(error), error, error.__traceback__)))
-    text = f"{type(error).__name__}: {error}"[:MESSAGE_CHARS_MAX]
-    # Whoever raises anything else does not say how far it came.
-    return {
-        "code": "worker.exception",
-        "message": text,
-        "retryable": True,
-        "unknown": task.effect == "effectful",
-    }
-
-
-def is_json(value: Any) -> bool:
-    """Whether a result can be sent."""
-    import json
-
-    try:
-        json.dumps(value, allow_nan=False)
-        return True
-    except (TypeError, ValueError):
-        return False
-
-
-__all__ = ["Core", "Fenced", "ProtocolError", "Unregistered", "failure_of", "is_json", "outcome"]
+__all__ = ["Core", "Fenced", "ProtocolError", "Unregistered"]

@@ -44,7 +44,9 @@ class ProtocolError(Exception):
         self.code: str = str(problem.get("code", "unknown"))
         self.detail: str = str(problem.get("detail") or problem.get("title") or "no reason given")
         self.hint: Optional[str] = problem.get("hint")
-        places = "; ".join(f"{e.get('pointer')}: {e.get('message')}" for e in problem.get("errors") or [])
+        errors = problem.get("errors")
+        named = [it for it in errors if isinstance(it, dict)] if isinstance(errors, list) else []
+        places = "; ".join(f"{it.get('pointer')}: {it.get('message')}" for it in named)
         text = f"{status} {self.code}: {self.detail}"
         super().__init__(text + (f" ({places})" if places else ""))
 

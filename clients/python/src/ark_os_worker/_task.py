@@ -6,6 +6,10 @@ from typing import Any, Dict, Optional
 from ._errors import Cancelled
 
 
+#: A sign of life carries the checkpoints of all tasks in hand, and is not to be too large for the instance.
+CHECKPOINT_CHARS_MAX = 1_000
+
+
 class Task:
     """A task in this worker's hands. Threads may share it."""
 
@@ -49,9 +53,12 @@ class Task:
         return self._cancelled.wait(seconds)
 
     def checkpoint(self, mark: str) -> None:
-        """Says how far the work has come. It is sent with the next sign of life."""
+        """Says how far the work has come, in at most 1000 characters. It is sent with the next sign of life."""
+        text = str(mark)
+        if len(text) > CHECKPOINT_CHARS_MAX:
+            raise ValueError(f"a checkpoint has at most {CHECKPOINT_CHARS_MAX} characters")
         with self._lock:
-            self._checkpoint = mark
+            self._checkpoint = text
 
     def _cancel(self) -> None:
         self._cancelled.set()

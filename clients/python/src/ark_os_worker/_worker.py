@@ -6,10 +6,10 @@ import queue
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
-from ._core import Core, Handler, is_json, outcome
+from ._core import Core, Handler
+from ._ends import BATCH_MAX, End, outcome
 from ._errors import Failed, Fenced, Unregistered
 from ._http import Stopped
 from ._task import Task
@@ -18,6 +18,8 @@ log = logging.getLogger("ark_os_worker")
 
 #: How long tasks in hand may take once the worker is to stop.
 GRACE_SECONDS = 30.0
+#: A skill that works on so long after its task was taken away is told.
+STUCK_SECONDS = 10.0
 
 
 class Worker(Core):
@@ -39,35 +41,52 @@ class Worker(Core):
     ) -> None:
         super().__init__(name, concurrency, layer, labels, endpoint, token)
         self.grace = grace
-        self._ends: "queue.Queue[Optional[Tuple[str, Dict[str, Any]]]]" = queue.Queue()
+        self._ends: "queue.Queue[Optional[End]]" = queue.Queue()
+        self._todo: "queue.SimpleQueue[Optional[Task]]" = queue.SimpleQueue()
+        self._hands: List[threading.Thread] = []
         self._failure: Optional[BaseException] = None
 
     def run(self, signals: bool = True) -> None:
         """Works until :meth:`stop`, or until SIGTERM or SIGINT with ``signals`` (only in the main thread).
 
         Raises :class:`Fenced` when another process takes this worker's name."""
-        if signals:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: self.stop())
+        heard = (signal.SIGTERM, signal.SIGINT) if signals else ()
+        before = {number: signal.signal(number, lambda *_: self.stop()) for number in heard}
         try:
             self.register()
+            self._run()
         except Stopped:
             return
+        finally:
+            self._end()
+            self.transport.close()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
         names = {"ark-sign-of-life": self._keep, "ark-results": self._send, "ark-claims": self._claim}
         threads = [threading.Thread(target=self._guarded, args=(it,), name=name, daemon=True) for name, it in names.items()]
-        self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ark-task")
         for thread in threads:
             thread.start()
         # A wait with a limit: signals are heard between two.
         while not self.leaving.wait(0.2):
             pass
         self._wind_up()
-        # Who does not look whether it is cancelled works on, and nobody takes what comes of it.
-        self._pool.shutdown(wait=False, cancel_futures=True)
         for thread in threads:
             thread.join(timeout=5)
-        if self._failure is not None:
-            raise self._failure
+
+    def _end(self) -> None:
+        """Whatever ends the worker ends its threads, but for skills that do not look whether they are
+        cancelled: they work on until the process ends, and nobody takes what comes of them."""
+        self.leaving.set()
+        self.stopped.set()
+        self._ends.put(None)
+        for task in self.in_hand():
+            self.put_down(task.pt)
+        for _ in self._hands:
+            self._todo.put(None)
 
     def stop(self) -> None:
         """Takes nothing new, lets what is in hand come to its end for the grace, and returns from
@@ -90,13 +109,16 @@ class Worker(Core):
             except Exception as error:  # noqa: BLE001 - told by `run`
                 self._failure = error
         grace.cancel()
-        self.stopped.set()
-        self._ends.put(None)
-        for task in self.in_hand():
-            self.put_down(task.pt)
+        self._end()
 
     def _guarded(self, work: Any) -> None:
         """A thread of the protocol: what ends it ends the worker."""
+        try:
+            self._until_stopped(work)
+        finally:
+            self.transport.close()
+
+    def _until_stopped(self, work: Any) -> None:
         while not self.stopped.is_set():
             try:
                 work()
@@ -130,22 +152,48 @@ class Worker(Core):
 
     def _claim(self) -> None:
         while not self.leaving.is_set():
-            with self.lock:
-                while len(self.tasks) >= self.concurrency and not self.leaving.is_set():
-                    self.lock.wait(0.2)
+            self._wait_for_place()
             if self.leaving.is_set():
                 return
             for task in self.claim(self.free()):
                 self._begin(task)
 
-    def _begin(self, task: Task) -> None:
-        self._pool.submit(self._carry_out, task)
+    def _wait_for_place(self) -> None:
+        since, told = time.monotonic(), False
+        with self.lock:
+            while self.free() <= 0 and not self.leaving.is_set():
+                self.lock.wait(0.2)
+                stuck = len(self.at_work.difference(self.tasks.values()))
+                if not stuck:
+                    since = time.monotonic()
+                elif not told and time.monotonic() - since > STUCK_SECONDS:
+                    log.warning("%d skills work on though their tasks were taken away: their places stay taken", stuck)
+                    told = True
 
-    def _carry_out(self, task: Task) -> None:
-        if not self.is_mine(task):
-            return
-        end = outcome(task, lambda: checked(task, self.begun(task)))
-        if self.is_mine(task):
+    def _begin(self, task: Task) -> None:
+        with self.lock:
+            self.at_work.add(task)
+            # Not those of a pool, for which the process would wait when it ends.
+            if len(self._hands) < len(self.at_work):
+                hand = threading.Thread(target=self._hand, name=f"ark-task-{len(self._hands)}", daemon=True)
+                self._hands.append(hand)
+                hand.start()
+        self._todo.put(task)
+
+    def _hand(self) -> None:
+        while True:
+            task = self._todo.get()
+            if task is None:
+                return
+            end = outcome(task, lambda: self.begun(task)) if self.is_mine(task) else None
+            self._ended(task, end)
+
+    def _ended(self, task: Task, end: Optional[End]) -> None:
+        """A skill has come to its end; nobody asks for what comes of a task that was taken away."""
+        with self.lock:
+            self.at_work.discard(task)
+            self.lock.notify_all()
+        if end is not None and self.is_mine(task):
             self._ends.put(end)
 
     def begun(self, task: Task) -> Any:
@@ -156,24 +204,19 @@ class Worker(Core):
         return handler(task.input, task) if takes_task(handler) else handler(task.input)
 
     def _send(self) -> None:
-        unsent: List[Tuple[str, Dict[str, Any]]] = []
         while True:
             end = self._ends.get()
+            unsent: List[End] = []
+            # Whatever else is there goes with it.
+            while end is not None:
+                unsent.append(end)
+                if len(unsent) == BATCH_MAX or self._ends.empty():
+                    break
+                end = self._ends.get()
+            if unsent:
+                self.finish(unsent)
             if end is None:
                 return
-            unsent.append(end)
-            # Whatever else is there goes with it.
-            while len(unsent) < 200:
-                try:
-                    end = self._ends.get_nowait()
-                except queue.Empty:
-                    break
-                if end is None:
-                    self._ends.put(None)
-                    break
-                unsent.append(end)
-            present(self, unsent)
-            unsent = []
 
     def _keep(self) -> None:
         while not self.stopped.is_set():
@@ -186,21 +229,6 @@ class Worker(Core):
                     idle, every = False, self.lease_seconds / 3
             if not self.stopped.is_set():
                 self.extend()
-
-
-def present(core: Core, ends: List[Tuple[str, Dict[str, Any]]]) -> None:
-    """Presents what came of tasks."""
-    results = [it for verb, it in ends if verb == "complete"]
-    failures = [it for verb, it in ends if verb == "fail"]
-    core.finish("complete", "results", results)
-    core.finish("fail", "failures", failures)
-
-
-def checked(task: Task, value: Any) -> Any:
-    """What a skill returned, if it can be sent."""
-    if not is_json(value):
-        raise TypeError(f"the skill {task.skill} returned what has no JSON form")
-    return value
 
 
 def takes_task(handler: Handler) -> bool:
