@@ -22,8 +22,9 @@ export class Unknown extends Error {
 /** The instance refused a request, and sending it again would not help. */
 export class ProtocolError extends Error {
   constructor(status, problem) {
-    const { code = "unknown", detail, title, hint, errors = [] } = problem ?? {};
-    const places = errors.map((it) => `${it.pointer}: ${it.message}`).join("; ");
+    const { code = "unknown", detail, title, hint, errors } = problem ?? {};
+    const named = Array.isArray(errors) ? errors : [];
+    const places = named.map((it) => `${it?.pointer}: ${it?.message}`).join("; ");
     super(`${status} ${code}: ${detail ?? title ?? "no reason given"}${places ? ` (${places})` : ""}`);
     this.name = "ProtocolError";
     this.status = status;
@@ -38,13 +39,23 @@ export class Fenced extends ProtocolError {}
 /** The instance does not know the worker: it was started again, or the worker has left. */
 export class Unregistered extends ProtocolError {}
 
+// The longest `Retry-After` that is heeded: a worker that is silent for longer is taken for dead.
+const RETRY_AFTER_SECONDS_MAX = 60;
+
+/** A pause that is asked for, in seconds; 0 where none is, or one that cannot be read, as a date. */
+export const secondsOf = (after) => Math.min(Math.max(Number(after ?? 0) || 0, 0), RETRY_AFTER_SECONDS_MAX);
+
 /** Not now: 429 and every 5xx. */
 export class Busy extends ProtocolError {
-  constructor(status, problem) {
+  constructor(status, problem, header) {
     super(status, problem);
-    this.retryAfter = typeof problem?.retry_after === "number" ? problem.retry_after : 0;
+    const asked = typeof problem?.retry_after === "number" ? problem.retry_after : 0;
+    this.retryAfter = Math.max(secondsOf(asked), secondsOf(header));
   }
 }
+
+/** What came is no answer of an instance: a page of something between, or one that was cut off. */
+export class NoAnswer extends Error {}
 
 /** The worker stops: what was to be sent is not tried again. */
 export class Stopped extends Error {}

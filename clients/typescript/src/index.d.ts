@@ -55,7 +55,7 @@ export class Task<Input = Json> {
   /** Aborted when the task is not this worker's any more: hand it to `fetch`. */
   readonly signal: AbortSignal;
   readonly cancelled: boolean;
-  /** Says how far the work has come. It is sent with the next sign of life. */
+  /** Says how far the work has come, in at most 1000 characters. It is sent with the next sign of life. */
   checkpoint(mark: string): void;
 }
 

@@ -1,5 +1,8 @@
 // A task as a skill sees it.
 
+// A sign of life carries the checkpoints of all tasks in hand, and is not to be too large for the instance.
+const CHECKPOINT_CHARS_MAX = 1_000;
+
 export class Task {
   #abort = new AbortController();
   #checkpoint;
@@ -27,9 +30,13 @@ export class Task {
     return this.#abort.signal.aborted;
   }
 
-  /** Says how far the work has come. It is sent with the next sign of life. */
+  /** Says how far the work has come, in at most 1000 characters. It is sent with the next sign of life. */
   checkpoint(mark) {
-    this.#checkpoint = String(mark);
+    const text = String(mark);
+    if (text.length > CHECKPOINT_CHARS_MAX) {
+      throw new RangeError(`a checkpoint has at most ${CHECKPOINT_CHARS_MAX} characters`);
+    }
+    this.#checkpoint = text;
   }
 
   /** @internal */

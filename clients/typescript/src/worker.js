@@ -1,52 +1,27 @@
 // A worker: claims, works, says that it lives, presents what came of it, leaves.
 
-import { Failed, Fenced, Stopped, Unknown, Unregistered } from "./errors.js";
+import { REFUSED, batches, completed, failed, instead } from "./ends.js";
+import { Failed, Fenced, ProtocolError, Stopped, Unregistered } from "./errors.js";
 import { Task } from "./task.js";
 import { Transport, workerPath } from "./transport.js";
 
-// Results of one request, and tokens of one sign of life.
-const BATCH_MAX = 200;
+// Tokens of one sign of life.
 const TOKENS_MAX = 1_000;
 // How much longer than its wait a claim may take.
 const CLAIM_PATIENCE_MS = 15_000;
 const GRACE_MS = 30_000;
-const MESSAGE_CHARS_MAX = 1_000;
+// Time for the answer to a sign of life: one that hangs leaves time for another before the leases run
+// out, but the instance makes it durable first.
+const ANSWER_MS = 30_000;
+const EXTEND_MS_MIN = 1_000;
+// Longer ones end at once.
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 const split = (list, size) =>
   Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
 
-/** What is told in place of a result that the instance does not take. */
-const unsendable = ({ pt, fence }) => ({
-  pt,
-  fence,
-  code: "worker.output_too_large",
-  message: "the instance takes no request as large as this output",
-  retryable: false,
-});
-
-/** Requests with all items, each as large as the instance takes; those that are too large alone are set apart. */
-function* bodies(field, items, bytesMax, tooLarge) {
-  const most = bytesMax - field.length - 16;
-  const encoder = new TextEncoder();
-  let batch = [];
-  let size = 0;
-  const body = () => `{"${field}":[${batch.join(",")}]}`;
-  for (const item of items) {
-    const text = JSON.stringify(item);
-    const bytes = encoder.encode(text).length;
-    if (bytes > most) {
-      tooLarge.push(item);
-      continue;
-    }
-    if (batch.length > 0 && (size + bytes > most || batch.length === BATCH_MAX)) {
-      yield body();
-      [batch, size] = [[], 0];
-    }
-    batch.push(text);
-    size += bytes + 1;
-  }
-  if (batch.length > 0) yield body();
-}
+// Not the time of day, which is set back and forth.
+const now = () => performance.now();
 
 export class Worker {
   #skills = new Map();
@@ -69,7 +44,7 @@ export class Worker {
     this.labels = labels;
     this.graceMs = graceMs;
     this.log = log ?? ((text) => globalThis.console?.error(`ark-os-worker: ${text}`));
-    this.transport = new Transport({ endpoint, token });
+    this.transport = new Transport({ endpoint, token, log: (text) => this.#tell(text) });
   }
 
   /** Offers a function as a skill. */
@@ -107,6 +82,15 @@ export class Worker {
     this.#wake();
   }
 
+  /** A log that throws is no reason to end. */
+  #tell(text) {
+    try {
+      this.log(text);
+    } catch {
+      // There is nobody to tell.
+    }
+  }
+
   // Waiting: everything that changes wakes everybody, who then looks.
 
   #wake() {
@@ -117,7 +101,7 @@ export class Worker {
 
   #changed(ms) {
     return new Promise((resolve) => {
-      const timer = ms === undefined ? undefined : setTimeout(done, ms);
+      const timer = ms === undefined ? undefined : setTimeout(done, Math.min(ms, TIMER_MS_MAX));
       const wakers = this.#wakers;
       function done() {
         clearTimeout(timer);
@@ -129,9 +113,9 @@ export class Worker {
   }
 
   async #until(holds, ms = Infinity) {
-    const end = Date.now() + ms;
+    const end = now() + ms;
     while (!holds()) {
-      const left = end - Date.now();
+      const left = end - now();
       if (left <= 0) return false;
       await this.#changed(Number.isFinite(left) ? left : undefined);
     }
@@ -140,19 +124,20 @@ export class Worker {
 
   // The protocol.
 
-  #post(path, body, session, { timeout, stop = () => this.#stopped } = {}) {
+  #post(path, body, wants, session, { timeout, stop = () => this.#stopped } = {}) {
     const pause = async (ms) => {
       await this.#until(stop, ms);
       return stop();
     };
-    return this.transport.postUntilAnswered(path, body, { session, timeout, pause });
+    return this.transport.postUntilAnswered(path, body, { wants, session, timeout, pause });
   }
 
   async #register() {
     const body = { name: this.name, concurrency: this.concurrency, skills: this.#offers };
     if (this.layer !== undefined) body.layer = this.layer;
     if (this.labels !== undefined) body.labels = this.labels;
-    const answer = await this.#post("/workers", body, undefined, { stop: () => this.#leaving });
+    const wants = ["session", "lease_ms", "heartbeat_ms", "wait_ms_max"];
+    const answer = await this.#post("/workers", body, wants, undefined, { stop: () => this.#leaving });
     const lost = [...this.#tasks.values()];
     this.#tasks.clear();
     this.#terms = {
@@ -169,7 +154,11 @@ export class Worker {
 
   /** Joins again, once for all loops that meet a session that is gone. */
   async #renewed(session) {
-    if (this.#leaving) throw new Stopped("the worker leaves");
+    if (this.#leaving) {
+      // Nobody takes what comes of them any more.
+      for (const pt of [...this.#tasks.keys()]) this.#putDown(pt);
+      throw new Stopped("the worker leaves");
+    }
     if (this.#session !== session) return;
     this.#joining ??= this.#register().finally(() => {
       this.#joining = undefined;
@@ -194,7 +183,7 @@ export class Worker {
           await this.#renewed(error.session);
         } catch (worse) {
           if (worse instanceof Stopped) return;
-          if (worse instanceof Fenced) this.log(`another process is the worker ${this.name} now`);
+          if (worse instanceof Fenced) this.#tell(`another process is the worker ${this.name} now`);
           this.#failure ??= worse;
           this.#stopped = true;
           this.stop();
@@ -212,7 +201,7 @@ export class Worker {
       const claim = this.#claims + 1;
       const max = Math.min(this.concurrency - this.#tasks.size, 1_000);
       const body = { max, wait: `${this.#terms.waitMs}ms`, claim };
-      const answer = await this.#post(workerPath(this.name, "claim"), body, session, {
+      const answer = await this.#post(workerPath(this.name, "claim"), body, ["tasks"], session, {
         timeout: this.#terms.waitMs + CLAIM_PATIENCE_MS,
         stop: () => this.#leaving,
       });
@@ -220,7 +209,7 @@ export class Worker {
       if (this.#session !== session) continue;
       // Only now: the same number gives the same tasks where the answer was lost.
       this.#claims = claim;
-      const tasks = (answer.tasks ?? []).map((item) => new Task(item));
+      const tasks = answer.tasks.map((item) => new Task(item));
       for (const task of tasks) this.#tasks.set(task.pt, task);
       if (tasks.length > 0) this.#wake();
       for (const task of tasks) this.#carryOut(task);
@@ -228,59 +217,67 @@ export class Worker {
   }
 
   async #carryOut(task) {
-    const token = { pt: task.pt, fence: task.fence };
     let end;
     try {
       const handler = this.#skills.get(task.skill);
       if (handler === undefined) {
         throw new Failed("worker.no_such_skill", `this worker has no skill ${task.skill}`, { retryable: true });
       }
-      const output = await handler(task.input, task);
-      if (JSON.stringify(output) === undefined) throw new TypeError(`the skill ${task.skill} returned no JSON value`);
-      end = { verb: "complete", item: { ...token, output } };
+      end = completed(task, await handler(task.input, task));
     } catch (error) {
-      end = { verb: "fail", item: { ...token, ...this.#failureOf(task, error) } };
+      end = failed(task, error, (text) => this.#tell(text));
     }
     if (this.#tasks.get(task.pt) !== task) return;
     this.#ends.push(end);
     this.#wake();
   }
 
-  #failureOf(task, error) {
-    const { message = String(error) } = error ?? {};
-    if (error instanceof Failed) return { code: error.code, message, retryable: error.retryable };
-    if (error instanceof Unknown) return { code: error.code, message, retryable: true, unknown: true };
-    if (!task.cancelled) this.log(`${task.skill} threw ${error?.stack ?? message}`);
-    // Whoever throws anything else does not say how far it came.
-    const unknown = task.effect === "effectful";
-    const text = `${error?.name ?? "Error"}: ${message}`.slice(0, MESSAGE_CHARS_MAX);
-    return { code: "worker.exception", message: text, retryable: true, unknown };
-  }
-
-  /** Presents what came of tasks until it is answered. Saying it again changes nothing. */
+  /**
+   * Presents what came of tasks until it is answered. Saying it again changes nothing. What the instance
+   * does not take is replaced by a failure that says so: it is one task's business, and not the others'.
+   */
   async #send() {
     for (;;) {
       await this.#until(() => this.#stopped || this.#ends.length > 0);
       if (this.#stopped) return;
       const ends = this.#ends;
       this.#ends = [];
-      for (const [verb, field] of [["complete", "results"], ["fail", "failures"]]) {
-        const items = ends.filter((end) => end.verb === verb).map((end) => end.item);
-        await this.#present(verb, field, items);
+      const of = (verb) => ends.filter((end) => end.verb === verb);
+      const failures = [...of("fail"), ...(await this.#present("complete", of("complete"))).map(instead)];
+      const plain = (await this.#present("fail", failures)).map(instead);
+      for (const { end, why } of await this.#present("fail", plain)) {
+        this.#tell(`${end.task.pt} is left to its lease, because nothing said of it is taken: ${why.message}`);
+        this.#putDown(end.task.pt);
       }
     }
   }
 
-  async #present(verb, field, items) {
-    const tooLarge = [];
-    for (const body of bodies(field, items, this.#terms.bodyBytes, tooLarge)) {
-      const answer = await this.#post(workerPath(this.name, verb), body, this.#session);
-      for (const it of answer.tokens ?? []) {
-        if (it.state !== "accepted") this.log(`${it.pt} was not accepted: ${it.message ?? it.state}`);
-        this.#putDown(it.pt);
+  /** Presents them; those that the instance does not take, each with the reason. */
+  async #present(verb, ends) {
+    const untaken = [];
+    const todo = batches(ends, this.#terms.bodyBytes, untaken);
+    while (todo.length > 0) {
+      const some = todo.pop();
+      try {
+        await this.#presentTogether(verb, some);
+      } catch (why) {
+        if (!(why instanceof ProtocolError && REFUSED.includes(why.status))) throw why;
+        const half = Math.floor(some.length / 2);
+        if (half === 0) untaken.push({ end: some[0], why });
+        else todo.push(some.slice(0, half), some.slice(half));
       }
     }
-    if (tooLarge.length > 0) await this.#present("fail", "failures", tooLarge.map(unsendable));
+    return untaken;
+  }
+
+  async #presentTogether(verb, ends) {
+    const field = verb === "complete" ? "results" : "failures";
+    const body = `{"${field}":[${ends.map((end) => end.text).join(",")}]}`;
+    const answer = await this.#post(workerPath(this.name, verb), body, ["tokens"], this.#session);
+    for (const it of answer.tokens) {
+      if (it.state !== "accepted") this.#tell(`${it.pt} was not accepted: ${it.message ?? it.state}`);
+    }
+    for (const end of ends) this.#putDown(end.task.pt);
   }
 
   #putDown(pt) {
@@ -292,24 +289,25 @@ export class Worker {
 
   /** Says that the tasks in hand are worked on, and lets go of those that are taken away. */
   async #keep() {
-    let heard = Date.now();
+    let heard = now();
     for (;;) {
       const { leaseMs, heartbeatMs } = this.#terms;
       // Often enough that two may be late.
       const isBusy = this.#tasks.size > 0 || this.#leaving;
       const due = heard + (isBusy ? leaseMs / 3 : heartbeatMs / 2);
-      if (Date.now() < due) {
-        await this.#changed(due - Date.now());
+      if (now() < due) {
+        await this.#changed(due - now());
         if (this.#stopped) return;
         continue;
       }
-      heard = Date.now();
+      heard = now();
       const tasks = [...this.#tasks.values()];
       const parts = tasks.length === 0 ? [[]] : split(tasks, TOKENS_MAX);
       for (const some of parts) {
         const body = { tokens: some.map((task) => task.token()) };
-        const answer = await this.#post(workerPath(this.name, "extend"), body, this.#session);
-        for (const it of answer.tokens ?? []) {
+        const timeout = Math.min(ANSWER_MS, Math.max(leaseMs / 2, EXTEND_MS_MIN));
+        const answer = await this.#post(workerPath(this.name, "extend"), body, ["tokens"], this.#session, { timeout });
+        for (const it of answer.tokens) {
           if (it.state === "cancelled" || it.state === "stale_fence") this.#putDown(it.pt);
         }
       }
@@ -324,7 +322,7 @@ export class Worker {
       this.#wake();
     }, this.graceMs);
     try {
-      await this.#post(workerPath(this.name, "leave"), {}, this.#session);
+      await this.#post(workerPath(this.name, "leave"), {}, ["under_way"], this.#session);
       await this.#until(() => this.#tasks.size === 0 || this.#stopped);
     } catch (error) {
       if (!(error instanceof Stopped || error instanceof Unregistered)) this.#failure = error;

@@ -1,54 +1,22 @@
 // The client against a real instance: `ARK_OS_BIN` names the binary.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 
 import { Failed, ProtocolError, Worker } from "../src/index.js";
+import { Instance } from "../support/instance.js";
 
-const instance = {};
+let instance;
 
 before(async () => {
-  const home = await mkdtemp(join(tmpdir(), "ark-os-ts-"));
-  const data = join(home, "data");
-  const args = ["start", "--listen", "127.0.0.1:0", "--agents", "8", "--data-dir", data];
-  const env = { PATH: process.env.PATH, HOME: home, ARK_OS_LOG_LEVEL: "error" };
-  const child = spawn(process.env.ARK_OS_BIN ?? "ark-os", args, { env, stdio: ["ignore", "pipe", "inherit"] });
-  await once(child.stdout, "data");
-  const { endpoint } = JSON.parse(await readFile(join(data, "instance.json"), "utf8"));
-  const token = (await readFile(join(data, "token"), "utf8")).trim();
-  Object.assign(instance, { home, child, endpoint, token });
+  instance = await Instance.start();
 });
 
-after(async () => {
-  instance.child.kill("SIGTERM");
-  await once(instance.child, "exit");
-  await rm(instance.home, { recursive: true });
-});
+after(() => instance.stop());
 
-async function call(path, body) {
-  const headers = { authorization: `Bearer ${instance.token}` };
-  const request = body === undefined ? { headers } : { method: "POST", headers, body: JSON.stringify(body) };
-  const response = await fetch(`${instance.endpoint}/api/v1${path}`, request);
-  return response.json();
-}
-
-const runTask = (skill, input) =>
-  call("/tasks?wait=30s", { skill, input, retry: { attempts: 2, backoff: "1ms" } });
-
-async function registered(name) {
-  for (let i = 0; i < 200; i += 1) {
-    const { items } = await call("/workers");
-    if (items.some((it) => it.worker === name)) return;
-    await pause(50);
-  }
-  assert.fail(`${name} never registered`);
-}
+const call = (path, body) => instance.call(path, body);
+const runTask = (skill, input) => instance.runTask(skill, input);
+const registered = (name) => instance.registered(name);
 
 test("tasks are done, failures are told, and a stopped worker is gone", async () => {
   const { endpoint, token } = instance;
