@@ -196,7 +196,7 @@ class OddSkills(WithInstance):
             self.wait_registered("stuck-1")
             task = self.instance.call("/tasks", {"skill": "stuck.wait"})
             self.assertTrue(begun.wait(30))
-            self.instance.call(f"/runs/{task['run']}/cancel", {})
+            self.cancel(task)
             with worker.lock:
                 while worker.tasks:
                     worker.lock.wait(1)
@@ -220,12 +220,13 @@ class OddSkills(WithInstance):
         with subprocess.Popen([sys.executable, "-c", script], env=env, stdout=subprocess.PIPE, text=True) as process:
             try:
                 self.wait_registered("endless-1")
-                self.instance.call("/tasks", {"skill": "endless.wait"})
+                task = self.instance.call("/tasks", {"skill": "endless.wait"})
                 self.assertEqual(process.stdout.readline(), "begun\n")
                 process.terminate()
                 self.assertEqual(process.wait(30), 0)
             finally:
                 process.kill()
+        self.cancel(task)
 
     def test_a_worker_whose_run_is_cancelled_says_nothing_of_its_tasks(self):
         worker = AsyncWorker("ended-1", **self.at())
@@ -241,13 +242,14 @@ class OddSkills(WithInstance):
         async def main():
             running = asyncio.create_task(worker.run(signals=False))
             await asyncio.to_thread(self.wait_registered, "ended-1")
-            await asyncio.to_thread(self.instance.call, "/tasks", {"skill": "ended.wait"})
+            task = await asyncio.to_thread(self.instance.call, "/tasks", {"skill": "ended.wait"})
             await asyncio.to_thread(begun.wait, 30)
             running.cancel()
             with self.assertRaises(asyncio.CancelledError):
                 await running
+            return task
 
-        asyncio.run(main())
+        self.cancel(asyncio.run(main()))
         self.assertEqual((ends, worker.in_hand()), ([], []))
 
 
@@ -321,8 +323,7 @@ class OddAnswers(WithInstance):
             self.assertEqual(refused, ["complete", "fail", "fail"])
             over = self.instance.run_task("odd.echo", 2)
             self.assertEqual(over["output"], 2)
-            # Else the instance waits for its lease when it stops.
-            self.instance.call(f"/runs/{task['run']}/cancel", {})
+            self.cancel(task)
 
     def test_a_proxy_that_takes_less_than_the_instance_is_given_less(self):
         def spoil(verb, body):
