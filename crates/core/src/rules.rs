@@ -61,9 +61,21 @@ pub enum Act<'a> {
     },
 }
 
-/// How much people are asked.
+/// How much people are asked. The order is from the mildest to the strictest.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Encode, Decode, Serialize, Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    Encode,
+    Decode,
+    Serialize,
+    Deserialize,
 )]
 #[cbor(index_only)]
 #[serde(rename_all = "kebab-case")]

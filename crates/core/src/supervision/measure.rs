@@ -77,12 +77,14 @@ impl Supervision {
         self.measures.values().find(|it| it.kind == MeasureKind::Freeze)
     }
 
-    /// The mode that a measure put in force, the newest first.
+    /// The mode that measures put in force: the strictest, so that no seat undoes by a measure of its
+    /// own what only the majority may lift.
     pub fn mode(&self) -> Option<Mode> {
-        self.measures.values().rev().find_map(|it| match it.kind {
+        let modes = self.measures.values().filter_map(|it| match it.kind {
             MeasureKind::Mode(mode) => Some(mode),
             _ => None,
-        })
+        });
+        modes.max()
     }
 
     /// Names of agents and groups that a measure keeps from work, each with the reason.

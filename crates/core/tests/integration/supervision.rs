@@ -368,3 +368,19 @@ fn under_another_mode_the_layers_decide_again() {
     assert_eq!(admissions(&world), 2);
     world.replayed();
 }
+
+#[test]
+fn one_seat_does_not_undo_a_mode_by_taking_a_milder_one() {
+    let mut world = World::new(1_293);
+    let seats: Vec<_> = world.state.fleet().seats_in(Layer::Cecca).collect();
+    measure(&mut world, MeasureKind::Mode(Mode::Interactive), Some(seats[0]), 60_000);
+    measure(&mut world, MeasureKind::Mode(Mode::Autonomous), Some(seats[1]), 120_000);
+    measure(&mut world, MeasureKind::Mode(Mode::Supervised), Some(seats[1]), 90_000);
+    assert_eq!(world.state.mode(), Mode::Interactive);
+    world.snapshot();
+    world.tick(60_000);
+    assert_eq!(world.state.mode(), Mode::Supervised);
+    world.tick(30_000);
+    assert_eq!(world.state.mode(), Mode::Autonomous);
+    world.replayed();
+}
