@@ -233,6 +233,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "schedule_not_found", title: "No such schedule", ..NOT_FOUND },
     Row { code: "schedule_taken", title: "A schedule of that name was made by hand", ..CONFLICT },
     Row { code: "scope_missing", title: "A scope is missing", ..DENIED },
+    Row { code: "seat_not_ready", title: "The seat does not stand ready", ..CONFLICT },
     Row { code: "seats_exhausted", title: "The fleet has had too many seats", ..EXHAUSTED },
     Row { code: "self_dependency", title: "A task depends on itself", ..INVALID },
     Row { code: "settings_invalid", title: "The configuration is wrong", ..INVALID },

@@ -4,7 +4,7 @@
 //! seats, or a person. A seat that the runtime holds is the person's.
 
 use crate::error::{Kind, Rejected};
-use crate::event::{Event, Supervised};
+use crate::event::{Event, Standing, Supervised};
 use crate::ids::AgentIx;
 use crate::layer::Layer;
 use crate::limits::{MEASURE_MS_MAX, MEASURES_MAX};
@@ -93,13 +93,23 @@ fn seats(state: &State) -> impl Iterator<Item = AgentIx> + '_ {
     state.fleet.seats_in(Layer::Cecca).filter(stays)
 }
 
-/// The name of a seat of CECCA; none: a person.
+/// The name of a seat of CECCA that stands ready; none: a person. One that does not has its part in the
+/// majority all the same.
 fn seat_of_cecca(state: &State, by: Option<AgentIx>) -> Result<Option<Text>, Rejected> {
     let Some(by) = by else { return Ok(None) };
     if !seats(state).any(|seat| seat == by) {
         let message = "only CECCA takes and lifts measures";
         return Err(Rejected::new(Kind::Denied, "layer_exceeded", message)
             .hint("name a seat of CECCA, or none to do it as a person"));
+    }
+    let standing = state.fleet.agent(by).map(|row| row.standing);
+    if standing != Some(Standing::Ready) {
+        return Err(Rejected::new(
+            Kind::Conflict,
+            "seat_not_ready",
+            "the seat does not stand ready",
+        )
+        .hint("`ark-os list agents` shows why; name another seat, or none to do it as a person"));
     }
     Ok(Some(state.fleet.name(by).into()))
 }

@@ -384,3 +384,28 @@ fn one_seat_does_not_undo_a_mode_by_taking_a_milder_one() {
     assert_eq!(world.state.mode(), Mode::Autonomous);
     world.replayed();
 }
+
+#[test]
+fn a_seat_that_does_not_stand_ready_takes_and_lifts_nothing_and_counts_in_the_majority() {
+    let mut world = World::new(1_293);
+    let seats: Vec<_> = world.state.fleet().seats_in(Layer::Cecca).collect();
+    let name = world.state.fleet().name(seats[1]).into();
+    measure(&mut world, MeasureKind::Quarantine(name), None, 600_000);
+    world.set_agent(seats[2], false);
+    let id = measure(&mut world, MeasureKind::Freeze, Some(seats[0]), 60_000);
+    for seat in [seats[1], seats[2]] {
+        let (kind, reason) = (MeasureKind::Mode(Mode::Interactive), "odd".into());
+        let take = Command::TakeMeasure { kind, by: Some(seat), reason, lasts_ms: 1_000 };
+        assert_eq!(world.act(take).unwrap_err().code(), "seat_not_ready");
+        let lift = Command::LiftMeasure { id, by: Some(seat), reason: "odd".into() };
+        assert_eq!(world.act(lift).unwrap_err().code(), "seat_not_ready");
+    }
+    let lift = Command::LiftMeasure { id, by: Some(seats[0]), reason: "enough".into() };
+    world.act(lift).unwrap();
+    assert!(world.state.supervision().measure(id).is_some(), "one of three is no majority");
+    world.set_agent(seats[2], true);
+    let lift = Command::LiftMeasure { id, by: Some(seats[2]), reason: "enough".into() };
+    world.act(lift).unwrap();
+    assert!(world.state.supervision().measure(id).is_none());
+    world.replayed();
+}
