@@ -15,7 +15,9 @@ use crate::event::Standing;
 use crate::ids::{AgentIx, SkillIx, StackIx};
 use crate::layer::Layer;
 use crate::plan::EffectClass;
+use crate::supervision::{Remedy, Rung, Tried};
 use crate::text::Text;
+use crate::time::Time;
 
 mod groups;
 mod joined;
@@ -80,6 +82,8 @@ pub struct Fleet {
     idle_order: u64,
     /// Why agents that do not stand ready do not.
     reasons: BTreeMap<AgentIx, Text>,
+    /// What was done about agents that fail, and have not succeeded since.
+    tried: BTreeMap<AgentIx, Tried>,
 }
 
 /// A row of the fleet.
@@ -116,6 +120,20 @@ impl Agent {
     /// A row as it begins: agents are idle in the order of their numbers.
     fn fresh(ix: AgentIx) -> Self {
         Agent::seated(Standing::Ready, u64::from(ix.0) + 1)
+    }
+
+    /// Whether it failed, and has not succeeded since.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.restarts > 0 || self.replaced > 0
+    }
+
+    /// Attempts that it gets at one time, of those that it may have: one that fails is throttled, so
+    /// that less is lost with it the next time.
+    fn at_once(&self, concurrency: u32) -> u32 {
+        match self.is_failing() {
+            true => throttled(concurrency),
+            false => concurrency,
+        }
     }
 
     fn seated(standing: Standing, idle: u64) -> Self {
@@ -214,6 +232,7 @@ impl Fleet {
             in_use: 0,
             idle_order: u64::from(agents),
             reasons: BTreeMap::new(),
+            tried: BTreeMap::new(),
         };
         fleet.tally();
         fleet
@@ -409,13 +428,54 @@ impl Fleet {
         }
     }
 
-    /// Its work was accepted: the row of restarts ends.
+    /// Its work was accepted: the row of failures ends, and with it what was done about them.
     pub(crate) fn praise(&mut self, agent: AgentIx) {
-        if let Some(row) = self.agents.get_mut(agent.0 as usize) {
-            row.restarts = 0;
-            row.replaced = 0;
+        if self.agent(agent).is_some_and(Agent::is_failing) {
+            self.tried.remove(&agent);
+            self.with_agent(agent, |row| (row.restarts, row.replaced) = (0, 0));
         }
     }
+
+    /// What was done about an agent that fails, in order; a success ends the row.
+    pub fn tried(&self, agent: AgentIx) -> &[Rung] {
+        self.tried.get(&agent).map_or(&[], Tried::rungs)
+    }
+
+    /// A standing that is a remedy, or begins one, is remembered with its time.
+    pub(crate) fn note_remedy(&mut self, agent: AgentIx, standing: Standing, at: Time) {
+        let most = self.concurrency_of(agent);
+        let is_it = |row: &&Agent| row.standing == standing && row.is_failing();
+        let Some(row) = self.agent(agent).filter(is_it) else { return };
+        let is_throttled = row.at_once(most) < most;
+        let is_new = self.tried(agent).last().is_none_or(|rung| rung.remedy != Remedy::Throttle);
+        match standing {
+            Standing::Restarting | Standing::Replaced => {
+                let remedy = match standing {
+                    Standing::Restarting => Remedy::Restart,
+                    _ => Remedy::Replace,
+                };
+                let tried = self.tried.entry(agent).or_default();
+                tried.fail(at);
+                tried.apply(remedy, at);
+            }
+            Standing::Ready if is_throttled && is_new => {
+                self.tried.entry(agent).or_default().apply(Remedy::Throttle, at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Attempts that an agent gets at one time as things stand.
+    pub fn at_once(&self, agent: AgentIx) -> u32 {
+        let most = self.concurrency_of(agent);
+        self.agent(agent).map_or(most, |row| row.at_once(most))
+    }
+}
+
+/// Half of the attempts. Of two each pool keeps one for emergencies: with fewer an agent that is alone
+/// would get no other work, and could never show that it works again.
+fn throttled(concurrency: u32) -> u32 {
+    (concurrency / 2).max(2).min(concurrency)
 }
 
 /// The skills on offer, at the places they had before; what is not offered any more keeps its own.

@@ -110,8 +110,14 @@ pub const REMEDY_CHECK_MS: u64 = 30_000;
 pub const QUARANTINE_MS: u64 = 600_000;
 /// One part in so many of those who can do the same work may be quarantined by rule at one time.
 pub const QUARANTINE_PART: usize = 4;
-/// Escalations open at one time, about 300 bytes each; what comes beyond is counted as missed.
+/// Escalations open at one time, about 300 bytes each; tasks that come beyond are told of later.
 pub const ESCALATIONS_OPEN_MAX: usize = 10_000;
+/// No more of them are open when tasks that came beyond are told of: to find them all runs are looked
+/// at, which is to be worth a thousand of them.
+pub const ESCALATIONS_OPEN_AGAIN: usize = ESCALATIONS_OPEN_MAX / 10 * 9;
+/// Remedies of one row of failures that are remembered, the newest: two replacements of an agent with
+/// the restarts before each, and what it was throttled after them.
+pub const RUNGS_MAX: usize = 16;
 /// Escalations that are over and still shown.
 pub const ESCALATIONS_KEPT_MAX: usize = 1_000;
 /// Emergency measures in force at one time: a person has to see them all.

@@ -16,6 +16,7 @@ use crate::plan::{EffectClass, OnFailure, Shape, TaskSpec, Workflow};
 use crate::priority::{Priority, Turn};
 use crate::state::snapshot::tables;
 use crate::step::Step;
+use crate::supervision::Tried;
 use crate::text::Text;
 use crate::time::Time;
 
@@ -366,6 +367,14 @@ pub struct Task {
     /// The key that its limit counts it under, in this generation.
     #[n(80)]
     pub key: Option<Text>,
+    /// What was done about the failures of its attempts, since somebody unparked it if anybody did; none:
+    /// nothing.
+    #[n(110)]
+    pub tried: Option<Box<Tried>>,
+    /// Whether it was parked while too much was escalated, and nobody was told yet.
+    #[n(111)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    pub(crate) untold: bool,
 }
 
 /// An attempt under way: the state's side of a progress token.
@@ -483,6 +492,8 @@ impl Task {
             fan: None,
             child: None,
             key: None,
+            tried: None,
+            untold: false,
         }
     }
 
@@ -582,6 +593,16 @@ impl Run {
         let node = self.node(task.node)?;
         let Some(child) = task.child else { return Some(node) };
         match node.fan.as_ref()?.children.get(child as usize)? {
+            Child::Live(task) => Some(task),
+            Child::Fresh | Child::Done(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn task_mut(&mut self, task: TaskRef) -> Option<&mut Task> {
+        let node = self.tasks.get_mut(task.node as usize)?;
+        let Some(child) = task.child else { return Some(node) };
+        match node.fan.as_mut()?.children.get_mut(child as usize)? {
             Child::Live(task) => Some(task),
             Child::Fresh | Child::Done(_) => None,
         }

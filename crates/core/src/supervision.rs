@@ -9,18 +9,21 @@ use std::collections::{BTreeMap, VecDeque};
 
 use minicbor::{Decode, Encode};
 
+use crate::event::ParkReason;
 use crate::ids::{AgentIx, RunId, TaskRef};
 use crate::limits::{
-    COUNTER_MAX, ESCALATION_MS, ESCALATION_URGENT_MS, ESCALATIONS_KEPT_MAX, ESCALATIONS_OPEN_MAX,
-    MEASURES_MAX,
+    COUNTER_MAX, ESCALATION_MS, ESCALATION_URGENT_MS, ESCALATIONS_KEPT_MAX, ESCALATIONS_OPEN_AGAIN,
+    ESCALATIONS_OPEN_MAX, MEASURES_MAX,
 };
 use crate::text::Text;
 use crate::time::Time;
 use crate::timers::Timer;
 
 mod measure;
+mod tried;
 
 pub use measure::{Measure, MeasureKind, Vote};
+pub use tried::Tried;
 
 /// What an escalation is about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
@@ -76,6 +79,16 @@ impl Class {
     }
 }
 
+impl From<ParkReason> for Class {
+    fn from(reason: ParkReason) -> Self {
+        match reason {
+            ParkReason::Stalled => Class::Stalled,
+            ParkReason::InDoubt => Class::InDoubt,
+            ParkReason::Poison => Class::Poison,
+        }
+    }
+}
+
 /// Who is to see to it. Seats are kept by name: their numbers change when the instance starts again.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 #[cbor(flat)]
@@ -101,6 +114,9 @@ pub enum Remedy {
     /// By another agent.
     #[n(2)]
     Reroute,
+    /// The agent gets fewer attempts at one time.
+    #[n(6)]
+    Throttle,
     /// The agent was restarted.
     #[n(3)]
     Restart,
@@ -119,6 +135,7 @@ impl Remedy {
             Remedy::Observe => "observe",
             Remedy::Retry => "retry",
             Remedy::Reroute => "reroute",
+            Remedy::Throttle => "throttle",
             Remedy::Restart => "restart",
             Remedy::Replace => "replace",
             Remedy::Quarantine => "quarantine",
@@ -139,10 +156,11 @@ pub struct Rung {
     /// When.
     #[n(2)]
     pub at: Time,
-    /// When it is looked at whether it helped.
+    /// When it is, or was, looked at whether it helped; none: when its work next ends, or not at all
+    /// where the next remedy came first.
     #[n(3)]
     pub check: Option<Time>,
-    /// Whether it did; none: not looked at yet.
+    /// Whether it did; none: not looked at.
     #[n(4)]
     pub healthy: Option<bool>,
 }
@@ -151,7 +169,7 @@ pub struct Rung {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Closing {
-    /// What was done: a person's word, or `quarantine` or `cleared` by rule.
+    /// What was done: a person's word, or by rule the remedy that helped, or `cleared`.
     #[n(0)]
     pub action: Text,
     /// Why.
@@ -210,6 +228,17 @@ impl Escalation {
     }
 }
 
+/// What became of something that is to be escalated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Noted {
+    /// It is escalated with the next timer.
+    Pending,
+    /// Somebody was told before.
+    Known,
+    /// Too much is open.
+    Untold,
+}
+
 /// All escalations and measures.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 #[cbor(map)]
@@ -223,11 +252,15 @@ pub struct Supervision {
     /// To be escalated with the next timer.
     #[n(3)]
     pending: BTreeMap<Concern, Time>,
-    /// What was not escalated because too much was open.
+    /// What was not escalated at once because too much was open.
     #[n(4)]
     missed: u64,
     #[n(5)]
     measures: BTreeMap<u64, Measure>,
+    /// Whether tasks of that are parked still, and say so themselves.
+    #[n(6)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    has_untold: bool,
     #[cbor(skip)]
     by_concern: BTreeMap<Concern, u64>,
 }
@@ -272,7 +305,7 @@ impl Supervision {
         tasks.collect()
     }
 
-    /// How much was not escalated because too much was open.
+    /// How much was not escalated at once because too much was open.
     pub fn missed(&self) -> u64 {
         self.missed
     }
@@ -282,17 +315,47 @@ impl Supervision {
         self.count + 1
     }
 
-    /// Something is to be escalated; whether it was not before.
-    pub(crate) fn note(&mut self, concern: Concern, at: Time) -> bool {
+    /// Something is to be escalated. A task waits behind those that wait already; an agent is heard of
+    /// again when it is replaced again.
+    pub(crate) fn note(&mut self, concern: Concern, at: Time) -> Noted {
         if self.knows(concern) {
-            return false;
+            return Noted::Known;
         }
-        if self.open.len() + self.pending.len() >= ESCALATIONS_OPEN_MAX {
+        let is_task = matches!(concern, Concern::Task(..));
+        if self.is_full() || (is_task && self.has_untold) {
             self.missed += 1;
-            return false;
+            self.has_untold |= is_task;
+            return Noted::Untold;
         }
         self.pending.insert(concern, at);
-        true
+        Noted::Pending
+    }
+
+    fn is_full(&self) -> bool {
+        self.open.len() + self.pending.len() >= ESCALATIONS_OPEN_MAX
+    }
+
+    /// Whether there is room for tasks that nobody was told of.
+    pub(crate) fn may_tell_untold(&self) -> bool {
+        self.has_untold && self.open.len() + self.pending.len() <= ESCALATIONS_OPEN_AGAIN
+    }
+
+    /// Tasks that nobody was told of are to be escalated, as many as there is room for; who they are.
+    pub(crate) fn note_untold(
+        &mut self,
+        untold: impl IntoIterator<Item = Concern>,
+        at: Time,
+    ) -> Vec<Concern> {
+        let mut noted = Vec::new();
+        for concern in untold {
+            if self.is_full() {
+                return noted;
+            }
+            self.pending.entry(concern).or_insert(at);
+            noted.push(concern);
+        }
+        self.has_untold = false;
+        noted
     }
 
     pub(crate) fn pending(&self) -> impl Iterator<Item = (Concern, Time)> + '_ {
@@ -365,12 +428,24 @@ impl Supervision {
             || self.closed.len() > ESCALATIONS_KEPT_MAX
             || self.measures.len() > MEASURES_MAX;
         if is_too_much
-            || self.count > COUNTER_MAX
+            || self.count.max(self.missed) > COUNTER_MAX
             || self.open.keys().chain(self.measures.keys()).any(is_late)
         {
             return None;
         }
         self.by_concern = self.open.values().map(|it| (it.concern, it.id)).collect();
         (self.by_concern.len() == self.open.len()).then_some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_with_a_count_of_what_was_missed_at_the_brink_is_refused() {
+        let missed = |missed| Supervision { missed, ..Supervision::default() };
+        assert!(missed(COUNTER_MAX).restored().is_some());
+        assert!(missed(COUNTER_MAX + 1).restored().is_none());
     }
 }

@@ -28,8 +28,7 @@ pub(super) fn set(
         return Err(Rejected::new(Kind::Conflict, "agent_passing", how)
             .hint("wait for the deployment, or scale the fleet"));
     }
-    let is_kept = |name: &Text| state.fleet.called(name).contains(&agent);
-    if online && state.supervision.kept_out().any(|(name, _)| is_kept(name)) {
+    if online && state.keeps_out(agent).is_some() {
         let message = "an emergency measure keeps it from work";
         return Err(Rejected::new(Kind::Conflict, "agent_quarantined", message)
             .hint("`ark-os emergency list` shows it; lift it"));

@@ -2,7 +2,7 @@
 //! about it by rule, and where it goes when nobody mends it.
 
 use crate::error::{Kind, Rejected};
-use crate::event::{Event, ParkReason, Standing, Supervised};
+use crate::event::{Event, Standing, Supervised};
 use crate::fleet::Fleet;
 use crate::ids::AgentIx;
 use crate::limits::{QUARANTINE_MS, QUARANTINE_PART, REMEDY_CHECK_MS};
@@ -18,13 +18,6 @@ const CLEARED: &str = "cleared";
 /// Something that its stack could not mend is told to who supervises it.
 pub(super) fn raise(state: &State, concern: Concern, now: Time) -> Vec<Event> {
     let (class, message, by) = cause(state, concern);
-    let tried = |remedy: &Remedy| Rung {
-        remedy: *remedy,
-        by: None,
-        at: now,
-        check: None,
-        healthy: Some(false),
-    };
     let to = above(&state.fleet, by);
     let mut escalation = Escalation {
         id: state.supervision.next_id(),
@@ -35,7 +28,7 @@ pub(super) fn raise(state: &State, concern: Concern, now: Time) -> Vec<Event> {
         by: by.map(|agent| state.fleet.name(agent).into()),
         deadline: deadline(&to, class, now),
         to,
-        ladder: before(class).iter().map(tried).collect(),
+        ladder: tried(state, concern, now),
         closing: None,
     };
     // What it is about was over before anybody was told.
@@ -45,17 +38,30 @@ pub(super) fn raise(state: &State, concern: Concern, now: Time) -> Vec<Event> {
         return vec![Supervised::EscalationRaised(escalation).into(), over];
     }
     let remedy = remedy(state, &escalation, &escalation.to, now);
+    // What was done last has its chance, unless the seat does more at once.
+    if let (Concern::Agent(agent), true) = (concern, remedy.is_empty())
+        && let Some(last) = escalation.ladder.last_mut().filter(|it| it.healthy.is_none())
+    {
+        let back = state.backs.get(&agent).copied().unwrap_or(now);
+        last.check = Some(back.max(now).plus(REMEDY_CHECK_MS));
+    }
     let mut events = vec![Supervised::EscalationRaised(escalation).into()];
     events.extend(remedy);
     events
 }
 
-/// What was tried before anybody is told.
-fn before(class: Class) -> &'static [Remedy] {
-    match class {
-        Class::Stalled | Class::InDoubt => &[Remedy::Observe],
-        Class::Poison => &[Remedy::Retry, Remedy::Reroute, Remedy::Restart],
-        Class::AgentFailing => &[Remedy::Retry, Remedy::Reroute, Remedy::Restart, Remedy::Replace],
+/// What was done before anybody is told, as it happened. A task is looked at once more.
+fn tried(state: &State, concern: Concern, now: Time) -> Vec<Rung> {
+    match concern {
+        Concern::Agent(agent) => state.fleet.tried(agent).to_vec(),
+        Concern::Task(run, task) => {
+            let task = state.runs.get(&run).and_then(|run| run.task(task));
+            let tried = task.and_then(|task| task.tried.as_deref());
+            let mut ladder = tried.map_or_else(Vec::new, |tried| tried.rungs().to_vec());
+            let (check, healthy) = (Some(now), Some(false));
+            ladder.push(Rung { remedy: Remedy::Observe, by: None, at: now, check, healthy });
+            ladder
+        }
     }
 }
 
@@ -69,11 +75,7 @@ fn cause(state: &State, concern: Concern) -> (Class, Text, Option<AgentIx>) {
         Concern::Task(run, task) => {
             let it = state.runs.get(&run).and_then(|run| run.task(task));
             let parked = it.and_then(|it| it.parked.as_ref());
-            let class = match parked.map(|parked| parked.0) {
-                Some(ParkReason::InDoubt) => Class::InDoubt,
-                Some(ParkReason::Poison) => Class::Poison,
-                Some(ParkReason::Stalled) | None => Class::Stalled,
-            };
+            let class = parked.map_or(Class::Stalled, |parked| parked.0.into());
             let message = parked.map_or_else(Text::default, |parked| parked.1.clone());
             (class, message, it.and_then(|it| it.last_agent))
         }
@@ -158,12 +160,12 @@ pub(super) fn due(state: &State, id: u64, now: Time) -> Vec<Event> {
         return Vec::new();
     };
     if let Some(rung) = escalation.unchecked().filter(|it| it.check.is_some_and(|at| at <= now)) {
-        let healthy = helped(state, escalation);
+        let healthy = helped(state, escalation, rung.remedy);
         let mut events = vec![Supervised::RemedyChecked { id, healthy }.into()];
         if healthy {
             let action = Text::from(rung.remedy.as_str());
             events.push(resolved(id, action, "by rule: looked at, and it helped", now));
-        } else {
+        } else if escalation.to != Desk::Human {
             events.extend(pass(state, escalation, now));
         }
         return events;
@@ -174,13 +176,17 @@ pub(super) fn due(state: &State, id: u64, now: Time) -> Vec<Event> {
     pass(state, escalation, now)
 }
 
-/// Whether the work goes on without the agent.
-fn helped(state: &State, escalation: &Escalation) -> bool {
-    match escalation.concern {
-        Concern::Agent(agent) => {
-            peers(&state.fleet, agent).iter().any(|peer| is_ready(&state.fleet, *peer))
+/// Whether the work goes on: without an agent that is quarantined, or else with it again.
+fn helped(state: &State, escalation: &Escalation, remedy: Remedy) -> bool {
+    let fleet = &state.fleet;
+    match (escalation.concern, remedy) {
+        (Concern::Agent(agent), Remedy::Quarantine) => {
+            peers(fleet, agent).iter().any(|peer| is_ready(fleet, *peer))
         }
-        Concern::Task(..) => is_over(state, escalation),
+        (Concern::Agent(agent), _) => {
+            is_ready(fleet, agent) && fleet.agent(agent).is_some_and(|row| !row.is_failing())
+        }
+        (Concern::Task(..), _) => is_over(state, escalation),
     }
 }
 

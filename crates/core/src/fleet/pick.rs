@@ -112,7 +112,7 @@ impl Fleet {
     fn has_room(&self, agent: AgentIx, taken: &[AgentIx]) -> bool {
         let more = taken.iter().filter(|other| **other == agent).count() as u32;
         let busy = self.agent(agent).map_or(u32::MAX, |row| row.busy);
-        busy.saturating_add(more) < self.concurrency_of(agent)
+        busy.saturating_add(more) < self.at_once(agent)
     }
 
     fn taken_in(&self, stack: StackIx, taken: &[AgentIx]) -> u32 {

@@ -10,6 +10,7 @@ use super::{Agent, Fleet, Skill, Stack, scope_of};
 use crate::event::Standing;
 use crate::ids::{AgentIx, SkillIx};
 use crate::limits::{AGENTS_MAX, COUNT_MAX, GROUP_CONCURRENCY_MAX, GROUPS_KEPT_MAX, SEATS_MAX};
+use crate::supervision::Tried;
 use crate::text::Text;
 
 /// What a snapshot keeps of a fleet.
@@ -38,6 +39,9 @@ pub(crate) struct FleetShape {
     leaders: Vec<Option<AgentIx>>,
     #[n(4)]
     reasons: BTreeMap<AgentIx, Text>,
+    #[n(5)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    tried: BTreeMap<AgentIx, Tried>,
 }
 
 impl Fleet {
@@ -67,6 +71,7 @@ impl Fleet {
             groups: self.groups.clone(),
             leaders: if is_as_begun { Vec::new() } else { leaders.collect() },
             reasons: self.reasons.clone(),
+            tried: self.tried.clone(),
         }
     }
 
@@ -88,8 +93,8 @@ impl Fleet {
             skill.scope = scope_of(&skill.info);
         }
         for (ix, row) in rows.agents {
-            let most = row.strikes.max(row.restarts).max(row.incarnation);
-            if row.idle > rows.idle_order || most > COUNT_MAX {
+            let most = [row.strikes, row.restarts, row.incarnation, row.replaced].into_iter().max();
+            if row.idle > rows.idle_order || most > Some(COUNT_MAX) {
                 return None;
             }
             *fleet.agents.get_mut(ix.0 as usize)? = row;
@@ -112,7 +117,7 @@ impl Fleet {
 
     /// Makes it what it has become since the start; none where that cannot be.
     fn reshape(&mut self, shape: FleetShape) -> Option<()> {
-        let FleetShape { profile, added, groups, leaders, reasons } = shape;
+        let FleetShape { profile, added, groups, leaders, reasons, tried } = shape;
         let concurrency = |group: &Group| group.spec().concurrency.unwrap_or(1);
         let seats = self.len().checked_add(u32::try_from(added.len()).ok()?)?;
         if seats > SEATS_MAX
@@ -124,7 +129,7 @@ impl Fleet {
             return None;
         }
         let is_seat = |ix: &AgentIx| ix.0 < seats;
-        if !leaders.iter().flatten().chain(reasons.keys()).all(is_seat) {
+        if !leaders.iter().flatten().chain(reasons.keys()).chain(tried.keys()).all(is_seat) {
             return None;
         }
         if leaders.len() >= self.stacks.len() {
@@ -145,7 +150,25 @@ impl Fleet {
         }
         self.agents.extend((self.len()..seats).map(AgentIx).map(Agent::fresh));
         self.profile = profile.unwrap_or(self.profile);
-        (self.added, self.groups, self.reasons) = (added, groups, reasons);
+        (self.added, self.groups) = (added, groups);
+        (self.reasons, self.tried) = (reasons, tried);
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_with_a_row_of_an_agent_at_the_brink_is_refused() {
+        let restored = |replaced| {
+            let ix = AgentIx(3);
+            let row = Agent { replaced, ..Agent::fresh(ix) };
+            let rows = FleetRows { agents: vec![(ix, row)], idle_order: 8, ..FleetRows::default() };
+            Fleet::restored(8, 2, rows, &[])
+        };
+        assert!(restored(COUNT_MAX).is_some());
+        assert!(restored(COUNT_MAX + 1).is_none());
     }
 }

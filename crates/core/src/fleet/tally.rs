@@ -22,7 +22,7 @@ struct Share {
 impl Share {
     fn of(row: &Agent, concurrency: u32) -> Self {
         let is_ready = row.standing == Standing::Ready;
-        let room = if is_ready { concurrency.saturating_sub(row.busy) } else { 0 };
+        let room = if is_ready { row.at_once(concurrency).saturating_sub(row.busy) } else { 0 };
         Share {
             capacity: if row.standing.has_tokens() { concurrency } else { 0 },
             busy: row.busy,

@@ -78,15 +78,19 @@ impl State {
                 self.change_agent(*agent, (*standing, reason), *until);
                 // One that is back finds the measures that came meanwhile.
                 if *standing == Standing::Ready {
-                    self.keep_out();
+                    self.keep_one_out(*agent);
                 }
             }
             Event::FleetScaled { agents, .. } => {
                 self.change_fleet(|fleet| fleet.scale(*agents));
+                self.keep_out();
             }
             Event::SettingsChanged(changed) => self.change_settings(&changed.limits),
             Event::AgentJoined(joined) => {
                 self.change_fleet(|fleet| fleet.join(&joined.group, &joined.skills));
+                if let Some((_, seat)) = self.fleet.remote(&joined.group.name) {
+                    self.keep_one_out(seat);
+                }
             }
             Event::AgentLeft(left) => self.change_fleet(|fleet| fleet.part(&left.name)),
             Event::AgentStruck { agent, .. } => self.fleet.strike(*agent),
@@ -318,7 +322,6 @@ impl State {
             }
             pauses
         });
-        self.keep_out();
     }
 
     pub(super) fn change_agent(
@@ -329,6 +332,7 @@ impl State {
     ) {
         let before = self.fleet.empty_layer();
         self.fleet.set_standing(agent, standing, reason);
+        self.fleet.note_remedy(agent, standing, self.now);
         self.name_empty_layer(before);
         if let Some(back) = self.backs.remove(&agent) {
             self.timers.clear(back, Timer::AgentBack(agent));

@@ -45,6 +45,7 @@ impl State {
             }
             Some(_) => self.change_fleet(|fleet| fleet.unstage()),
         }
+        self.keep_out();
         effects.push(Effect::EndDeployment { version, finished: rolled_back.is_none() });
     }
 

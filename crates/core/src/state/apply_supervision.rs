@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::State;
 use crate::event::{Event, Standing, Supervised};
-use crate::ids::{AgentIx, RunId};
+use crate::ids::{AgentIx, RunId, TaskRef};
 use crate::limits::AGENT_REPLACED_MAX;
-use crate::run::TaskState;
-use crate::supervision::{Concern, Escalation, MeasureKind};
+use crate::run::{Run, TaskState};
+use crate::supervision::{Concern, Escalation, MeasureKind, Noted};
 use crate::text::Text;
 use crate::timers::Timer;
 
@@ -38,6 +38,7 @@ impl State {
                 if let Some(due) = self.supervision.close(*id, closing.clone()) {
                     self.timers.clear(due, Timer::Escalation(*id));
                 }
+                self.tell_untold();
             }
             Supervised::MeasureTaken(measure) => {
                 self.supervision.take(measure);
@@ -62,8 +63,38 @@ impl State {
     }
 
     fn tell(&mut self, concern: Concern) {
-        if self.supervision.note(concern, self.now) {
+        let noted = self.supervision.note(concern, self.now);
+        if noted == Noted::Pending {
             self.timers.set(self.now, Timer::Tell(concern));
+        }
+        if let Concern::Task(run, task) = concern {
+            self.mark_untold(run, task, noted == Noted::Untold);
+        }
+    }
+
+    fn mark_untold(&mut self, run: RunId, task: TaskRef, untold: bool) {
+        if let Some(it) = self.runs.get_mut(&run).and_then(|run| run.task_mut(task)) {
+            it.untold = untold;
+        }
+    }
+
+    /// There is room again for tasks that were parked while too much was open: oldest runs first.
+    fn tell_untold(&mut self) {
+        if !self.supervision.may_tell_untold() {
+            return;
+        }
+        let mut parked: Vec<&Run> =
+            self.runs.values().filter(|run| run.counts.of(TaskState::Parked) > 0).collect();
+        parked.sort_unstable_by_key(|run| run.id);
+        let untold = parked.into_iter().flat_map(|run| {
+            let tasks = run.live_tasks(|it| it.untold && it.state == TaskState::Parked);
+            tasks.into_iter().map(|task| Concern::Task(run.id, task))
+        });
+        for concern in self.supervision.note_untold(untold, self.now) {
+            self.timers.set(self.now, Timer::Tell(concern));
+            if let Concern::Task(run, task) = concern {
+                self.mark_untold(run, task, false);
+            }
         }
     }
 
@@ -89,21 +120,42 @@ impl State {
         }
     }
 
-    /// Whoever a measure keeps from work gets none, also who comes while it is in force. Who is offline
-    /// stays so, also when the measure is over.
+    /// Whoever a measure keeps from work gets none, also who comes while it is in force.
     pub(super) fn keep_out(&mut self) {
         let mut out: Vec<(AgentIx, Text)> = Vec::new();
         for (name, reason) in self.supervision.kept_out() {
             let called = self.fleet.called(name).into_iter();
             out.extend(called.map(|agent| (agent, reason.clone())));
         }
-        for (agent, reason) in out {
-            let Some(standing) = self.fleet.agent(agent).map(|row| row.standing) else { continue };
-            // Who is quarantined by rule has an end of his own, and finds this measure then.
-            let is_out = standing == Standing::Quarantined;
-            if !is_out && !standing.is_passing() && standing != Standing::Offline {
-                self.change_agent(agent, (Standing::Quarantined, &reason), None);
-            }
+        out.into_iter().for_each(|(agent, reason)| self.take_out(agent, &reason));
+    }
+
+    /// The same of one agent that is back: whatever a measure keeps out is looked for among all
+    /// agents only where all may have changed.
+    pub(super) fn keep_one_out(&mut self, agent: AgentIx) {
+        if let Some(reason) = self.keeps_out(agent).cloned() {
+            self.take_out(agent, &reason);
+        }
+    }
+
+    /// Why a measure keeps an agent from work, if one does.
+    pub(crate) fn keeps_out(&self, agent: AgentIx) -> Option<&Text> {
+        let mut kept = self.supervision.kept_out().peekable();
+        kept.peek()?;
+        let (own, group) = (self.fleet.name(agent), self.fleet.group_of(agent));
+        let may_be =
+            |name: &Text| **name == *own || group.is_some_and(|group| group.spec().name == *name);
+        let is_called = |name: &Text| may_be(name) && self.fleet.called(name).contains(&agent);
+        kept.find(|(name, _)| is_called(name)).map(|(_, reason)| reason)
+    }
+
+    /// Who is offline stays so, also when the measure is over.
+    fn take_out(&mut self, agent: AgentIx, reason: &Text) {
+        let Some(standing) = self.fleet.agent(agent).map(|row| row.standing) else { return };
+        // Who is quarantined by rule has an end of his own, and finds this measure then.
+        let is_out = standing == Standing::Quarantined;
+        if !is_out && !standing.is_passing() && standing != Standing::Offline {
+            self.change_agent(agent, (Standing::Quarantined, reason), None);
         }
     }
 
@@ -131,5 +183,6 @@ impl State {
         supervision.open().for_each(|it| timers.set(it.due(), Timer::Escalation(it.id)));
         supervision.measures().for_each(|it| timers.set(it.until, Timer::Measure(it.id)));
         self.keep_out();
+        self.tell_untold();
     }
 }

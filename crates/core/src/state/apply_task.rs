@@ -11,6 +11,7 @@ use crate::plan::{OnFailure, Shape};
 use crate::progress::proof;
 use crate::run::{Active, Child, Fan, Task, TaskState};
 use crate::state::ATTEMPT_COST;
+use crate::supervision::Remedy;
 use crate::time::Time;
 use crate::timers::Timer;
 
@@ -39,9 +40,11 @@ impl Scope<'_> {
                     u32::from(self.run.task(*task).is_some_and(|it| it.active.is_some()));
                 self.leave(*task);
                 self.set_state(*task, TaskState::Parked);
+                let at = self.at;
                 self.with(*task, |it| {
                     it.attempt = it.attempt.saturating_sub(uncounted);
                     it.parked = Some((*reason, message.clone()));
+                    it.tried.iter_mut().for_each(|tried| tried.fail(at));
                 });
                 // Its place is free for another child.
                 self.refill(task.node);
@@ -57,18 +60,16 @@ impl Scope<'_> {
         task: TaskRef,
         change: impl FnOnce(&mut Task) -> T,
     ) -> Option<T> {
-        let node = self.run.tasks.get_mut(task.node as usize)?;
-        let Some(child) = task.child else { return Some(change(node)) };
-        match node.fan.as_mut()?.children.get_mut(child as usize)? {
-            Child::Live(task) => Some(change(task)),
-            Child::Fresh | Child::Done(_) => None,
-        }
+        self.run.task_mut(task).map(change)
     }
 
     /// The one place where a task's state changes, so that the counts stay true.
     pub(super) fn set_state(&mut self, task: TaskRef, state: TaskState) {
         let changed = self.with(task, |it| {
             let counted = it.fan.is_none();
+            if state.is_over() {
+                it.tried = None;
+            }
             (std::mem::replace(&mut it.state, state), counted)
         });
         let Some((old, counted)) = changed else { return };
@@ -238,6 +239,12 @@ impl Scope<'_> {
         self.with(task, |it| {
             it.attempt = started.attempt;
             it.partials = 0;
+            // One before it failed.
+            if !it.causes.is_empty() {
+                let is_same = it.last_agent == Some(started.agent);
+                let remedy = if is_same { Remedy::Retry } else { Remedy::Reroute };
+                it.tried.get_or_insert_default().apply(remedy, at);
+            }
             it.last_agent = Some(started.agent);
             it.ready_at = it.ready_at.min(at);
             it.active = Some(Box::new(active));
@@ -329,9 +336,14 @@ impl Scope<'_> {
         self.release(task, Some(ended.spent));
         let state = if ended.retry_at.is_some() { TaskState::Waiting } else { TaskState::Ready };
         self.set_state(task, state);
-        let retry_at = ended.retry_at.unwrap_or(Time::NEVER);
+        let (retry_at, at) = (ended.retry_at.unwrap_or(Time::NEVER), self.at);
         self.with(task, |it| {
             it.retry_at = retry_at;
+            match (ended.end, &mut it.tried) {
+                (_, None) => {}
+                (Interrupted, Some(tried)) => tried.take_back(),
+                (_, Some(tried)) => tried.fail(at),
+            }
             match ended.end {
                 Interrupted => it.attempt = it.attempt.saturating_sub(1),
                 Lost => {
@@ -455,7 +467,7 @@ impl Scope<'_> {
     fn unpark(&mut self, task: TaskRef) {
         self.run.parked = false;
         self.with(task, |it| {
-            it.parked = None;
+            (it.parked, it.tried, it.untold) = (None, None, false);
             it.lost = 0;
             it.partials = 0;
         });

@@ -1,20 +1,26 @@
 //! What a stack cannot mend goes up, layer by layer, to a person; and the emergency powers of CECCA.
 
-use ark_os_core::Command;
+use std::collections::BTreeSet;
+
 use ark_os_core::command::JoinAgent;
 use ark_os_core::decide::known_step;
+use ark_os_core::error::Failure;
 use ark_os_core::event::{Event, Standing, Supervised};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, RunId, TaskRef};
 use ark_os_core::layer::Layer;
-use ark_os_core::limits::{ESCALATION_MS, QUARANTINE_MS, REMEDY_CHECK_MS};
+use ark_os_core::limits::{
+    AGENT_REPLACED_MAX, AGENT_RESTARTS_MAX, ESCALATION_MS, ESCALATIONS_OPEN_AGAIN,
+    ESCALATIONS_OPEN_MAX, LOST_ATTEMPTS_MAX, QUARANTINE_MS, REMEDY_CHECK_MS,
+};
 use ark_os_core::plan::EffectClass;
 use ark_os_core::rules::Mode;
 use ark_os_core::run::{RunState, TaskState};
-use ark_os_core::supervision::{Class, Concern, Desk, Escalation, MeasureKind, Remedy};
+use ark_os_core::supervision::{Class, Concern, Desk, Escalation, MeasureKind, Remedy, Rung};
 use ark_os_core::text::Text;
+use ark_os_core::{Command, State};
 
-use super::world::{World, plan, skill, task};
+use super::world::{World, instance, list, map, plan, skill, task};
 
 fn only(world: &World) -> Escalation {
     let open: Vec<_> = world.state.supervision().open().cloned().collect();
@@ -407,5 +413,204 @@ fn a_seat_that_does_not_stand_ready_takes_and_lifts_nothing_and_counts_in_the_ma
     let lift = Command::LiftMeasure { id, by: Some(seats[2]), reason: "enough".into() };
     world.act(lift).unwrap();
     assert!(world.state.supervision().measure(id).is_none());
+    world.replayed();
+}
+
+#[test]
+fn tasks_parked_while_too_much_is_open_are_told_of_when_there_is_room_again() {
+    let mut world = World::new(20);
+    world.audit_every = usize::MAX;
+    world.prepared.insert("m".into(), list(100));
+    let mut m = map("m", &[], 0, 0);
+    m.skill = "send".into();
+    let parked = ESCALATIONS_OPEN_MAX + 200;
+    let runs: Vec<RunId> = (0..parked / 100).map(|_| world.submit(plan(vec![m.clone()]))).collect();
+    while let Some(pt) = world.open.keys().next().copied() {
+        world.intend(pt, 0, EffectClass::Effectful);
+        world.fail(pt, Failure::retryable("no", "nobody knows"));
+    }
+    let open = |world: &World| world.state.supervision().open().count();
+    assert_eq!((open(&world), world.state.supervision().missed()), (ESCALATIONS_OPEN_MAX, 200));
+    let told = |world: &World| {
+        let tasks = runs.iter().flat_map(|run| {
+            let parked = world.run(*run).live_tasks(|it| it.state == TaskState::Parked);
+            parked.into_iter().map(|task| Concern::Task(*run, task))
+        });
+        let tasks: Vec<_> = tasks.collect();
+        let supervision = world.state.supervision();
+        let closed: BTreeSet<Concern> = supervision.closed().map(|it| it.concern).collect();
+        let known = tasks.iter().filter(|it| supervision.knows(**it) || closed.contains(it));
+        (tasks.len(), known.count())
+    };
+    assert_eq!(told(&world), (parked, ESCALATIONS_OPEN_MAX));
+    let ids: Vec<u64> = world.state.supervision().open().map(|it| it.id).collect();
+    let close = ESCALATIONS_OPEN_MAX - ESCALATIONS_OPEN_AGAIN;
+    let resolve = |id: u64| {
+        let (action, reason) = ("dismiss".into(), "seen".into());
+        Command::ResolveEscalation { id, action, reason }
+    };
+    for id in &ids[1..close] {
+        world.act(resolve(*id)).unwrap();
+    }
+    assert_eq!(told(&world).1, ESCALATIONS_OPEN_MAX, "nobody more is told yet");
+    // A state read from a snapshot finds the same tasks.
+    let mut twin = State::decode(&world.snapshot()).unwrap();
+    world.twin = None;
+    let last = world.act(resolve(ids[0])).unwrap();
+    twin.apply(&last, &mut Vec::new());
+    assert_eq!(twin.digest(), world.state.digest());
+    world.dispatch();
+    assert_eq!(open(&world), ESCALATIONS_OPEN_AGAIN + 200);
+    assert_eq!(told(&world), (parked, parked), "what was dismissed is not told of again");
+    // From now on everything is told of at once.
+    stalled(&mut world);
+    assert_eq!(open(&world), ESCALATIONS_OPEN_AGAIN + 201);
+    world.replayed();
+}
+
+/// What was tried, and whether it helped.
+fn told(ladder: &[Rung]) -> Vec<(Remedy, Option<bool>)> {
+    ladder.iter().map(|rung| (rung.remedy, rung.healthy)).collect()
+}
+
+#[test]
+fn the_ladder_of_a_task_says_who_tried_it_again_when_and_what_came_of_it() {
+    let mut world = World::new(20);
+    let run = world.submit(plan(vec![task("a", &[])]));
+    let mut agents = Vec::new();
+    let mut times = Vec::new();
+    for _ in 0..LOST_ATTEMPTS_MAX {
+        let pt = world.pt_at(run, 0);
+        agents.push(world.open[&pt].agent);
+        times.push(world.now);
+        world.snapshot();
+        world.tick(1_000);
+        world.lose(pt);
+    }
+    let raised = only(&world);
+    assert_eq!(raised.class, Class::Poison);
+    let again = agents.windows(2).map(|two| match two[0] == two[1] {
+        true => Remedy::Retry,
+        false => Remedy::Reroute,
+    });
+    let expected = again.chain([Remedy::Observe]).map(|remedy| (remedy, Some(false)));
+    assert_eq!(told(&raised.ladder), expected.collect::<Vec<_>>());
+    assert_eq!(told(&raised.ladder)[0].0, Remedy::Reroute, "somebody else was there");
+    for (rung, began) in raised.ladder.iter().zip(&times[1..]) {
+        assert_eq!((rung.at, rung.check), (*began, Some(began.plus(1_000))));
+    }
+    // Who unparks it begins a new row.
+    world.unpark(run, TaskRef::node(0)).unwrap();
+    assert_eq!(world.node(run, 0).tried.as_ref().unwrap().rungs().len(), 1);
+    world.work();
+    world.replayed();
+}
+
+#[test]
+fn the_ladder_of_an_agent_says_when_it_was_restarted_throttled_and_replaced() {
+    let mut throttling = instance(50);
+    throttling.agent_concurrency = 8;
+    let mut world = World::of(throttling);
+    let agent = failing(&mut world);
+    let raised = only(&world);
+    let row = (0..AGENT_RESTARTS_MAX).flat_map(|_| [Remedy::Restart, Remedy::Throttle]);
+    let one: Vec<Remedy> = row.chain([Remedy::Replace]).collect();
+    let all = (0..AGENT_REPLACED_MAX).flat_map(|_| one.iter().copied().chain([Remedy::Throttle]));
+    let mut expected: Vec<_> = all.map(|remedy| (remedy, Some(false))).collect();
+    expected.pop();
+    expected.last_mut().unwrap().1 = None;
+    assert_eq!(told(&raised.ladder), expected);
+    assert!(raised.ladder.is_sorted_by_key(|rung| rung.at), "each when it happened");
+    let last = raised.ladder.last().unwrap();
+    assert!(last.check > Some(last.at.plus(REMEDY_CHECK_MS)), "it is looked at when it is back");
+    world.snapshot();
+    // It works again: whoever looks then finds that the last remedy helped.
+    while world.state.fleet().agent(agent).unwrap().standing != Standing::Ready {
+        assert!(world.tick_to_timer());
+    }
+    let run = world.submit(plan(vec![task("a", &[])]));
+    let pt = world.pt_at(run, 0);
+    assert_eq!(world.open[&pt].agent, agent);
+    world.finish(pt, "1");
+    world.tick(REMEDY_CHECK_MS);
+    let closed = world.state.supervision().find(raised.id).unwrap();
+    assert_eq!(closed.ladder.last().unwrap().healthy, Some(true));
+    assert_eq!(&*closed.closing.as_ref().unwrap().action, "replace");
+    assert!(world.state.fleet().tried(agent).is_empty());
+    world.replayed();
+}
+
+#[test]
+fn an_agent_that_failed_gets_half_of_its_attempts_until_one_of_them_succeeds() {
+    let mut throttling = instance(2);
+    throttling.agent_concurrency = 8;
+    let mut world = World::of(throttling);
+    let agents = world.state.fleet().len();
+    let run = world.submit(plan(vec![task("a", &[])]));
+    let pt = world.pt_at(run, 0);
+    let agent = world.open[&pt].agent;
+    for other in (0..agents).map(AgentIx).filter(|it| *it != agent) {
+        world.set_agent(other, false);
+    }
+    assert_eq!(world.state.fleet().at_once(agent), 8);
+    world.lose(pt);
+    while world.state.fleet().agent(agent).unwrap().standing != Standing::Ready {
+        assert!(world.tick_to_timer());
+    }
+    let busy = |world: &World| world.state.fleet().agent(agent).unwrap().busy;
+    assert_eq!(world.state.fleet().at_once(agent), 4);
+    for _ in 0..10 {
+        world.submit(plan(vec![task("a", &[])]));
+    }
+    world.snapshot();
+    assert_eq!(busy(&world), 3, "half, and of those one is kept for emergencies");
+    let pt = *world.open.keys().next().unwrap();
+    world.finish(pt, "1");
+    assert_eq!((world.state.fleet().at_once(agent), busy(&world)), (8, 7));
+    world.work();
+    world.replayed();
+}
+
+#[test]
+fn an_agent_with_two_attempts_is_not_throttled_so_that_it_is_not_starved() {
+    let mut world = World::new(2);
+    let run = world.submit(plan(vec![task("a", &[])]));
+    for _ in 0..2 {
+        let pt = world.pt_at(run, 0);
+        world.lose(pt);
+        while world.pt(run, TaskRef::node(0)).is_none() {
+            assert!(world.tick_to_timer());
+        }
+    }
+    world.work();
+    assert_eq!(world.standing(run), RunState::Succeeded);
+}
+
+#[test]
+fn a_measure_on_a_group_finds_the_member_that_is_back_and_no_other() {
+    let mut world = World::new(20);
+    let crew = super::world::group("crew", Layer::Micro, 2, &["worker.read"]);
+    let skills = vec![skill("worker.read", EffectClass::Read, None)];
+    let fleet = ark_os_core::fleet::spec::FleetSpec { groups: vec![crew], skills };
+    world.deploy(fleet, Vec::new()).unwrap();
+    world.all_well();
+    let member = world.state.fleet().find("crew-00001").unwrap();
+    let other = world.state.fleet().seats_in(Layer::Micro).next().unwrap();
+    for agent in [member, other] {
+        world.set_agent(agent, false);
+    }
+    for _ in 0..2 {
+        measure(&mut world, MeasureKind::Quarantine("crew".into()), None, 60_000);
+        world.tick(60_000);
+    }
+    let id = measure(&mut world, MeasureKind::Quarantine("crew".into()), None, 60_000);
+    world.set_agent(other, true);
+    let standing = |world: &World, agent| world.state.fleet().agent(agent).unwrap().standing;
+    assert_eq!(standing(&world, other), Standing::Ready);
+    let online = Command::SetAgent { agent: member, online: true, reason: "test".into() };
+    assert_eq!(world.act(online).unwrap_err().code(), "agent_quarantined");
+    world.act(Command::LiftMeasure { id, by: None, reason: "seen".into() }).unwrap();
+    world.set_agent(member, true);
+    assert_eq!(standing(&world, member), Standing::Ready);
     world.replayed();
 }
