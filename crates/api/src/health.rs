@@ -13,7 +13,8 @@ pub struct Bare {
 /// How the instance is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `ok`, `degraded` (a layer is empty, its step waits) or `draining`.
+    /// `ok`, `degraded` (a layer is empty, its step waits), `frozen` (an emergency measure keeps new runs
+    /// out) or `draining`.
     pub status: String,
     /// Version of the program.
     pub version: String,

@@ -16,7 +16,8 @@ pub struct Overview {
     pub version: String,
     /// `autonomous`, `supervised` or `interactive`.
     pub mode: String,
-    /// `ok`, `degraded` (a layer is empty, its step waits) or `draining`.
+    /// `ok`, `degraded` (a layer is empty, its step waits), `frozen` (an emergency measure keeps new runs
+    /// out) or `draining`.
     pub status: String,
     /// Starts of an instance on this journal.
     pub epoch: u64,
@@ -50,7 +51,7 @@ pub struct EscalationsOverview {
     pub open: u64,
     /// Those of them that wait for a person.
     pub human: u64,
-    /// Not raised because too many were open.
+    /// Not raised at once because too many were open.
     pub missed: u64,
 }
 

@@ -39,12 +39,13 @@ pub struct Rejected {
     code: &'static str,
     message: String,
     hint: Option<&'static str>,
+    retry_ms: Option<u64>,
 }
 
 impl Rejected {
     /// A rejection with a stable code of the table in `docs/errors.md`.
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
-        Rejected { kind, code, message: message.into(), hint: None }
+        Rejected { kind, code, message: message.into(), hint: None, retry_ms: None }
     }
 
     /// Adds what to do next.
@@ -52,6 +53,18 @@ impl Rejected {
     pub fn hint(mut self, hint: &'static str) -> Self {
         self.hint = Some(hint);
         self
+    }
+
+    /// Adds after what time it may go well, at the latest.
+    #[must_use]
+    pub fn retry_in(mut self, ms: u64) -> Self {
+        self.retry_ms = Some(ms);
+        self
+    }
+
+    /// After what time it may go well at the latest, where that is known.
+    pub fn retry_ms(&self) -> Option<u64> {
+        self.retry_ms
     }
 
     /// Whether the same may go well in a moment, without anybody doing anything.

@@ -11,6 +11,7 @@ pub struct RuntimeError {
     code: &'static str,
     message: String,
     hint: Option<String>,
+    retry_ms: Option<u64>,
     places: Vec<Place>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -32,7 +33,8 @@ impl RuntimeError {
     /// An error with a stable code of the table in `docs/errors.md`.
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        RuntimeError { kind, code, message, hint: None, places: Vec::new(), source: None }
+        let (hint, retry_ms, places) = (None, None, Vec::new());
+        RuntimeError { kind, code, message, hint, retry_ms, places, source: None }
     }
 
     /// Adds what to do next.
@@ -80,6 +82,11 @@ impl RuntimeError {
         self.hint.as_deref()
     }
 
+    /// After what time it may go well at the latest, where that is known.
+    pub fn retry_ms(&self) -> Option<u64> {
+        self.retry_ms
+    }
+
     /// The findings of a check, in the order of the document.
     pub fn places(&self) -> &[Place] {
         &self.places
@@ -89,6 +96,7 @@ impl RuntimeError {
 impl From<Rejected> for RuntimeError {
     fn from(rejected: Rejected) -> Self {
         let error = RuntimeError::new(rejected.kind(), rejected.code(), rejected.to_string());
+        let error = RuntimeError { retry_ms: rejected.retry_ms(), ..error };
         match rejected.advice() {
             Some(hint) => error.with_hint(hint),
             None => error,

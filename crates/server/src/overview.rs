@@ -84,6 +84,7 @@ struct Seen {
     live: u64,
     on_disk: u64,
     mode: &'static str,
+    status: &'static str,
     intake: Intake,
     queues: Vec<QueueView>,
     parked: Vec<AttentionView>,
@@ -107,6 +108,7 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
             live: state.live() as u64,
             on_disk: state.backlog().len() as u64,
             mode: words::mode(state.mode()),
+            status: words::status(state),
             intake: state.intake(),
             queues: queues(state, clock.now().max(state.now())),
             parked: parked
@@ -119,12 +121,6 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
         }
     });
     let seen = seen.await?;
-    let empty = counted.overview.empty_layer.as_deref();
-    let status = match (seen.intake, empty) {
-        (Intake::Draining, _) => "draining",
-        (Intake::Open, Some(_)) => "degraded",
-        (Intake::Open, None) => "ok",
-    };
     let (attention, attention_left_out) = attention(&seen, &counted, &listed);
     let mut rates = context.samples().rates(context.handle().metrics());
     rates.totals = totals(context);
@@ -133,7 +129,7 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
         at: words::stamp(seen.at),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         mode: seen.mode.to_owned(),
-        status: status.to_owned(),
+        status: seen.status.to_owned(),
         epoch: seen.epoch,
         journal: seen.journal,
         views_behind: seen.journal.saturating_sub(viewed),

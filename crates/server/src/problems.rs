@@ -12,6 +12,9 @@ use axum::response::{IntoResponse, Response};
 /// Seconds after which a caller that was turned away may try again. The loop takes a tenth of a
 /// second for everything that may wait for it, so a second is generous.
 const RETRY_AFTER_SECONDS: u32 = 1;
+/// The longest such time: what ends later, such as a freeze of the intake, may be ended sooner by
+/// somebody.
+const RETRY_AFTER_SECONDS_MAX: u32 = 60;
 
 /// An answer that is an error. Boxed: answers that are none shall not pay for its size.
 #[derive(Debug)]
@@ -27,6 +30,13 @@ impl Refusal {
     #[must_use]
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Refusal(Box::new(self.0.with_hint(hint)))
+    }
+
+    /// Adds after what time it may go well, at the latest.
+    #[must_use]
+    pub(crate) fn retry_in(mut self, ms: u64) -> Self {
+        self.0.retry_after = Some(retry_after(Some(ms)));
+        self
     }
 
     #[must_use]
@@ -78,7 +88,7 @@ pub(crate) fn problem(error: &RuntimeError) -> Problem {
     (problem.status, problem.title) = (row.status, row.title.to_owned());
     problem.hint = error.hint().map(str::to_owned);
     if matches!(problem.status, 429 | 503) {
-        problem.retry_after = Some(RETRY_AFTER_SECONDS);
+        problem.retry_after = Some(retry_after(error.retry_ms()));
     }
     problem.errors = error
         .places()
@@ -91,6 +101,12 @@ pub(crate) fn problem(error: &RuntimeError) -> Problem {
         })
         .collect();
     problem
+}
+
+/// Seconds after which to try again, of what is known of that.
+fn retry_after(ms: Option<u64>) -> u32 {
+    let seconds = |ms: u64| u32::try_from(ms.div_ceil(1_000)).unwrap_or(u32::MAX);
+    ms.map_or(RETRY_AFTER_SECONDS, seconds).clamp(RETRY_AFTER_SECONDS, RETRY_AFTER_SECONDS_MAX)
 }
 
 /// The table's row, or for a code that it does not have the one that stands for its kind.
@@ -161,6 +177,18 @@ mod tests {
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
+    }
+
+    #[test]
+    fn who_knows_when_it_may_go_well_says_so_within_bounds() {
+        let said = |ms: Option<u64>| {
+            let frozen = Rejected::new(Kind::Unavailable, "intake_frozen", "it is frozen");
+            let frozen = ms.map_or(frozen.clone(), |ms| frozen.retry_in(ms));
+            let response = Refusal::from(frozen).into_response();
+            response.headers()[RETRY_AFTER].to_str().unwrap().to_owned()
+        };
+        let told = [None, Some(0), Some(1_001), Some(u64::MAX)].map(said);
+        assert_eq!(told, ["1", "1", "2", "60"]);
     }
 
     #[test]

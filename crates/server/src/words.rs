@@ -1,14 +1,25 @@
 //! The words of the vocabulary for the core's states.
 
 use ark_os_api::{AmountsView, BlobView, FailureView, Stamp};
+use ark_os_core::State;
 use ark_os_core::budget::Amounts;
 use ark_os_core::error::Failure;
-use ark_os_core::event::{ParkReason, SkipCause, Standing};
+use ark_os_core::event::{Intake, ParkReason, SkipCause, Standing};
 use ark_os_core::hash::Hash;
 use ark_os_core::priority::Priority;
 use ark_os_core::rules::Mode;
 use ark_os_core::run::{RunState, TaskState};
 use ark_os_core::time::Time;
+
+/// How the instance is, in one word: whether it takes new runs, and whether they would go on.
+pub(crate) fn status(state: &State) -> &'static str {
+    match (state.intake(), state.supervision().freeze(), state.fleet().empty_layer()) {
+        (Intake::Draining, _, _) => "draining",
+        (Intake::Open, Some(_), _) => "frozen",
+        (Intake::Open, None, Some(_)) => "degraded",
+        (Intake::Open, None, None) => "ok",
+    }
+}
 
 pub(crate) fn run_state(state: RunState) -> &'static str {
     match state {

@@ -102,7 +102,8 @@ fn check(state: &State, submission: &SubmitRun, now: Time) -> Result<(), Rejecte
     if let Some(freeze) = state.supervision.freeze().filter(|_| submission.parent.is_none()) {
         let message = format!("intake is frozen: {}", freeze.reason);
         return Err(Rejected::new(Kind::Unavailable, "intake_frozen", message)
-            .hint("`ark-os emergency list` shows until when; what was accepted goes on"));
+            .hint("`ark-os emergency list` shows until when; what was accepted goes on")
+            .retry_in(freeze.until.0.saturating_sub(now.0)));
     }
     if state.live >= RUNS_LIVE_MAX {
         return Err(Rejected::new(Kind::Exhausted, "overloaded", "too many runs are under way")

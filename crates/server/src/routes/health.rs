@@ -28,23 +28,37 @@ pub(super) async fn live() -> Answered {
     Ok(json(StatusCode::OK, &ok()))
 }
 
-/// Whether it takes work: the loop answers durably, and nobody is shutting it down.
+/// Whether it takes work: the loop answers durably, nobody is shutting it down, and no emergency
+/// measure keeps new runs out.
 #[utoipa::path(
     get, path = "/api/v1/health/ready", tag = "health", security(()),
     responses(
         (status = 200, description = "It does", body = Bare),
         (status = 429, description = "`overloaded`: too much waits", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`draining`, `instance_stopped`, `not_ready`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`draining`, `intake_frozen`, `instance_stopped`, `not_ready`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn ready(State(context): State<Context>) -> Answered {
-    let intake = context.handle().read(|kernel| kernel.state().intake());
-    match tokio::time::timeout(READY_PATIENCE, intake).await {
-        Ok(Ok(Intake::Open)) => Ok(json(StatusCode::OK, &ok())),
-        Ok(Ok(Intake::Draining)) => Err(Refusal::new("draining", "not ready")),
+    let clock = context.clock();
+    let look = context.handle().read(move |kernel| {
+        let state = kernel.state();
+        let frozen = state.supervision().freeze().map(|freeze| freeze.until);
+        (state.intake(), frozen.map(|until| until.0.saturating_sub(clock.now().0)))
+    });
+    match tokio::time::timeout(READY_PATIENCE, look).await {
+        Ok(Ok((Intake::Draining, _))) => Err(Refusal::new("draining", "not ready")),
+        Ok(Ok((Intake::Open, Some(ms)))) => Err(frozen(ms)),
+        Ok(Ok((Intake::Open, None))) => Ok(json(StatusCode::OK, &ok())),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(late()),
     }
+}
+
+/// Whoever asks may be anybody: what people wrote about it is for others.
+fn frozen(ms: u64) -> Refusal {
+    Refusal::new("intake_frozen", "not ready: an emergency measure keeps new runs out")
+        .hint("`ark-os emergency list` shows why and until when")
+        .retry_in(ms)
 }
 
 fn late() -> Refusal {
@@ -63,13 +77,8 @@ pub(super) async fn show_health(State(context): State<Context>) -> Answered {
     let seen = context.handle().read(move |kernel| {
         let state = kernel.state();
         let empty = state.fleet().empty_layer();
-        let status = match (state.intake(), empty) {
-            (Intake::Draining, _) => "draining",
-            (Intake::Open, Some(_)) => "degraded",
-            (Intake::Open, None) => "ok",
-        };
         Health {
-            status: status.to_owned(),
+            status: words::status(state).to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: words::mode(state.mode()).to_owned(),
             agents: state.fleet().len(),
@@ -92,8 +101,8 @@ mod tests {
     #[test]
     fn not_being_ready_says_why() {
         let overloaded = RuntimeError::new(Kind::Exhausted, "overloaded", "take more");
-        let told = [Refusal::from(overloaded), late()];
+        let told = [Refusal::from(overloaded), late(), frozen(90_000)];
         let told: Vec<_> = told.iter().map(|it| (it.0.status, it.0.code.as_str())).collect();
-        assert_eq!(told, [(429, "overloaded"), (503, "not_ready")]);
+        assert_eq!(told, [(429, "overloaded"), (503, "not_ready"), (503, "intake_frozen")]);
     }
 }
