@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use ark_os_core::command::SubmitRun;
 use ark_os_core::error::Failure;
-use ark_os_core::ids::RunId;
+use ark_os_core::ids::{AgentIx, RunId};
 use ark_os_core::payload::Payload;
 use ark_os_core::run::{RunState, RunSummary};
+use ark_os_core::supervision::{Measure, MeasureKind};
+use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_core::{Command, Kind};
 use ark_os_store::Reader;
@@ -251,6 +253,27 @@ impl Handle {
         match answer(rx).await? {
             Answer::Rejected(rejected) => Err(rejected.into()),
             _ => Ok(()),
+        }
+    }
+
+    /// Puts an emergency measure in force; returns it as it was recorded, when that is durable.
+    ///
+    /// # Errors
+    /// As for [`command`](Handle::command).
+    pub async fn take_measure(
+        &self,
+        kind: MeasureKind,
+        by: Option<AgentIx>,
+        reason: Text,
+        lasts_ms: u64,
+    ) -> Result<Measure, RuntimeError> {
+        let command = Command::TakeMeasure { kind, by, reason, lasts_ms };
+        let (tx, rx) = oneshot::channel();
+        self.send(Input::Command { command, cause: 0, reply: Some(Reply::One(tx)) })?;
+        match answer(rx).await? {
+            Answer::Measured(measure) => Ok(*measure),
+            Answer::Rejected(rejected) => Err(rejected.into()),
+            _ => Err(RuntimeError::closed()),
         }
     }
 

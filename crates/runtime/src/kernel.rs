@@ -17,6 +17,7 @@ use ark_os_core::ids::RunId;
 use ark_os_core::rules::Rules;
 use ark_os_core::run::{Run, RunState, RunSummary};
 use ark_os_core::step::{Finding, StepKey, StepOutcome};
+use ark_os_core::supervision::Measure;
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Command, Kind, Rejected, State, decide};
 use rustc_hash::FxHashMap;
@@ -116,6 +117,8 @@ pub enum Answer {
         /// Whether the key was used before.
         existing: bool,
     },
+    /// The measure is in force, durably.
+    Measured(Box<Measure>),
     /// The step's intent is durable, and nothing is in its way: go ahead.
     Intended(StepKey),
     /// The step's intent is durable, and an earlier attempt left it open: ask whether it happened
@@ -472,10 +475,16 @@ impl<R: Recipient> Loop<R> {
             _ => None,
         };
         let is_claim = matches!(command, Command::ReportProbe { .. });
+        let is_measure = matches!(command, Command::TakeMeasure { .. });
         let strikes = self.kernel.refused.strikes;
         match self.execute(command, cause, now, out) {
             Err(rejected) => Answer::Rejected(rejected),
             Ok(_) if is_claim && self.kernel.refused.strikes > strikes => stale(),
+            // It has the newest number, and is in force for a moment at least.
+            Ok(_) if is_measure => {
+                let taken = self.kernel.state.supervision().measures().last().cloned();
+                taken.map_or(Answer::Done, |taken| Answer::Measured(Box::new(taken)))
+            }
             Ok(_) => match (begun, go_ahead) {
                 (Some(run), _) => Answer::Accepted { run, existing: false },
                 (None, go_ahead) => go_ahead.map_or(Answer::Done, Answer::Intended),

@@ -39,7 +39,7 @@ pub(super) async fn list_measures(State(context): State<Context>) -> Answered {
         (status = 200, description = "The measure", body = MeasureView),
         NotOfCecca,
         (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`measure_in_force`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`measure_in_force`, `seat_not_ready`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn take_measure(
@@ -51,16 +51,8 @@ pub(super) async fn take_measure(
         .ok_or_else(|| wrong("for", "write it like `30m`, `1h` or `2d`"))?;
     let kind = kind(&wanted)?;
     let by = seat(&context, wanted.seat.as_deref()).await?;
-    let take = Command::TakeMeasure { kind: kind.clone(), by, reason, lasts_ms };
-    context.handle().command(take).await?;
-    let taken = context.handle().read(move |kernel| {
-        let state = kernel.state();
-        let taken = state.supervision().measures().find(|it| it.kind == kind)?;
-        Some(view(taken))
-    });
-    // One that ends at once is over by now.
-    let taken = taken.await?.ok_or_else(|| not_found("the measure is over already"))?;
-    Ok(json(StatusCode::OK, &taken))
+    let taken = context.handle().take_measure(kind, by, reason, lasts_ms).await?;
+    Ok(json(StatusCode::OK, &view(&taken)))
 }
 
 /// Lifts a measure before its end, or votes for it.
@@ -72,6 +64,7 @@ pub(super) async fn take_measure(
         (status = 200, description = "The measures that are still in force", body = Page<MeasureView>),
         NotOfCecca,
         (status = 404, description = "`measure_not_found`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`seat_not_ready`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn lift_measure(

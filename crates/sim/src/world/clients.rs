@@ -466,7 +466,7 @@ impl World {
             }
             (
                 Operation::Cancel(_) | Operation::Signal(_) | Operation::Other,
-                Answer::Done | Answer::Rejected(_),
+                Answer::Done | Answer::Measured(_) | Answer::Rejected(_),
             ) => Ok(()),
             (operation, answer) => {
                 Err(Violation::new("I18", format!("{operation:?} is answered by {answer:?}")))
