@@ -12,7 +12,7 @@ use crate::Stamp;
     "message": "the same call with the same result, again and again",
     "raised": "2026-01-31T12:00:00.000Z", "by": "specialist-00003", "to": "stack-chief-00003",
     "deadline": "2026-01-31T12:01:00.000Z", "ladder": [{"remedy": "observe",
-    "at": "2026-01-31T12:00:00.000Z", "healthy": false}]
+    "at": "2026-01-31T12:00:00.000Z", "check": "2026-01-31T12:00:00.000Z", "healthy": false}]
 }))]
 pub struct EscalationView {
     /// Its number.
@@ -43,7 +43,7 @@ pub struct EscalationView {
     pub deadline: Option<Stamp>,
     /// What was tried, in order.
     pub ladder: Vec<RungView>,
-    /// What was done about it: a person's word, or by rule `quarantine` or `cleared`.
+    /// What was done about it: a person's word, or by rule the remedy that helped, or `cleared`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     /// Why.
@@ -58,7 +58,7 @@ pub struct EscalationView {
 /// A remedy that was tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RungView {
-    /// `observe`, `retry`, `reroute`, `restart`, `replace` or `quarantine`.
+    /// `observe`, `retry`, `reroute`, `throttle`, `restart`, `replace` or `quarantine`.
     pub remedy: String,
     /// The seat that tried it; absent: the runtime, before anybody was told.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,12 @@ pub struct RungView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Stamp,
-    /// Whether it helped; absent: not looked at yet.
+    /// When it is, or was, looked at whether it helped; absent: when the work after it ends, or not at
+    /// all where the next remedy came first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub check: Option<Stamp>,
+    /// Whether it helped; absent: not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,
 }

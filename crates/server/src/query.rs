@@ -286,6 +286,16 @@ pub(crate) fn read<T: DeserializeOwned + Default>(uri: &Uri) -> Result<T, Refusa
     })
 }
 
+/// A cursor that is not one of this list, or whose place in it is forgotten.
+pub(crate) fn cursor_invalid() -> Refusal {
+    Refusal::new("cursor_invalid", "the cursor was not given out by this list")
+}
+
+/// A cursor that is a number.
+pub(crate) fn number_cursor(cursor: Option<&str>) -> Result<Option<u64>, Refusal> {
+    cursor.map(|it| it.parse().map_err(|_| cursor_invalid())).transpose()
+}
+
 pub(crate) fn wrong(name: &str, message: &str) -> Refusal {
     Refusal::new("query_invalid", format!("accept `?{name}`: {message}"))
 }

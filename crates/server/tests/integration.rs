@@ -22,6 +22,7 @@ mod integration {
     mod routes;
     mod schedules;
     mod signals;
+    mod supervision;
     pub(crate) mod support;
     mod watching;
     mod workers;

@@ -120,9 +120,14 @@ fn lines(it: &EscalationView) -> Vec<String> {
         let helped = match rung.healthy {
             Some(true) => "helped",
             Some(false) => "did not help",
-            None => "not looked at yet",
+            None => "not looked at",
         };
-        lines.push(format!("  {} {} by {by}: {helped}", rung.at, rung.remedy));
+        let check = match (rung.healthy, &rung.check) {
+            (Some(_), Some(check)) => format!(" (looked at {check})"),
+            (None, Some(check)) => format!(" before {check}"),
+            (_, None) => String::new(),
+        };
+        lines.push(format!("  {} {} by {by}: {helped}{check}", rung.at, rung.remedy));
     }
     lines
 }

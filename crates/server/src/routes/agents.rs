@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::given::Why;
 use crate::overview::select;
 use crate::problems::{Answered, Refusal};
-use crate::query::{AgentsQuery, read, wrong};
+use crate::query::{AgentsQuery, cursor_invalid, read, wrong};
 use crate::refused::NoAgent;
 use crate::words;
 
@@ -43,10 +43,7 @@ pub(super) async fn list_agents(State(context): State<Context>, uri: Uri) -> Ans
         let next = items.last().filter(|_| found.next().is_some()).map(|agent| agent.id.clone());
         Some(Page { items, next })
     });
-    let page = page.await?.ok_or_else(|| {
-        Refusal::new("cursor_invalid", "the cursor was not given out by this list")
-    })?;
-    Ok(json(StatusCode::OK, &page))
+    Ok(json(StatusCode::OK, &page.await?.ok_or_else(cursor_invalid)?))
 }
 
 /// One agent.
@@ -131,7 +128,7 @@ fn view(fleet: &Fleet, agent: AgentIx) -> Option<AgentView> {
         standing: words::standing(row.standing).to_owned(),
         reason: fleet.reason(agent).map(ToString::to_string),
         busy: row.busy,
-        concurrency: if seat.layer.works() { fleet.concurrency_of(agent) } else { 0 },
+        concurrency: if seat.layer.works() { fleet.at_once(agent) } else { 0 },
         strikes: row.strikes,
         restarts: row.restarts,
         incarnation: row.incarnation,

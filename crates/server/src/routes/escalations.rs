@@ -2,9 +2,11 @@
 
 use ark_os_api::{EscalationAnswer, EscalationView, Page, Problem, RungView};
 use ark_os_core::Command;
+use ark_os_core::event::Standing;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::ids::{AgentIx, TaskId};
 use ark_os_core::supervision::{Concern, Desk, Escalation, Rung};
+use ark_os_runtime::kernel::Kernel;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
@@ -12,7 +14,7 @@ use super::{json, needed_reason};
 use crate::context::Context;
 use crate::given::Given;
 use crate::problems::{Answered, Refusal};
-use crate::query::{EscalationsQuery, read, wrong};
+use crate::query::{EscalationsQuery, cursor_invalid, number_cursor, read, wrong};
 use crate::refused::NoEscalation;
 use crate::words;
 
@@ -33,12 +35,7 @@ pub(super) async fn list_escalations(State(context): State<Context>, uri: Uri) -
         Some("closed") => false,
         Some(_) => return Err(wrong("state", "it is open or closed")),
     };
-    let cursor = query.cursor.as_deref().map(|cursor| {
-        cursor.parse::<u64>().map_err(|_| {
-            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
-        })
-    });
-    let cursor = cursor.transpose()?;
+    let cursor = number_cursor(query.cursor.as_deref())?;
     let to = query.to;
     let page = context.handle().read(move |kernel| {
         let (state, fleet) = (kernel.state(), kernel.state().fleet());
@@ -57,7 +54,9 @@ pub(super) async fn list_escalations(State(context): State<Context>, uri: Uri) -
             // The order is that of their ends: the cursor is the last one of the page before.
             (false, None) => supervision.closed().filter(is_asked).take(page).collect(),
             (false, Some(last)) => {
-                let rest = supervision.closed().skip_while(|it| it.id != last).skip(1);
+                let mut rest = supervision.closed().skip_while(|it| it.id != last);
+                // It ended so long ago by now that it is forgotten, and with it all behind it.
+                rest.next()?;
                 rest.filter(is_asked).take(page).collect()
             }
         };
@@ -65,9 +64,9 @@ pub(super) async fn list_escalations(State(context): State<Context>, uri: Uri) -
         let goes_on = items.len() > limit;
         items.truncate(limit);
         let next = items.last().filter(|_| goes_on).map(|it| it.id.to_string());
-        Page { items, next }
+        Some(Page { items, next })
     });
-    Ok(json(StatusCode::OK, &page.await?))
+    Ok(json(StatusCode::OK, &page.await?.ok_or_else(cursor_invalid)?))
 }
 
 /// One escalation.
@@ -110,17 +109,33 @@ pub(super) async fn answer_escalation(
         return Err(Refusal::new("escalation_over", "the escalation is over"));
     }
     // First the deed: what it is about then ends the escalation at the latest with this word.
-    if let Some(deed) = deed(&answer.action, concern, &reason)? {
-        context.handle().command(deed).await?;
-    }
+    let deed = deed(&answer.action, concern, &reason)?;
+    let is_done = match deed {
+        Some(deed) => carry_out(&context, deed).await?,
+        None => false,
+    };
     let action = answer.action.as_str().into();
     let resolve = Command::ResolveEscalation { id, action, reason };
     match context.handle().command(resolve).await {
-        // What was done ended it already.
-        Err(error) if error.code() == "escalation_over" => {}
+        // What was done ended it already, and its own record has the reason.
+        Err(error) if is_done && error.code() == "escalation_over" => {}
         done => done?,
     }
     Ok(json(StatusCode::OK, &look_up(&context, id).await?.1))
+}
+
+/// Does it; whether that changed anything: an agent may stand so already.
+async fn carry_out(context: &Context, deed: Command) -> Result<bool, Refusal> {
+    let stands_so = match deed {
+        Command::SetAgent { agent, online, .. } => {
+            let wanted = if online { Standing::Ready } else { Standing::Offline };
+            let row = move |kernel: &Kernel| kernel.state().fleet().agent(agent).cloned();
+            context.handle().read(row).await?.is_some_and(|row| row.standing == wanted)
+        }
+        _ => false,
+    };
+    context.handle().command(deed).await?;
+    Ok(!stands_so)
 }
 
 /// What is to be done besides; none: nothing.
@@ -186,6 +201,7 @@ fn view(fleet: &Fleet, it: &Escalation) -> EscalationView {
         remedy: rung.remedy.as_str().to_owned(),
         by: rung.by.as_ref().map(ToString::to_string),
         at: words::stamp(rung.at),
+        check: rung.check.map(words::stamp),
         healthy: rung.healthy,
     };
     let closing = it.closing.as_ref();

@@ -23,8 +23,8 @@ use super::{json, with_type};
 use crate::context::Context;
 use crate::context::stopped;
 use crate::events::{AgentNames, EventJson};
-use crate::problems::{Answered, Refusal};
-use crate::query::{EventsQuery, read};
+use crate::problems::Answered;
+use crate::query::{EventsQuery, cursor_invalid, read};
 use crate::refused::NoRun;
 use crate::tasks;
 
@@ -95,9 +95,7 @@ pub(super) async fn list_run_events(
     let seen = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let position = match seen.or(query.after.as_deref()) {
         None | Some("") => Position::default(),
-        Some(text) => Position::parse(text).ok_or_else(|| {
-            Refusal::new("cursor_invalid", "the id was not given out by this history")
-        })?,
+        Some(text) => Position::parse(text).ok_or_else(cursor_invalid)?,
     };
     if find(&context, run).await?.is_none() {
         return Err(not_found(&id));

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::graph::{GraphFormat, TextStyle, of_past};
 use crate::past::past_of;
 use crate::problems::{Answered, Refusal};
-use crate::query::{GraphQuery, TraceQuery, read, wrong};
+use crate::query::{GraphQuery, TraceQuery, cursor_invalid, read, wrong};
 use crate::tasks;
 use crate::trace::{Cursor, DEPTH_MAX, Live, Wanted, beginning, page_of, task_named};
 
@@ -40,11 +40,8 @@ pub(super) async fn trace_run(
     if !(1..=DEPTH_MAX).contains(&depth) {
         return Err(wrong("depth", &format!("it is 1 to {DEPTH_MAX}")));
     }
-    let after = query.after.as_deref().filter(|after| !after.is_empty()).map(|text| {
-        Cursor::parse(text).ok_or_else(|| {
-            Refusal::new("cursor_invalid", "the cursor was not given out by this trace")
-        })
-    });
+    let after = query.after.as_deref().filter(|after| !after.is_empty());
+    let after = after.map(|text| Cursor::parse(text).ok_or_else(cursor_invalid));
     let after = after.transpose()?.unwrap_or_default();
     if find(&context, run).await?.is_none() {
         return Err(not_found(&id));

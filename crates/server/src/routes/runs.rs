@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::given::Given;
 use crate::past::{page_of, past_of};
 use crate::problems::{Answered, Refusal};
-use crate::query::{Paging, RunsQuery, Waiting, read, wrong};
+use crate::query::{Paging, RunsQuery, Waiting, cursor_invalid, read, wrong};
 use crate::refused::{BodyTooLarge, KeyReused, NoRun, Overloaded};
 use crate::show::{self, Output};
 use crate::trace::limits_of;
@@ -316,10 +316,6 @@ pub(super) fn task_before(run: RunId, paging: &Paging) -> Result<Option<TaskRef>
     let parse = |it: &str| TaskId::parse(it).filter(|task| task.run == run);
     let cursor = paging.cursor.as_deref();
     cursor.map(|it| parse(it).map(|it| it.task).ok_or_else(cursor_invalid)).transpose()
-}
-
-fn cursor_invalid() -> Refusal {
-    Refusal::new("cursor_invalid", "the cursor was not given out by this list")
 }
 
 pub(super) fn run_id(id: &str) -> Result<RunId, Refusal> {

@@ -14,8 +14,8 @@ use axum::http::{StatusCode, Uri};
 
 use super::json;
 use crate::context::Context;
-use crate::problems::{Answered, Refusal};
-use crate::query::{Paging, read};
+use crate::problems::Answered;
+use crate::query::{Paging, cursor_invalid, read};
 
 /// The workflow versions let in since the instance started, oldest first, then those that are deployed and
 /// were not needed yet, by name.
@@ -28,9 +28,7 @@ pub(super) async fn list_workflows(State(context): State<Context>, uri: Uri) -> 
     let paging: Paging = read(&uri)?;
     let limit = paging.limit.items();
     let after = paging.cursor.as_deref().map(|cursor| {
-        Place::parse(cursor).ok_or_else(|| {
-            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
-        })
+        Place::parse(cursor).ok_or_else(cursor_invalid)
     });
     let after = after.transpose()?;
     let page = context.handle().read(move |kernel| page_of(kernel.state(), after.as_ref(), limit));
