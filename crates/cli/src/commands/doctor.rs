@@ -3,11 +3,12 @@
 mod directory;
 mod machine;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ark_os_api::Exit;
 use serde_json::{Value, json};
 
+use crate::client::{Client, InstanceRecord, Reach};
 use crate::config::{Given, load};
 use crate::failure::Failure;
 use crate::node::absolute;
@@ -94,6 +95,7 @@ impl Doctor {
         let data_dir = absolute(&config.data_dir);
         let mut checks = vec![Check::new("version", Health::Note, env!("CARGO_PKG_VERSION"))];
         checks.extend(directory::checks(&data_dir, config.archive_dir.as_deref(), config.listen));
+        checks.extend(instance(session, &data_dir));
         checks.extend(machine::checks());
         checks.extend(planes());
         let bad = checks.iter().any(|check| check.health == Health::Bad);
@@ -105,6 +107,33 @@ impl Doctor {
         session.output.answer(&document, |terminal| lines(&checks, terminal))?;
         Ok(if bad { Exit::Refused } else { Exit::Done })
     }
+}
+
+/// How the instance on this directory is, if there is one that answers.
+fn instance(session: &Session, data_dir: &Path) -> Option<Check> {
+    let name = "instance";
+    InstanceRecord::load(data_dir)?;
+    let data_dir = Some(data_dir.to_owned());
+    let reach = Reach { data_dir, endpoint: None, ..session.reach.clone() };
+    let address = reach.address(&session.environment).ok()?;
+    let asked = Client::new(address).get::<ark_os_api::Health>("/health");
+    Some(match asked {
+        Ok(it) => {
+            let found =
+                format!("{}, in {} mode, {} runs under way", it.status, it.mode, it.runs_live);
+            match it.status.as_str() {
+                "ok" => Check::new(name, Health::Good, found),
+                "frozen" => Check::new(name, Health::Less, found)
+                    .hint("no new run is taken; `ark-os emergency list` shows why and until when"),
+                "degraded" => Check::new(name, Health::Less, found)
+                    .hint("`ark-os monitor` shows what needs somebody"),
+                _ => Check::new(name, Health::Less, found),
+            }
+        }
+        // The record is that of a process that is gone.
+        Err(failure) if failure.code() == "instance_unreachable" => return None,
+        Err(failure) => Check::new(name, Health::Less, failure.message().to_owned()),
+    })
 }
 
 /// The three planes, each with what it is today.

@@ -11,6 +11,7 @@ use crate::terminal::{Tone, one_line};
 mod agents;
 mod attention;
 mod brush;
+mod escalations;
 mod fleet;
 mod log;
 mod overview;
@@ -30,11 +31,12 @@ pub(crate) const COLUMNS_MIN: u16 = 80;
 pub(crate) const ROWS_MIN: u16 = 24;
 
 /// What the keys do, for the help: at most 21 lines of 76 characters.
-const HELP: [(&str, &str); 19] = [
+const HELP: [(&str, &str); 20] = [
     ("1 … 7, Tab, ← →", "the panes; inside a run its graph, tasks, trace, events"),
     ("↑ ↓ j k", "another row; PageUp, PageDown, Home, End for many"),
     ("Enter", "into the row: layer or stack, agent, what it works on, run"),
     ("Esc, Backspace", "back"),
+    ("e", "the open escalations: to whom, until when, what was tried"),
     ("", ""),
     ("/", "search runs by id or workflow"),
     ("f", "in Runs: all, live, parked, failed, cancelled, succeeded"),
@@ -43,7 +45,7 @@ const HELP: [(&str, &str); 19] = [
     ("r", "resume it             and is recorded with it)"),
     ("c", "cancel it"),
     ("t", "retry it from what failed"),
-    ("u", "unpark the task: in Attention, or in a run's tasks"),
+    ("u", "unpark the task: in Attention, a run's tasks, the escalations"),
     ("", ""),
     ("Ctrl-L", "paint the screen anew"),
     ("q, Ctrl-C", "leave; the instance goes on"),
@@ -71,6 +73,9 @@ pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
         }
         (Some(Below::Agent { id, view, tasks, .. }), _) => {
             agents::one(model, (id, view.as_deref(), tasks), frame, body);
+        }
+        (Some(Below::Escalations { items, is_cut, .. }), _) => {
+            escalations::draw(model, (items.as_deref(), *is_cut), frame, body);
         }
         (Some(Below::Run(run)), _) => run::draw(model, run, frame, body),
         (None, Some(overview)) => match model.pane {
@@ -129,6 +134,7 @@ fn head_line(model: &Model, brush: Brush, width: u16) -> Line<'static> {
         (Link::Up, None, Some(overview)) => {
             let (tone, mark) = match overview.status.as_str() {
                 "ok" => (Tone::Good, "ready"),
+                "frozen" => (Tone::Bad, "paused"),
                 _ => (Tone::Warning, "parked"),
             };
             (tone, format!("{} {}", brush.mark(mark), one_line(&overview.status)))
@@ -193,16 +199,21 @@ fn foot_line(model: &Model, brush: Brush) -> Line<'static> {
         (Some(Below::Run(_)), _) => {
             " Tab part  p pause  r resume  c cancel  t retry  u unpark  Esc back  ? help"
         }
-        (Some(_), _) => " Enter into it  Esc back  ? help  q quit",
+        (Some(Below::Escalations { .. }), _) => {
+            " Enter into it  c cancel its run  u unpark its task  Esc back  ? help  q quit"
+        }
+        (Some(_), _) => " Enter into it  e escalations  Esc back  ? help  q quit",
         (None, Pane::Overview | Pane::Attention) => {
             " Enter into it  p pause  r resume  c cancel  t retry  u unpark  ? help  q quit"
         }
         (None, Pane::Runs) => {
             " Enter into it  f filter  / search  p r c t: pause resume cancel retry  ? help"
         }
-        (None, Pane::Fleet | Pane::Queues) => " Enter into it  / search runs  ? help  q quit",
-        (None, Pane::Rates) => " / search runs  ? help  q quit",
-        (None, Pane::Log) => " PageUp older lines  End follow  ? help  q quit",
+        (None, Pane::Fleet | Pane::Queues) => {
+            " Enter into it  e escalations  / search runs  ? help  q quit"
+        }
+        (None, Pane::Rates) => " e escalations  / search runs  ? help  q quit",
+        (None, Pane::Log) => " PageUp older lines  End follow  e escalations  ? help  q quit",
     };
     brush.line(Tone::Faint, keys)
 }

@@ -3,8 +3,8 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use ark_os_api::{
-    AgentView, GraphView, Json, LogPage, Overview, Page, Reason, Retry, RunView, TaskView,
-    TraceView,
+    AgentView, EscalationView, GraphView, Json, LogPage, Overview, Page, Reason, Retry, RunView,
+    TaskView, TraceView,
 };
 use serde_json::Value;
 
@@ -95,6 +95,10 @@ impl Asked {
                 let page: Page<TaskView> = client.get(&format!("/agents/{}/tasks", segment(id)))?;
                 Answer::Agent { view: Box::new(view), tasks: page.items }
             }
+            Request::Escalations => {
+                let page: Page<EscalationView> = client.get(&escalations_path())?;
+                Answer::Escalations { items: page.items, more: page.next.is_some() }
+            }
             Request::Logs { after } => {
                 let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
                 let page: LogPage = client.get(&format!("/logs?limit={PAGE}{after}"))?;
@@ -104,6 +108,11 @@ impl Asked {
             of_run => ask_of_run(client, of_run)?,
         })
     }
+}
+
+/// The path of the open escalations.
+pub(super) fn escalations_path() -> String {
+    format!("/escalations?limit={PAGE}")
 }
 
 fn agents(client: &Client, of: &AgentsOf) -> Result<Vec<AgentView>, Failure> {

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
-use ark_os_api::{AgentView, GraphView, LogLine, LogPage, Overview, RunView, TaskView};
+use ark_os_api::{
+    AgentView, EscalationView, GraphView, LogLine, LogPage, Overview, RunView, TaskView,
+};
 
 use super::keys::Key;
 
@@ -97,6 +99,8 @@ pub(crate) enum Below {
     Agents { of: AgentsOf, agents: Option<Vec<AgentView>>, chosen: Choice },
     /// One agent, and what it works on.
     Agent { id: String, view: Option<Box<AgentView>>, tasks: Vec<TaskView>, chosen: Choice },
+    /// The open escalations, and whether there are more.
+    Escalations { items: Option<Vec<EscalationView>>, is_cut: bool, chosen: Choice },
     /// One run.
     Run(Box<RunBelow>),
 }
@@ -275,6 +279,7 @@ pub(crate) enum Request {
     Run(String),
     Agents(AgentsOf),
     Agent(String),
+    Escalations,
     Graph(String),
     Tasks(String),
     Trace(String),
@@ -303,6 +308,10 @@ pub(crate) enum Answer {
     Agent {
         view: Box<AgentView>,
         tasks: Vec<TaskView>,
+    },
+    Escalations {
+        items: Vec<EscalationView>,
+        more: bool,
     },
     Graph {
         run: String,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ark_os_api::{Exit, Json, LogLine, LogPage, Overview};
+use ark_os_api::{Exit, Json, LogLine, LogPage, Overview, Page};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Wanted;
 use super::draw::{COLUMNS_MIN, ROWS_MIN, draw};
-use super::fetch::Asked;
+use super::fetch::{Asked, escalations_path};
 use super::model::{Answer, Input, Look, Model};
 use crate::failure::Failure;
 use crate::session::Session;
@@ -26,6 +26,8 @@ struct Document {
     endpoint: String,
     /// `GET /api/v1/overview`.
     overview: Json,
+    /// `GET /api/v1/escalations`: the open ones, oldest first, at most 500.
+    escalations: Vec<Json>,
     /// The newest lines of its log, oldest first.
     logs: Vec<LogLine>,
 }
@@ -43,9 +45,11 @@ pub(crate) fn print_documents(
     let client = asked.client()?;
     loop {
         let logs: LogPage = client.get(&format!("/logs?limit={LOGS}"))?;
+        let escalations: Page<Json> = client.get(&escalations_path())?;
         let document = Document {
             endpoint: client.address().endpoint.clone(),
             overview: client.get(&asked.overview_path())?,
+            escalations: escalations.items,
             logs: logs.items,
         };
         if once {

@@ -40,6 +40,9 @@ pub(crate) fn ids(model: &Model) -> Vec<String> {
             agents.iter().flatten().map(|agent| agent.id.clone()).collect()
         }
         (Some(Below::Agent { tasks, .. }), _) => tasks.iter().map(|it| it.id.clone()).collect(),
+        (Some(Below::Escalations { items, .. }), _) => {
+            items.iter().flatten().map(|it| it.id.to_string()).collect()
+        }
         (Some(Below::Run(run)), _) => match run.part {
             Part::Tasks => run.tasks.iter().map(|task| task.id.clone()).collect(),
             // What is only read is scrolled by line.
@@ -68,7 +71,14 @@ fn numbers(count: usize) -> Vec<String> {
 /// The number of the chosen row of the present list.
 pub(crate) fn chosen_at(model: &Model) -> usize {
     let choice = match (model.below.last(), model.pane) {
-        (Some(Below::Agents { chosen, .. } | Below::Agent { chosen, .. }), _) => chosen,
+        (
+            Some(
+                Below::Agents { chosen, .. }
+                | Below::Agent { chosen, .. }
+                | Below::Escalations { chosen, .. },
+            ),
+            _,
+        ) => chosen,
         (Some(Below::Run(run)), _) => &run.chosen,
         (None, Pane::Fleet) => &model.chosen.fleet,
         (None, Pane::Overview | Pane::Runs) => &model.chosen.runs,
@@ -89,6 +99,11 @@ pub(crate) fn inside(model: &Model) -> Option<Below> {
         }
         (Some(Below::Agent { tasks, .. }), _) => {
             tasks.get(at).map(|task| Below::run(task.run.clone(), Part::Tasks))
+        }
+        (Some(Below::Escalations { items, .. }), _) => {
+            let it = items.as_ref()?.get(at)?;
+            let run = it.task.as_deref().and_then(run_of).map(|run| Below::run(run, Part::Tasks));
+            run.or_else(|| it.agent.clone().map(Below::agent))
         }
         (Some(Below::Run(_)), _) => None,
         (None, Pane::Fleet) => match fleet_rows(model).get(at)? {
@@ -117,6 +132,12 @@ pub(crate) fn inside(model: &Model) -> Option<Below> {
     }
 }
 
+/// The run of a task, which its id begins with.
+fn run_of(task: &str) -> Option<String> {
+    let (run, _) = task.strip_prefix("task_")?.split_once('_')?;
+    Some(format!("run_{run}"))
+}
+
 /// What a verb would be done to: a run, or for `unpark` a task.
 pub(crate) fn target(model: &Model, verb: Verb) -> Option<String> {
     let at = chosen_at(model);
@@ -129,6 +150,10 @@ pub(crate) fn target(model: &Model, verb: Verb) -> Option<String> {
         (Some(Below::Agent { tasks, .. }), _) => {
             let task = tasks.get(at)?;
             (Some(task.run.clone()), Some(task.id.clone()))
+        }
+        (Some(Below::Escalations { items, .. }), _) => {
+            let task = items.as_ref()?.get(at)?.task.clone();
+            (task.as_deref().and_then(run_of), task)
         }
         (None, Pane::Overview | Pane::Runs) => (ids(model).get(at).cloned(), None),
         (None, Pane::Attention) => {

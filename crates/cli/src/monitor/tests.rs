@@ -202,6 +202,67 @@ fn help_and_confirmation_stand_over_the_screen() {
     insta::assert_snapshot!(format!("{help}\n\n{sure}"));
 }
 
+fn with_escalations(model: &mut Model) {
+    assert_eq!(press(model, "e"), [Request::Escalations]);
+    let rung = |remedy: &str, at: u32, healthy: Option<bool>| json!({"remedy": remedy, "at": format!("2026-01-31T11:59:{at:02}.000Z"), "healthy": healthy});
+    let by_seat = json!({"remedy": "quarantine", "by": "stack-chief-00003",
+        "at": "2026-01-31T11:59:50.000Z", "healthy": null});
+    let items = json!([
+        {"id": 3, "state": "open", "class": "in_doubt", "to": "human",
+         "task": "task_01JZ0000000000000000000006_1.17", "by": "micro-00042",
+         "message": "an effect may or may not have happened: the agent died",
+         "raised": "2026-01-31T11:40:00.000Z",
+         "ladder": [rung("retry", 1, Some(false)), rung("reroute", 7, Some(false)),
+            rung("observe", 9, Some(false))]},
+        {"id": 12, "state": "open", "class": "agent_failing", "to": "stack-chief-00003",
+         "agent": "micro-00007", "by": "micro-00007", "deadline": "2026-01-31T12:00:41.500Z",
+         "message": "it fails although it was restarted and replaced",
+         "raised": "2026-01-31T11:59:50.000Z",
+         "ladder": [rung("restart", 10, Some(false)), rung("throttle", 11, Some(false)),
+            rung("restart", 12, Some(false)), rung("throttle", 13, Some(false)),
+            rung("restart", 14, Some(false)), rung("throttle", 15, Some(false)),
+            rung("replace", 20, None), by_seat]},
+    ]);
+    let items = serde_json::from_value(items).unwrap();
+    answered(model, Answer::Escalations { items, more: false });
+}
+
+#[test]
+fn escalations_are_shown_with_whom_they_were_told_and_what_was_tried() {
+    insta::assert_snapshot!(both(|model| {
+        with_escalations(model);
+        key(model, Key::Down);
+    }));
+}
+
+#[test]
+fn an_escalation_is_gone_into_and_what_it_is_about_can_be_unparked() {
+    let mut model = with(UTF8, 80, 24);
+    // From anywhere, and once.
+    with_agents(&mut model);
+    with_escalations(&mut model);
+    with_escalations(&mut model);
+    assert_eq!(model.below.len(), 2);
+    press(&mut model, "unow");
+    let asked = key(&mut model, Key::Enter);
+    let [Request::Act(action)] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!(action.target, "task_01JZ0000000000000000000006_1.17");
+    let asked = key(&mut model, Key::Enter);
+    let run = "run_01JZ0000000000000000000006".to_owned();
+    assert_eq!(asked, [Request::Run(run.clone()), Request::Tasks(run)]);
+    key(&mut model, Key::Escape);
+    key(&mut model, Key::Down);
+    assert_eq!(key(&mut model, Key::Enter), [Request::Agent("micro-00007".to_owned())]);
+}
+
+#[test]
+fn a_frozen_instance_is_told_in_the_first_line() {
+    let mut model = with(UTF8, 80, 24);
+    let overview = Box::new(Overview { status: "frozen".to_owned(), ..*overview() });
+    answered(&mut model, Answer::Overview { endpoint: String::new(), overview });
+    assert!(painted(&model)[0].contains("‖ frozen"), "{}", painted(&model)[0]);
+}
+
 #[test]
 fn a_terminal_with_nothing_but_ascii_gets_nothing_else() {
     let mut model = with(Look { colour: false, utf8: false }, 80, 24);
@@ -226,6 +287,8 @@ fn every_screen_can_be_painted_at_any_size() {
             assert_eq!(painted(&model).len(), usize::from(rows), "{columns} {rows} {keys}");
         }
         key(&mut model, Key::Escape);
+        with_escalations(&mut model);
+        painted(&model);
         with_agents(&mut model);
         painted(&model);
         for part in Part::ALL {

@@ -22,6 +22,8 @@ fn what_the_fleet_cannot_mend_is_escalated_shown_and_answered() {
     let shown = home.call(&["escalations", "show", &id]).expect(0).out;
     assert!(shown.contains("in_doubt") && shown.contains("observe by the runtime"), "{shown}");
     assert!(home.call(&["escalations", "list"]).expect(0).out.contains("in_doubt"));
+    let watched = home.call(&["monitor", "--once", "--json"]).expect(0).json();
+    assert_eq!(watched["escalations"], listed["items"]);
 
     let answer = |action| {
         let args = ["--json", "escalations", "answer", &id, "--action", action, "--reason", "seen"];
@@ -65,6 +67,11 @@ fn emergency_measures_are_taken_with_a_reason_and_an_end_and_lifted_by_who_may()
     assert_eq!(home.call(&freeze).expect(5).problem()["code"], "measure_in_force");
     let shown = home.call(&["monitor", "--once", "--json"]).expect(0).out;
     assert!(shown.contains("measure_in_force"), "{shown}");
+    let screen = home.call(&["monitor", "--once"]).expect(0).out;
+    assert!(screen.lines().next().unwrap().contains("frozen"), "{screen}");
+    let checked = home.call(&["doctor"]).out;
+    let line = checked.lines().find(|line| line.contains(" instance ")).unwrap_or_default();
+    assert!(line.contains("degraded") && line.contains("frozen"), "{checked}");
     let id = taken["id"].to_string();
     let lift = |seat| {
         let args = ["--json", "emergency", "lift", &id, "--reason", "paid", "--as", seat];

@@ -84,6 +84,11 @@ fn hint(about: &AttentionView) -> String {
         ("task_parked", _) => "u: unpark it, t: retry the run, c: cancel it".to_owned(),
         ("run_parked", _) => "Enter: its tasks; t: retry it, c: cancel it".to_owned(),
         ("draining", _) => "what runs comes to its end, or goes on at the next start".to_owned(),
+        ("escalated", _) => "e: to whom each was told, until when, what was tried".to_owned(),
+        ("measure_in_force", _) => {
+            "ark-os emergency list: until when; ark-os emergency lift NUMBER --reason WHY"
+                .to_owned()
+        }
         ("layer_empty", _) => "bring an agent of it online, or start with more".to_owned(),
         (_, Some(agent)) => format!("Enter: {agent}, and what it works on"),
         _ => String::new(),

@@ -65,6 +65,7 @@ impl Model {
         match self.below.last() {
             Some(Below::Agents { of, .. }) => requests.push(Request::Agents(of.clone())),
             Some(Below::Agent { id, .. }) => requests.push(Request::Agent(id.clone())),
+            Some(Below::Escalations { .. }) => requests.push(Request::Escalations),
             Some(Below::Run(run)) => requests.extend(requests_of(run)),
             None => match self.pane {
                 Pane::Runs => requests.push(self.runs_request()),
@@ -122,6 +123,7 @@ impl Model {
             Key::PageDown => self.step(self.page() as isize),
             Key::Home | Key::Char('g') => self.step(isize::MIN),
             Key::End | Key::Char('G') => self.step(isize::MAX),
+            Key::Char('e') => return self.go_into(Below::escalations()),
             Key::Char('f') if self.is_runs() => {
                 self.filter = self.filter.next();
                 self.runs = None;
@@ -216,7 +218,9 @@ impl Model {
     fn chosen_mut(&mut self) -> Option<&mut Choice> {
         if let Some(below) = self.below.last_mut() {
             return Some(match below {
-                Below::Agents { chosen, .. } | Below::Agent { chosen, .. } => chosen,
+                Below::Agents { chosen, .. }
+                | Below::Agent { chosen, .. }
+                | Below::Escalations { chosen, .. } => chosen,
                 Below::Run(run) => &mut run.chosen,
             });
         }
@@ -231,7 +235,14 @@ impl Model {
 
     /// Goes into what is chosen.
     fn enter(&mut self) -> Vec<Request> {
-        let Some(below) = rows::inside(self) else { return Vec::new() };
+        rows::inside(self).map_or_else(Vec::new, |below| self.go_into(below))
+    }
+
+    /// The escalations are asked for from anywhere, and are one screen wherever that is.
+    fn go_into(&mut self, below: Below) -> Vec<Request> {
+        if let Below::Escalations { .. } = below {
+            self.below.retain(|it| !matches!(it, Below::Escalations { .. }));
+        }
         self.below.push(below);
         self.refresh_now()
     }
@@ -241,7 +252,10 @@ impl Model {
         match rows::target(self, verb) {
             Some(target) => self.dialog = Some(Dialog::confirm(verb, target)),
             None if verb == Verb::Unpark => {
-                self.say("choose a parked task first: in Attention, or a run's tasks", true);
+                self.say(
+                    "choose a parked task first: in Attention, a run's tasks, or by `e`",
+                    true,
+                );
             }
             None => self.say(format!("choose a run to {} first", verb.word()), true),
         }
@@ -296,6 +310,11 @@ impl Model {
                     && *id == came.id
                 {
                     (*view, *tasks) = (Some(came), now);
+                }
+            }
+            Answer::Escalations { items: came, more } => {
+                if let Some(Below::Escalations { items, is_cut, .. }) = self.below.last_mut() {
+                    (*items, *is_cut) = (Some(came), more);
                 }
             }
             Answer::Logs(page) => self.take_logs(page),
@@ -403,6 +422,10 @@ impl Below {
 
     pub(crate) fn agent(id: String) -> Self {
         Below::Agent { id, view: None, tasks: Vec::new(), chosen: Choice::default() }
+    }
+
+    pub(crate) fn escalations() -> Self {
+        Below::Escalations { items: None, is_cut: false, chosen: Choice::default() }
     }
 
     pub(crate) fn run(id: String, part: Part) -> Self {
