@@ -68,7 +68,7 @@ pub struct BatchAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Its output.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub output: Option<Json>,
     /// Its output where it is too large to be shown.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 use crate::Json;
 use crate::run::AmountsView;
@@ -26,6 +27,10 @@ pub struct DiffView {
     pub same_tasks: u32,
     /// Tasks that differ and are not shown.
     pub more_tasks: u32,
+    /// Whether places are left out where values differ: there are too many, or they are too large for
+    /// one answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// One of two runs.
@@ -65,7 +70,7 @@ pub struct TaskDiff {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b: Option<TaskSide>,
     /// Where the outputs differ.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output: Vec<ValueChange>,
 }
 
@@ -91,12 +96,13 @@ pub struct TaskSide {
 pub struct ValueChange {
     /// JSON Pointer; empty: the whole.
     pub path: String,
-    /// The value there; absent: there is none. Large texts are given by their digest.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The value there; absent: there is none, and `null` is a value. One of more than 16 KiB is told
+    /// by the digest and the length of its JSON text: `{"blob": "sha256:…", "bytes": 20000}`.
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub a: Option<Json>,
     /// The value of the other.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub b: Option<Json>,
 }
@@ -118,10 +124,10 @@ pub struct Fork {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub input: Option<Json>,
-    /// Another workflow, or a manifest with just one; tasks of the same name and definition are
-    /// reused.
+    /// Another workflow, a manifest with just one, or the name of one that is deployed; tasks of the
+    /// same name and definition are reused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(schema_with = workflow_or_name)]
     pub workflow: Option<Json>,
     /// Other skills: tasks that need the first need the second instead, and run anew.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
@@ -140,11 +146,22 @@ pub struct Fork {
     pub reason: Option<String>,
 }
 
+/// What may stand for a workflow.
+fn workflow_or_name() -> Object {
+    let types = SchemaType::from_iter([Type::Object, Type::String, Type::Null]);
+    let about = "Another workflow, a manifest with just one, or the name of one that is deployed; tasks of \
+                 the same name and definition are reused.";
+    ObjectBuilder::new().schema_type(types).description(Some(about)).build()
+}
+
 /// A run that was forked.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Forked {
     /// The new run.
     pub run: String,
+    /// Whether its idempotency key had been used for the same request before.
+    #[serde(default)]
+    pub existing: bool,
     /// Where it comes from.
     pub forked_from: String,
     /// Names of the tasks that are as they were.

@@ -76,3 +76,8 @@ pub use workflow::{CheckpointView, ConsistencyView, LayerDecisionView, WorkflowV
 
 /// A JSON text that is passed on as it is.
 pub type Json = Box<serde_json::value::RawValue>;
+
+/// A value that is there, `null` too: where it is not, serde takes the default and does not ask.
+fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Json>, D::Error> {
+    serde::Deserialize::deserialize(from).map(Some)
+}

@@ -152,6 +152,9 @@ pub struct ScheduledRunView {
 pub struct ScheduleStarted {
     /// The run.
     pub run: String,
+    /// Whether its idempotency key had been used for the same request before.
+    #[serde(default)]
+    pub existing: bool,
 }
 
 /// How urgent a run is to be.

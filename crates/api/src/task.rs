@@ -86,7 +86,7 @@ pub struct TaskStatus {
     #[serde(default)]
     pub existing: bool,
     /// Its output, once it succeeded.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub output: Option<Json>,
     /// Its output where it is too large to be shown.
@@ -136,7 +136,7 @@ pub struct TaskView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Stamp>,
     /// Its output.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub output: Option<Json>,
     /// Its output where it is too large to be shown.

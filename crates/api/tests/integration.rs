@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ark_os_api::codes::{Kind, TABLE, known};
+use ark_os_api::{TaskDiff, ValueChange};
+use utoipa::PartialSchema;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -95,4 +97,58 @@ fn codes_are_found_in_a_source() {
         "Rejected::new(Kind::Conflict, \"run_over\", x); Failure::fatal(\n \"timeout\", y);
         RuntimeError::new(kind, code, z); SkillError::new(Kind::Invalid, \"a.b\"); \"not_one\"";
     assert_eq!(codes_in(source), ["run_over", "timeout"]);
+}
+
+/// What is left out of an answer that is empty has to be read back as empty, by a client of the same
+/// types: an `Option` is, all else needs a default.
+#[test]
+fn every_field_that_may_be_left_out_has_a_default() {
+    let mut missing = Vec::new();
+    let mut seen = 0;
+    walk(&root().join("crates/api/src"), &mut |path, text| {
+        let (mut type_has_default, mut attributes) = (false, String::new());
+        for line in text.lines().map(str::trim) {
+            if line.starts_with("#[") || (!attributes.is_empty() && !attributes.ends_with(")]")) {
+                attributes.push_str(line);
+                continue;
+            }
+            let has_default = attributes.split([',', '(', ')', ' ']).any(|it| it == "default");
+            if line.starts_with("pub struct ") || line.starts_with("pub enum ") {
+                type_has_default = attributes.contains("#[serde(") && has_default;
+            } else if attributes.contains("skip_serializing_if") {
+                seen += 1;
+                // Another deserializer than the type's own does not know what is absent either.
+                let is_option =
+                    line.contains(": Option<") && !attributes.contains("deserialize_with");
+                if !type_has_default && !has_default && !is_option {
+                    missing.push(format!("{}: {line}", path.display()));
+                }
+            }
+            if !line.starts_with("///") {
+                attributes.clear();
+            }
+        }
+    });
+    assert!(seen > 100, "{seen} fields");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn two_tasks_that_differ_in_their_state_alone_are_read_back() {
+    let told = r#"{"name":"t","a":{"state":"failed","attempts":1,"spent":{}}}"#;
+    let diff: TaskDiff = serde_json::from_str(told).unwrap();
+    assert!(diff.output.is_empty());
+    let again = serde_json::to_string(&diff).unwrap();
+    assert!(!again.contains("output"), "{again}");
+    serde_json::from_str::<TaskDiff>(&again).unwrap();
+    let schema = serde_json::to_value(TaskDiff::schema()).unwrap();
+    assert_eq!(schema["required"], serde_json::json!(["name"]), "{schema}");
+}
+
+#[test]
+fn a_null_is_told_apart_from_what_is_not_there() {
+    for told in [r#"{"path":"/x","a":null}"#, r#"{"path":"/x","b":null}"#, r#"{"path":""}"#] {
+        let change: ValueChange = serde_json::from_str(told).unwrap();
+        assert_eq!(serde_json::to_string(&change).unwrap(), told);
+    }
 }

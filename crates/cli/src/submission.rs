@@ -75,8 +75,9 @@ pub(crate) struct Prepared {
     input: Value,
 }
 
+/// A workflow of a file, with all that it runs.
 #[derive(Debug)]
-struct Source {
+pub(crate) struct Source {
     file: ManifestFile,
     /// The file's own agents.
     agents: Vec<DeclaredAgent>,
@@ -105,12 +106,7 @@ impl Submission {
             budget: self.budget.as_deref().map(budget_of).transpose()?,
             ..RunSubmission::default()
         };
-        if let Some(deadline) = &self.deadline
-            && parse_duration_ms(deadline).is_none()
-        {
-            return Err(Failure::usage(format!("`{deadline}` is no duration"))
-                .with_hint("write it like `30s`, `5m` or `1h30m`"));
-        }
+        check_deadline(self.deadline.as_deref())?;
         let deployed = self.file.as_deref().and_then(deployed_name);
         if let (Some(name), Some(_)) = (deployed, &self.workflow) {
             return Err(Failure::usage(format!(
@@ -123,10 +119,7 @@ impl Submission {
                 body.workflow = Some(raw(&json!(deployed))?);
                 None
             }
-            (Some(path), _) => {
-                let file = ManifestFile::read(path)?;
-                Some(self.check_file(file, &Catalogue::new(skills), is_ours)?)
-            }
+            (Some(path), _) => Some(Source::read(path, self.workflow.as_deref(), skills, is_ours)?),
             (None, Some(skill)) => {
                 body.task = Some(TaskSpec { skill: skill.clone(), ..TaskSpec::default() });
                 None
@@ -138,8 +131,8 @@ impl Submission {
         };
         let schema = match &source {
             Some(source) => {
-                body.workflow = Some(raw(&source.closure.manifest(&source.file))?);
-                source.workflow().get("input").cloned()
+                body.workflow = Some(source.manifest()?);
+                source.schema().cloned()
             }
             None => self.task.as_deref().and_then(|skill| schema_of(skills, skill)),
         };
@@ -149,32 +142,10 @@ impl Submission {
         }
         Ok(Prepared { body, key: self.key.clone(), source, input })
     }
-
-    fn check_file(
-        &self,
-        file: ManifestFile,
-        catalogue: &Catalogue,
-        is_ours: bool,
-    ) -> Result<Source, Failure> {
-        let agents: Vec<_> = match manifest::parse(file.value(), catalogue) {
-            Ok(manifest) => manifest.members().map(|(at, it)| (at, it.clone())).collect(),
-            Err(findings) if is_ours || !are_only_unknown_skills(&findings) => {
-                return Err(file.findings(&findings));
-            }
-            Err(_) => Vec::new(),
-        };
-        let base = self.file.as_deref().map(base_of).unwrap_or_default();
-        let agents = agents.into_iter();
-        let agents = agents.map(|(at, agent)| DeclaredAgent { agent, at, base: base.clone() });
-        let agents = agents.collect();
-        let index = chosen(&file, self.workflow.as_deref())?;
-        let closure = Closure::of(&file, index);
-        Ok(Source { file, agents, index, closure })
-    }
 }
 
 /// What is no file, and could be the name of a workflow that is deployed.
-fn deployed_name(path: &Path) -> Option<&str> {
+pub(crate) fn deployed_name(path: &Path) -> Option<&str> {
     let name = path.to_str().filter(|name| *name != "-" && !path.exists())?;
     let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
     let is_file =
@@ -207,25 +178,30 @@ fn chosen(file: &ManifestFile, name: Option<&str>) -> Result<usize, Failure> {
     })
 }
 
-/// The input of a fork; none: as it was.
+/// The input of a fork; none: as it was. `schema` is that of another workflow's.
 ///
 /// # Errors
 /// One of the inputs is none.
-pub(crate) fn fork_input(given: &[String]) -> Result<Option<Json>, Failure> {
+pub(crate) fn fork_input(
+    given: &[String],
+    schema: Option<&Value>,
+) -> Result<Option<Json>, Failure> {
     if given.is_empty() {
         return Ok(None);
     }
-    raw(&inputs::read(given, None)?).map(Some)
+    raw(&inputs::read(given, schema)?).map(Some)
 }
 
-/// The workflow of a file with all that it runs, as a manifest.
+/// That a deadline is one.
 ///
 /// # Errors
-/// The file cannot be read, or has not just one.
-pub(crate) fn fork_workflow(path: &Path) -> Result<Json, Failure> {
-    let file = ManifestFile::read(path)?;
-    let index = chosen(&file, None)?;
-    raw(&Closure::of(&file, index).manifest(&file))
+/// It is no duration.
+pub(crate) fn check_deadline(deadline: Option<&str>) -> Result<(), Failure> {
+    match deadline.filter(|text| parse_duration_ms(text).is_none()) {
+        Some(text) => Err(Failure::usage(format!("`{text}` is no duration"))
+            .with_hint("write it like `30s`, `5m` or `1h30m`")),
+        None => Ok(()),
+    }
 }
 
 /// The plan of a workflow file, whoever has the skills that it needs.
@@ -381,9 +357,57 @@ impl Closure {
 }
 
 impl Source {
-    fn workflow(&self) -> &Value {
-        let workflows = field(self.file.value(), "workflows");
-        workflows.get(self.index).unwrap_or(workflows)
+    /// Reads a file and checks it: which of its workflows is meant, and all that can be told here. What
+    /// only the skills of another instance could tell is left to that instance, unless `is_ours`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with its places.
+    pub(crate) fn read(
+        path: &Path,
+        workflow: Option<&str>,
+        skills: &SkillSet,
+        is_ours: bool,
+    ) -> Result<Self, Failure> {
+        let file = ManifestFile::read(path)?;
+        let agents: Vec<_> = match manifest::parse(file.value(), &Catalogue::new(skills)) {
+            Ok(manifest) => manifest.members().map(|(at, it)| (at, it.clone())).collect(),
+            Err(findings) if is_ours || !are_only_unknown_skills(&findings) => {
+                return Err(file.findings(&findings));
+            }
+            Err(_) => Vec::new(),
+        };
+        let base = base_of(path);
+        let agents = agents.into_iter();
+        let agents = agents.map(|(at, agent)| DeclaredAgent { agent, at, base: base.clone() });
+        let agents = agents.collect();
+        let index = chosen(&file, workflow)?;
+        let closure = Closure::of(&file, index);
+        Ok(Source { file, agents, index, closure })
+    }
+
+    /// The manifest that is sent as `workflow`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn manifest(&self) -> Result<Json, Failure> {
+        raw(&self.closure.manifest(&self.file))
+    }
+
+    /// The schema of its input.
+    pub(crate) fn schema(&self) -> Option<&Value> {
+        field(self.file.value(), "workflows").get(self.index)?.get("input")
+    }
+
+    /// What the instance refuses about it, with the places of the file.
+    pub(crate) fn placed(&self, failure: Failure) -> Failure {
+        let failure = failure.with_places(|pointer| self.closure.place(&self.file, pointer));
+        if failure.code() != "manifest_invalid" || self.agents.is_empty() {
+            return failure;
+        }
+        failure.with_hint(
+            "an instance has the agents that it was started with (`ark-os start --manifest FILE`) and those that \
+             were deployed to it (`ark-os deploy --manifest FILE`)",
+        )
     }
 }
 
@@ -391,17 +415,10 @@ impl Prepared {
     /// Submits it.
     pub(crate) fn submit(&self, client: &Client) -> Result<RunAccepted, Failure> {
         client.post("/runs", &self.body, self.key.as_deref()).map_err(|failure| {
-            let failure = failure.with_places(|pointer| {
-                let source = self.source.as_ref()?;
-                source.closure.place(&source.file, pointer)
-            });
-            if failure.code() != "manifest_invalid" || self.agents().is_empty() {
-                return failure;
+            match &self.source {
+                Some(source) => source.placed(failure),
+                None => failure,
             }
-            failure.with_hint(
-                "an instance has the agents that it was started with (`ark-os start --manifest FILE`) and those that \
-                 were deployed to it (`ark-os deploy --manifest FILE`)",
-            )
         })
     }
 
@@ -441,7 +458,10 @@ fn are_only_unknown_skills(findings: &Findings) -> bool {
 }
 
 /// `0.50usd`, or `calls=100,cpu=30s`.
-fn budget_of(text: &str) -> Result<Budget, Failure> {
+///
+/// # Errors
+/// It is no budget.
+pub(crate) fn budget_of(text: &str) -> Result<Budget, Failure> {
     let wrong = |part: &str| {
         Failure::usage(format!("`{part}` is no budget"))
             .with_hint("write it like `0.50usd`, or `calls=100,cpu=30s,cost=0.50usd,tokens=5000`")

@@ -256,6 +256,8 @@ pub enum Command {
     RunSchedule {
         /// Which.
         schedule: ScheduleName,
+        /// The idempotency key of whoever asks.
+        key: Option<SubmissionKey>,
     },
     /// Do what a schedule has to do now that it is due; the loop sends one for each.
     FireSchedule(FireSchedule),

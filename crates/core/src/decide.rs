@@ -198,7 +198,9 @@ fn of_schedules(
         Command::RemoveSchedule { schedule, reason } => {
             schedule::remove(state, &schedule, reason, now)
         }
-        Command::RunSchedule { schedule } => fire_schedule::manual(state, rules, &schedule, now),
+        Command::RunSchedule { schedule, key } => {
+            fire_schedule::manual(state, rules, (&schedule, key), now)
+        }
         Command::FireSchedule(fire) => fire_schedule::decide(state, rules, fire, now),
         _ => Ok(nothing(now)),
     }

@@ -28,6 +28,7 @@ use crate::time::Time;
 mod flow;
 mod fork;
 mod joined;
+mod origin;
 mod schedule;
 mod standing;
 mod supervised;
@@ -36,6 +37,7 @@ mod task;
 pub use flow::{ChildEnded, SignalReceived, TasksAdded};
 pub use fork::{ReusedChildren, RunForked, TaskReused};
 pub use joined::{AgentJoined, AgentLeft};
+pub use origin::RunOrigin;
 pub use schedule::{ScheduleFired, SchedulePut, ScheduleSkip, ScheduleSkipped, Trigger};
 pub use standing::Standing;
 pub use supervised::Supervised;
@@ -698,6 +700,9 @@ pub struct RunAccepted {
     /// The task whose child it is.
     #[n(90)]
     pub parent: Option<Box<ParentRef>>,
+    /// How it came to be, where nobody submitted it. Older versions left it out.
+    #[n(104)]
+    pub origin: Option<Box<RunOrigin>>,
 }
 
 /// What a run needs to be admitted later, when a layer above the workers is empty now.

@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 use crate::budget::{Account, Amounts};
 use crate::child_run::{ChildRun, ParentRef};
 use crate::error::Failure;
-use crate::event::{Admission, ParkReason, PendingAdmission, RunEnd, SkipCause};
+use crate::event::{Admission, ParkReason, PendingAdmission, RunEnd, RunOrigin, SkipCause};
 use crate::hash::Hash;
 use crate::ids::{AgentIx, Fence, RunId, SkillIx, TaskRef};
 use crate::layer::Layer;
@@ -123,6 +123,9 @@ pub struct Run {
     /// The task whose child it is.
     #[n(92)]
     pub parent: Option<Box<ParentRef>>,
+    /// How it came to be, where nobody submitted it.
+    #[n(94)]
+    pub origin: Option<Box<RunOrigin>>,
     /// Skills of the tasks that were added to its plan.
     #[n(93)]
     #[cbor(skip_if = "crate::shared::is_default")]

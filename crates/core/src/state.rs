@@ -10,7 +10,8 @@ use crate::backlog::Backlog;
 use crate::budget::{Account, Amounts};
 use crate::child_run::Errand;
 use crate::deployment::Deployments;
-use crate::event::{Admission, InstanceStarted, Intake};
+use crate::error::{Kind, Rejected};
+use crate::event::{Admission, InstanceStarted, Intake, SubmissionKey};
 use crate::fleet::Fleet;
 use crate::hash::Hash;
 use crate::ids::{AgentIx, Fence, RunId};
@@ -272,6 +273,27 @@ impl State {
     /// The run that an idempotency key was used for, with the digest of the request.
     pub fn submission(&self, namespace: &Text, key: &Text) -> Option<(RunId, Hash)> {
         self.keys.used.get(&(namespace.clone(), key.clone())).copied()
+    }
+
+    /// The run that the same request was answered with before, under the same idempotency key.
+    ///
+    /// # Errors
+    /// The key was used for another request.
+    pub fn repeated(
+        &self,
+        namespace: &Text,
+        key: &SubmissionKey,
+    ) -> Result<Option<RunId>, Rejected> {
+        match self.submission(namespace, &key.key) {
+            None => Ok(None),
+            Some((run, request)) if request == key.request => Ok(Some(run)),
+            Some(_) => Err(Rejected::new(
+                Kind::Conflict,
+                "key_reused",
+                "the idempotency key was used for another request",
+            )
+            .hint("use a new key for a new request")),
+        }
     }
 
     /// Namespaces and their accounts.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::ForkRun;
 use ark_os_core::event::{
-    Event, ReusedChildren, RunAccepted, RunEnd, RunForked, SkipCause, TaskReused,
+    Event, ReusedChildren, RunAccepted, RunEnd, RunForked, SkipCause, SubmissionKey, TaskReused,
 };
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{RunId, TaskRef};
@@ -26,11 +26,13 @@ use ark_os_core::progress::{proof, reuse_proof};
 use ark_os_core::run::Run;
 use ark_os_core::text::Text;
 use ark_os_core::{Command, Kind};
+use serde_json::{Value, json};
 
 use crate::error::{Place, RuntimeError};
-use crate::handle::Handle;
+use crate::handle::{Handle, Submitted};
 use crate::history::RecordedEvents;
-use crate::submission::{PlanRequest, RunRequest};
+use crate::kernel::Kernel;
+use crate::submission::{PlanRequest, RunRequest, checked_key, millis};
 use crate::threads;
 
 /// Bytes of results that a fork takes along inside its first record, which has at most 16 MiB.
@@ -55,6 +57,8 @@ pub struct ForkRequest {
     pub budget: Option<Amounts>,
     /// Why.
     pub reason: Text,
+    /// Idempotency key.
+    pub key: Option<String>,
 }
 
 /// A point of a run's history.
@@ -73,6 +77,8 @@ pub enum ForkPoint {
 pub struct Forked {
     /// The new run.
     pub run: RunId,
+    /// Whether its idempotency key had been used for the same request before.
+    pub existing: bool,
     /// Names of the tasks that are reused.
     pub reused: Vec<Text>,
     /// Names of those that run anew.
@@ -111,7 +117,13 @@ impl Source {
                 self.under = pending.map(|it| (it.namespace.clone(), it.workflow.clone()));
                 self.accepted = Some(*accepted);
             }
-            Event::RunLoaded { accepted: Some(accepted) } => self.admission = accepted.admission,
+            Event::RunLoaded { accepted: Some(accepted) } => {
+                self.admission = accepted.admission;
+                // A layer is empty, and the run waits for it with its plan.
+                if let Some(it) = accepted.pending {
+                    self.under = Some((it.namespace, it.workflow));
+                }
+            }
             Event::RunStarted { admission } => self.admission = Some(admission),
             Event::WorkflowAdmitted(admission) => {
                 self.under = Some((admission.namespace, admission.workflow));
@@ -191,16 +203,69 @@ impl Source {
 }
 
 impl Handle {
-    /// Begins a new run from a point of another one's history. The views have to show that history.
+    /// Begins a new run from a point of another one's history; under the same idempotency key the
+    /// same.
     ///
     /// # Errors
     /// There is no such run or point, or the request is wrong, or refused.
     pub async fn fork(&self, source: RunId, request: ForkRequest) -> Result<Forked, RuntimeError> {
+        self.views_caught_up().await?;
+        let key = request.key.as_deref().map(|key| fork_key(key, source, &request)).transpose()?;
+        // What was done once is not prepared again: the source may have gone on, or be away.
+        if let Some(key) = &key
+            && let Some(run) = self.known_fork(source, key.clone()).await?
+        {
+            return self.forked_before(run).await;
+        }
         let handle = self.clone();
         let prepared = threads::aside(move || handle.prepare_fork(source, request)).await??;
-        let Prepared { fork, reused, anew } = prepared;
-        let submitted = self.accept(Command::ForkRun(Box::new(fork))).await?;
-        Ok(Forked { run: submitted.run, reused, anew })
+        let Prepared { mut fork, reused, anew } = prepared;
+        fork.submission.key = key;
+        let Submitted { run, existing } = self.accept(Command::ForkRun(Box::new(fork))).await?;
+        if existing {
+            return self.forked_before(run).await;
+        }
+        Ok(Forked { run, existing, reused, anew })
+    }
+
+    /// The run that this fork was answered with before.
+    async fn known_fork(
+        &self,
+        source: RunId,
+        key: SubmissionKey,
+    ) -> Result<Option<RunId>, RuntimeError> {
+        let fresh = move |kernel: &Kernel| kernel.summary(source).map(|it| it.namespace.clone());
+        let namespace = match self.read(fresh).await? {
+            Some(namespace) => Some(namespace),
+            None => {
+                let handle = self.clone();
+                let row = threads::aside(move || handle.queries().run(source)).await??;
+                row.map(|row| row.namespace)
+            }
+        };
+        let Some(namespace) = namespace else { return Ok(None) };
+        let known = self.read(move |kernel| kernel.state().repeated(&namespace, &key)).await?;
+        Ok(known?)
+    }
+
+    /// A fork that was made before, as its first record has it.
+    async fn forked_before(&self, run: RunId) -> Result<Forked, RuntimeError> {
+        self.views_caught_up().await?;
+        let handle = self.clone();
+        threads::aside(move || {
+            let first = handle.history(run, 0, 1)?.records.into_iter().next();
+            let (mut source, mut kept) = (Source::default(), BTreeSet::new());
+            for event in first.into_iter().flat_map(|first| first.change.events) {
+                if let Event::TaskReused(reused) = &event {
+                    kept.insert(reused.node);
+                }
+                source.take(run, event);
+            }
+            let (_, plan) = handle.under(&source)?.ok_or_else(|| not_found(run))?;
+            let (reused, anew) = names(&plan, &kept);
+            Ok(Forked { run, existing: true, reused, anew })
+        })
+        .await?
     }
 
     fn prepare_fork(&self, run: RunId, request: ForkRequest) -> Result<Prepared, RuntimeError> {
@@ -211,7 +276,8 @@ impl Handle {
                 .with_hint("say it shorter"));
         }
         let source = self.source_of(run, &request.point)?;
-        let (Some(accepted), Some((namespace, old))) = (source.accepted, source.under) else {
+        let under = self.under(&source)?;
+        let (Some(accepted), Some((namespace, old))) = (source.accepted, under) else {
             return Err(not_found(run));
         };
         let submissions = &self.shared.submissions;
@@ -230,7 +296,7 @@ impl Handle {
         };
         let run_request = RunRequest {
             namespace,
-            plan: PlanRequest::Workflow(serde_json::Value::Null),
+            plan: PlanRequest::Workflow(Value::Null),
             input,
             priority: request.priority.unwrap_or(accepted.priority),
             deadline: request.deadline,
@@ -257,11 +323,7 @@ impl Handle {
             }
         }
         check_size(&reused)?;
-        let name = |keep: bool| {
-            let tasks = (0u32..).zip(&plan.tasks).filter(|(node, _)| kept.contains(node) == keep);
-            tasks.map(|(_, spec)| spec.name.clone()).collect::<Vec<_>>()
-        };
-        let (names, anew) = (name(true), name(false));
+        let (names, anew) = names(&plan, &kept);
         let forked =
             RunForked { source: run, at: source.at, head: source.head, reason: request.reason };
         Ok(Prepared { fork: ForkRun { submission, forked, reused }, reused: names, anew })
@@ -292,12 +354,6 @@ impl Handle {
             }
             _ if source.at == 0 => return Err(not_found(run)),
             _ => {}
-        }
-        if let Some(number) = source.admission.filter(|_| source.under.is_none())
-            && let Some(admitted) = self.admission(number)?
-        {
-            let admission = admitted.admission;
-            source.under = Some((admission.namespace, admission.workflow));
         }
         Ok(source)
     }
@@ -333,6 +389,60 @@ impl Handle {
         Ok(RuntimeError::new(Kind::NotFound, "event_not_found", message)
             .with_hint("`ark-os trace RUN` shows its records behind `#`, `ark-os --json logs RUN` the ids of its events"))
     }
+
+    /// The namespace and the plan of a run; none: nobody knows them.
+    fn under(&self, source: &Source) -> Result<Option<(Text, Arc<Workflow>)>, RuntimeError> {
+        match (&source.under, source.admission) {
+            (Some(under), _) => Ok(Some(under.clone())),
+            (None, None) => Ok(None),
+            (None, Some(number)) => {
+                let admitted = self.admission(number)?.map(|it| it.admission);
+                Ok(admitted.map(|it| (it.namespace, it.workflow)))
+            }
+        }
+    }
+}
+
+/// The names of a plan's tasks that are kept, and of the others.
+fn names(plan: &Workflow, kept: &BTreeSet<u32>) -> (Vec<Text>, Vec<Text>) {
+    let all = (0u32..).zip(&plan.tasks).map(|(node, spec)| (node, spec.name.clone()));
+    let (reused, anew): (Vec<_>, Vec<_>) = all.partition(|(node, _)| kept.contains(node));
+    let name = |(_, name)| name;
+    (reused.into_iter().map(name).collect(), anew.into_iter().map(name).collect())
+}
+
+/// The key with the digest of what is asked for, as it was asked: what comes of it may change.
+fn fork_key(
+    key: &str,
+    source: RunId,
+    request: &ForkRequest,
+) -> Result<SubmissionKey, RuntimeError> {
+    let key = checked_key(key)?;
+    let point = match &request.point {
+        ForkPoint::Newest => Value::Null,
+        ForkPoint::Event(seq, index) => json!([seq, index]),
+        ForkPoint::Task(name) => json!(&**name),
+    };
+    let plan = request.plan.as_ref().map(|plan| match plan {
+        PlanRequest::Workflow(plan) => plan.clone(),
+        PlanRequest::Deployed(name) => json!(name),
+        PlanRequest::Task(task) => json!([task.skill, task.options]),
+    });
+    let skills: Vec<_> = request.skills.iter().map(|(old, new)| [&**old, &**new]).collect();
+    let asked = json!({
+        "fork": source.to_string(),
+        "point": point,
+        "plan": plan,
+        "skills": skills,
+        "priority": request.priority.map(Priority::as_str),
+        "deadline": request.deadline.map(millis),
+        "budget": request.budget.map(|it| format!("{it:?}")),
+        "reason": &*request.reason,
+    });
+    let input = request.input.as_deref();
+    let (asked, has_input) = (asked.to_string(), [u8::from(input.is_some())]);
+    let parts = [asked.as_bytes(), &has_input, input.unwrap_or_default()];
+    Ok(SubmissionKey { key, request: Hash::of_parts(&parts) })
 }
 
 struct Prepared {
@@ -442,6 +552,7 @@ fn is_same(old: &Workflow, new: &Workflow, spec: &TaskSpec) -> bool {
             && !known.is_fallback
             && known.skill == spec.skill
             && known.input == spec.input
+            && known.input_form == spec.input_form
             && known.when == spec.when
             && known.expands == spec.expands
             && known.output_schema == spec.output_schema
@@ -490,4 +601,80 @@ fn check_size(reused: &[TaskReused]) -> Result<(), RuntimeError> {
         format!("fork the run: it would take along more than {REUSED_BYTES_MAX} bytes of results");
     Err(RuntimeError::new(Kind::Exhausted, "fork_too_large", message)
         .with_hint("fork at an earlier point, so that large maps run anew"))
+}
+
+#[cfg(test)]
+mod tests {
+    use ark_os_core::authority::{Authority, RevocationId, Scopes};
+    use ark_os_core::event::PendingAdmission;
+    use ark_os_core::manifest::single_task;
+
+    use super::*;
+    use crate::data::Catalogue;
+    use crate::skills::SkillSet;
+
+    fn accepted() -> RunAccepted {
+        RunAccepted {
+            admission: Some(7),
+            pending: None,
+            input: Payload::null(),
+            priority: Priority::Normal,
+            deadline: None,
+            budget: None,
+            seed: 0,
+            key: None,
+            waits: Some(true),
+            start_at: None,
+            parent: None,
+            origin: None,
+        }
+    }
+
+    #[test]
+    fn a_run_that_came_from_disk_to_wait_for_a_layer_has_its_plan_with_it() {
+        let catalogue = Catalogue::new(&SkillSet::builtin());
+        let workflow = single_task("echo", &Value::Null, &catalogue).unwrap();
+        let scopes = Scopes::parse(["*"]).unwrap();
+        let authority = Authority::root("tester".into(), scopes, RevocationId::derive(&[b"test"]));
+        let pending = PendingAdmission { namespace: "other".into(), workflow, authority };
+        let loaded =
+            RunAccepted { admission: None, pending: Some(Box::new(pending)), ..accepted() };
+        let mut source = Source::default();
+        source.take(RunId(1), Event::RunAccepted(Box::new(accepted())));
+        source.take(RunId(1), Event::RunLoaded { accepted: Some(Box::new(loaded)) });
+        let (namespace, plan) = source.under.unwrap();
+        assert_eq!((&*namespace, &*plan.name), ("other", "echo"));
+    }
+
+    #[test]
+    fn a_key_stands_for_what_was_asked_for() {
+        let plain = || ForkRequest {
+            point: ForkPoint::Newest,
+            input: None,
+            plan: None,
+            skills: Vec::new(),
+            priority: None,
+            deadline: None,
+            budget: None,
+            reason: "asked for".into(),
+            key: None,
+        };
+        let digest =
+            |source, request: ForkRequest| fork_key("k", RunId(source), &request).unwrap().request;
+        let known = digest(1, plain());
+        assert_eq!(known, digest(1, plain()));
+        for other in [
+            ForkRequest { point: ForkPoint::Event(3, None), ..plain() },
+            ForkRequest { input: Some(Vec::new()), ..plain() },
+            ForkRequest { plan: Some(PlanRequest::Deployed("w".to_owned())), ..plain() },
+            ForkRequest { skills: vec![("a".into(), "b".into())], ..plain() },
+            ForkRequest { priority: Some(Priority::High), ..plain() },
+            ForkRequest { deadline: Some(Duration::from_secs(1)), ..plain() },
+            ForkRequest { budget: Some(Amounts::UNLIMITED), ..plain() },
+            ForkRequest { reason: "another".into(), ..plain() },
+        ] {
+            assert_ne!(known, digest(1, other.clone()), "{other:?}");
+        }
+        assert_ne!(known, digest(2, plain()));
+    }
 }

@@ -32,6 +32,10 @@ use crate::threads;
 /// back. At 100 000 a second this is half a second of work.
 pub const INPUTS_WAITING_MAX: usize = 50_000;
 
+/// How long a reader waits for the views to show what is durable by now. They follow within
+/// milliseconds; after this the answer is what they have.
+const VIEWS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// What goes to the loop's thread.
 pub(crate) enum Message {
     /// One input.
@@ -321,6 +325,20 @@ impl Handle {
     /// The newest record that the views show; changes as they follow.
     pub fn viewed(&self) -> watch::Receiver<u64> {
         self.shared.viewed.clone()
+    }
+
+    /// Waits until the views show everything that is durable now, so that whoever reads them after a
+    /// 202 finds what was accepted.
+    ///
+    /// # Errors
+    /// The instance is gone or has too much to do.
+    pub async fn views_caught_up(&self) -> Result<(), RuntimeError> {
+        let synced = self.read(|kernel| kernel.newest()).await?;
+        let mut viewed = self.viewed();
+        let shown = viewed.wait_for(|position| *position >= synced);
+        // Late views are no error: they say what they have.
+        let _ = tokio::time::timeout(VIEWS_PATIENCE, shown).await;
+        Ok(())
     }
 
     /// The newest checkpoint as a signed note; none before the first is signed.

@@ -13,11 +13,13 @@ use std::sync::Arc;
 use ark_os_core::command::{IntendStep, SubmitRun};
 use ark_os_core::decide::{Known, known_step};
 use ark_os_core::effect::Effect;
+use ark_os_core::event::SubmissionKey;
 use ark_os_core::ids::RunId;
 use ark_os_core::rules::Rules;
 use ark_os_core::run::{Run, RunState, RunSummary};
 use ark_os_core::step::{Finding, StepKey, StepOutcome};
 use ark_os_core::supervision::Measure;
+use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Command, Kind, Rejected, State, decide};
 use rustc_hash::FxHashMap;
@@ -467,8 +469,14 @@ impl<R: Recipient> Loop<R> {
             Command::ReportProbe { key, finding: Finding::NotHappened, .. } => Some(*key),
             _ => None,
         };
-        if let Command::RunSchedule { schedule } = &command {
-            return self.run_schedule(schedule.clone(), now, out);
+        if let Command::RunSchedule { schedule, key } = command {
+            return self.run_schedule(schedule, key, now, out);
+        }
+        if let Command::ForkRun(fork) = &command
+            && let SubmitRun { namespace, key, .. } = &fork.submission
+            && let Some(answer) = self.repeated(namespace, key.as_ref())
+        {
+            return answer;
         }
         let begun = match &command {
             Command::ForkRun(fork) => Some(fork.submission.run),
@@ -515,24 +523,8 @@ impl<R: Recipient> Loop<R> {
         out: &mut Output<R>,
     ) {
         let run = submission.run;
-        let used = submission.key.as_ref().and_then(|key| {
-            self.kernel
-                .state
-                .submission(&submission.namespace, &key.key)
-                .map(|used| (used, key.request))
-        });
-        let answer = match used {
-            Some(((known, request), asked)) if request == asked => {
-                Answer::Accepted { run: known, existing: true }
-            }
-            Some(_) => Answer::Rejected(
-                Rejected::new(
-                    Kind::Conflict,
-                    "key_reused",
-                    "the idempotency key was used for another request",
-                )
-                .hint("use a new key for a new request"),
-            ),
+        let answer = match self.repeated(&submission.namespace, submission.key.as_ref()) {
+            Some(answer) => answer,
             None => {
                 self.waiting.expect(run, over.is_some());
                 match self.execute(Command::SubmitRun(Box::new(submission)), 0, now, out) {
@@ -542,6 +534,15 @@ impl<R: Recipient> Loop<R> {
             }
         };
         self.answer_submission(run, answer, (accepted, over), out);
+    }
+
+    /// The answer to a request whose idempotency key was used before.
+    pub(super) fn repeated(&self, namespace: &Text, key: Option<&SubmissionKey>) -> Option<Answer> {
+        match self.kernel.state.repeated(namespace, key?) {
+            Ok(None) => None,
+            Ok(Some(run)) => Some(Answer::Accepted { run, existing: true }),
+            Err(rejected) => Some(Answer::Rejected(rejected)),
+        }
     }
 
     fn answer_submission(

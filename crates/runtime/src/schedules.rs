@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ark_os_core::command::{PutSchedule, ScheduleName};
-use ark_os_core::ids::RunId;
+use ark_os_core::event::SubmissionKey;
+use ark_os_core::hash::Hash;
 use ark_os_core::schedule::{CatchUp, Overlap, Planned, ScheduleSpec};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
@@ -14,8 +15,8 @@ use ark_os_core::{Command, Kind};
 use crate::RuntimeError;
 use crate::calendar::Calendar;
 use crate::error::Place;
-use crate::handle::Handle;
-use crate::submission::{PlanRequest, RunRequest, millis};
+use crate::handle::{Handle, Submitted};
+use crate::submission::{PlanRequest, RunRequest, checked_key, millis};
 use crate::threads;
 
 /// A schedule that somebody asks for.
@@ -113,12 +114,21 @@ impl Handle {
         Ok(calendar.next(self.shared.submissions.clock.now()))
     }
 
-    /// Begins a run of a schedule now, whatever its times.
+    /// Begins a run of a schedule now, whatever its times; under the same idempotency key the same.
     ///
     /// # Errors
     /// There is no such schedule, or its run is refused.
-    pub async fn run_schedule(&self, schedule: ScheduleName) -> Result<RunId, RuntimeError> {
-        self.accept(Command::RunSchedule { schedule }).await.map(|submitted| submitted.run)
+    pub async fn run_schedule(
+        &self,
+        schedule: ScheduleName,
+        key: Option<&str>,
+    ) -> Result<Submitted, RuntimeError> {
+        let keyed = |key| {
+            let request = Hash::of_parts(&[b"run-now", schedule.name.as_bytes()]);
+            Ok::<_, RuntimeError>(SubmissionKey { key: checked_key(key)?, request })
+        };
+        let key = key.map(keyed).transpose()?;
+        self.accept(Command::RunSchedule { schedule, key }).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! What every route has at hand.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ark_os_api::Shutdown;
 use ark_os_core::text::Text;
@@ -15,10 +14,6 @@ use crate::past::Pasts;
 use crate::sampling::Samples;
 use crate::settings::ServerSettings;
 use crate::trace::Tracers;
-
-/// How long a list waits for the views to show what is durable by now. They follow within
-/// milliseconds; after this the list is answered from what they have.
-const VIEWS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Called when somebody asks the instance to shut down.
 pub type OnShutdown = Arc<dyn Fn(Shutdown) + Send + Sync>;
@@ -126,12 +121,7 @@ impl Context {
     /// Waits until the views show everything that is durable now, so that a list after a 202 has
     /// what was accepted.
     pub(crate) async fn views_caught_up(&self) -> Result<(), RuntimeError> {
-        let synced = self.handle().read(|kernel| kernel.newest()).await?;
-        let mut viewed = self.handle().viewed();
-        let shown = viewed.wait_for(|position| *position >= synced);
-        // Late views are no error: the list says what they have.
-        let _ = tokio::time::timeout(VIEWS_PATIENCE, shown).await;
-        Ok(())
+        self.handle().views_caught_up().await
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use ark_os_api::{DiffView, Json, RunSide, TaskDiff, TaskSide, ValueChange};
+use ark_os_api::{DiffView, RunSide, TaskDiff, TaskSide};
 use ark_os_core::Event;
 use ark_os_core::budget::Amounts;
 use ark_os_core::event::RunEnd;
@@ -13,19 +13,18 @@ use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::payload::Payload;
 use ark_os_core::run::TaskState;
 use ark_os_runtime::{Handle, RuntimeError};
-use serde_json::Value;
 
 use crate::past::Past;
 use crate::words;
+
+mod values;
+
+use values::Room;
 
 /// Tasks that are shown of those that differ.
 const TASKS_MAX: usize = 500;
 /// Tasks of which outputs are compared by value; the others by digest.
 const OUTPUTS_MAX: usize = 100;
-/// Places that are shown of two values.
-const CHANGES_MAX: usize = 100;
-/// Bytes of a text that is compared by value; larger ones by digest.
-const VALUE_BYTES_MAX: usize = 1 << 20;
 
 /// What one run's history tells.
 struct Side {
@@ -184,17 +183,20 @@ pub(crate) fn compare(
 ) -> Result<Result<DiffView, RunId>, RuntimeError> {
     let Some(one) = Side::read(handle, a)? else { return Ok(Err(a)) };
     let Some(other) = Side::read(handle, b)? else { return Ok(Err(b)) };
+    let mut room = Room::default();
     let mut view = DiffView {
         same: a_state == b_state,
         a: one.summary(a_state),
         b: other.summary(b_state),
-        input: changes(handle, one.input.as_ref(), other.input.as_ref())?,
-        output: changes(handle, a_output.as_ref(), b_output.as_ref())?,
+        input: room.changes(handle, one.input.as_ref(), other.input.as_ref())?,
+        output: room.changes(handle, a_output.as_ref(), b_output.as_ref())?,
         tasks: Vec::new(),
         same_tasks: 0,
         more_tasks: 0,
+        cut: false,
     };
-    tasks(handle, &one, &other, &mut view)?;
+    tasks(handle, (&one, &other), &mut view, &mut room)?;
+    view.cut = room.is_cut();
     view.same &= view.a.workflow_hash == view.b.workflow_hash
         && view.input.is_empty()
         && view.output.is_empty()
@@ -204,9 +206,9 @@ pub(crate) fn compare(
 
 fn tasks(
     handle: &Handle,
-    one: &Side,
-    other: &Side,
+    (one, other): (&Side, &Side),
     view: &mut DiffView,
+    room: &mut Room,
 ) -> Result<(), RuntimeError> {
     let (names, others) = (one.names(), other.names());
     let by_name: BTreeMap<&str, TaskRef> = others.iter().map(|(name, it)| (&**name, *it)).collect();
@@ -227,110 +229,19 @@ fn tasks(
             continue;
         }
         let mut output = Vec::new();
-        if hashes.0 != hashes.1 && compared < OUTPUTS_MAX {
+        let differ = hashes.0 != hashes.1;
+        if differ && (compared == OUTPUTS_MAX || room.is_full()) {
+            room.cut();
+        } else if differ {
             compared += 1;
             let read = |side: &Side, it: Option<TaskRef>| match it {
                 Some(it) => side.output_of(handle, it),
                 None => Ok(None),
             };
             let (from, to) = (read(one, a)?, read(other, b)?);
-            output = changes(handle, from.as_ref(), to.as_ref())?;
+            output = room.changes(handle, from.as_ref(), to.as_ref())?;
         }
         view.tasks.push(TaskDiff { name: name.clone(), a: sides.0, b: sides.1, output });
     }
     Ok(())
-}
-
-/// Where two payloads differ.
-fn changes(
-    handle: &Handle,
-    a: Option<&Payload>,
-    b: Option<&Payload>,
-) -> Result<Vec<ValueChange>, RuntimeError> {
-    if a.map(Payload::hash) == b.map(Payload::hash) {
-        return Ok(Vec::new());
-    }
-    let value = |payload: Option<&Payload>| -> Result<Option<Value>, RuntimeError> {
-        let Some(payload) = payload else { return Ok(None) };
-        let bytes = handle.load(payload)?;
-        if bytes.len() > VALUE_BYTES_MAX {
-            let digest = format!("sha256:{}", payload.hash());
-            return Ok(Some(serde_json::json!({ "blob": digest, "bytes": bytes.len() })));
-        }
-        Ok(serde_json::from_slice(&bytes).ok())
-    };
-    let mut found = Vec::new();
-    differ(String::new(), value(a)?.as_ref(), value(b)?.as_ref(), &mut found);
-    Ok(found)
-}
-
-/// Adds the places where two values differ. Foreign texts were read with a bound of their depth.
-fn differ(path: String, a: Option<&Value>, b: Option<&Value>, found: &mut Vec<ValueChange>) {
-    if a == b || found.len() >= CHANGES_MAX {
-        return;
-    }
-    match (a, b) {
-        (Some(Value::Object(one)), Some(Value::Object(other))) => {
-            let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-            for key in keys {
-                let escaped = key.replace('~', "~0").replace('/', "~1");
-                differ(format!("{path}/{escaped}"), one.get(key), other.get(key), found);
-            }
-        }
-        (Some(Value::Array(one)), Some(Value::Array(other))) => {
-            for at in 0..one.len().max(other.len()) {
-                differ(format!("{path}/{at}"), one.get(at), other.get(at), found);
-            }
-        }
-        _ => found.push(ValueChange { path, a: a.and_then(raw), b: b.and_then(raw) }),
-    }
-}
-
-fn raw(value: &Value) -> Option<Json> {
-    serde_json::value::to_raw_value(value).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(a: &str, b: &str, expect: &[(&str, &str, &str)]) {
-        let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
-        let mut found = Vec::new();
-        differ(String::new(), Some(&parse(a)), Some(&parse(b)), &mut found);
-        let text = |it: &Option<Json>| it.as_ref().map_or("-", |it| it.get()).to_owned();
-        let found: Vec<_> =
-            found.iter().map(|it| (it.path.clone(), text(&it.a), text(&it.b))).collect();
-        let expect: Vec<_> = expect
-            .iter()
-            .map(|(path, a, b)| ((*path).to_owned(), (*a).to_owned(), (*b).to_owned()))
-            .collect();
-        assert_eq!(found, expect);
-    }
-
-    #[test]
-    fn values_differ_at_the_deepest_place_that_says_it_all() {
-        check("1", "1", &[]);
-        check("1", "2", &[("", "1", "2")]);
-        check(
-            r#"{"a":{"b":[1,2]}}"#,
-            r#"{"a":{"b":[1,3,4]}}"#,
-            &[("/a/b/1", "2", "3"), ("/a/b/2", "-", "4")],
-        );
-        check(r#"{"a/b":1,"c":2}"#, r#"{"c":{}}"#, &[("/a~1b", "1", "-"), ("/c", "2", "{}")]);
-    }
-
-    #[test]
-    fn the_places_of_two_values_are_bounded() {
-        let list: Vec<Value> = (0..1_000).map(Value::from).collect();
-        let mut found = Vec::new();
-        differ(
-            String::new(),
-            Some(&Value::from(list)),
-            Some(&Value::from(vec![Value::Null; 1_000])),
-            &mut found,
-        );
-        assert_eq!(found.len(), CHANGES_MAX);
-    }
 }

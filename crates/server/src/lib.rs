@@ -21,6 +21,7 @@ mod listen;
 mod live;
 mod log_ring;
 mod openapi;
+mod origin;
 mod overview;
 mod past;
 mod problems;

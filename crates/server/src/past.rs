@@ -256,7 +256,13 @@ impl Past {
                     self.workflow = Some(pending.workflow.clone());
                 }
             }
-            Event::RunLoaded { accepted: Some(accepted) } => self.admission = accepted.admission,
+            Event::RunLoaded { accepted: Some(accepted) } => {
+                self.admission = accepted.admission;
+                if let Some(pending) = accepted.pending.as_ref().filter(|_| self.workflow.is_none())
+                {
+                    self.know(pending.workflow.clone());
+                }
+            }
             Event::RunStarted { admission } => self.admission = Some(*admission),
             Event::TasksAdded(added) => self.grow(added),
             Event::RunRetried { nodes, .. } => self.begin_again(nodes),

@@ -19,6 +19,7 @@ use crate::problems::{Refusal, no_route};
 mod admin;
 mod agents;
 mod deployments;
+mod diffs;
 mod escalations;
 mod fleet;
 mod forks;
@@ -109,7 +110,7 @@ fn of_runs() -> OpenApiRouter<Context> {
         .routes(routes!(run_verbs::send_signal))
         .routes(routes!(run_verbs::prioritize_run))
         .routes(routes!(forks::fork_run))
-        .routes(routes!(forks::diff_runs))
+        .routes(routes!(diffs::diff_runs))
         .routes(routes!(schedules::put_schedule, schedules::list_schedules))
         .routes(routes!(schedules::show_schedule, schedules::delete_schedule))
         .routes(routes!(schedules::pause_schedule))

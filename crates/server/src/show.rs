@@ -16,6 +16,7 @@ use ark_os_core::time::Time;
 use ark_os_runtime::{Handle, RuntimeError};
 
 use crate::events::json_text;
+use crate::origin;
 use crate::tasks;
 use crate::trace::held_by;
 use crate::words;
@@ -88,7 +89,7 @@ pub(crate) fn run(summary: &RunSummary, output: Output) -> RunView {
         ended: summary.ended.map(words::stamp),
         deadline: summary.deadline.and_then(words::moment),
         start_at: summary.start_at.and_then(words::moment),
-        origin: None,
+        origin: summary.origin.as_deref().map(origin::shown),
         tasks: counts(summary),
         account: summary.account.map(|account| AccountView {
             limit: words::amounts(account.limit(), u64::MAX),

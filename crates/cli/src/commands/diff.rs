@@ -51,6 +51,9 @@ fn lines(view: &DiffView) -> Vec<String> {
     lines.push(format!("tasks: {} the same", view.same_tasks));
     lines.push(format!("output: {}", verdict(&view.output)));
     lines.extend(view.output.iter().map(change));
+    if view.cut {
+        lines.push("more places differ: there are too many for one answer".to_owned());
+    }
     lines
 }
 

@@ -58,6 +58,9 @@ enum Action {
     Run {
         /// Its name
         name: String,
+        /// Idempotency key: the same key and schedule give the same run
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
     },
 }
 
@@ -93,11 +96,11 @@ impl Schedule {
                 session.output.answer(&view, |_| vec![format!("{} deleted", view.name)])?;
                 Ok(Exit::Done)
             }
-            Action::Run { name } => {
+            Action::Run { name, key } => {
                 let started: ScheduleStarted = session.client()?.post(
                     &path(namespace, &name, "/run-now"),
                     &json!({}),
-                    None,
+                    key.as_deref(),
                 )?;
                 session.output.answer(&started, |_| vec![started.run.clone()])?;
                 Ok(Exit::Done)

@@ -78,10 +78,67 @@ fn a_run_is_forked_with_another_input_and_compared_with_its_source() {
     assert!(home.call(&["get", fork]).expect(0).out.contains(&run), "it says where it is from");
     let diff = home.call(&["diff", &run, fork]).expect(1).out;
     assert!(diff.contains("/n 1 | 2") && diff.contains("task own"), "{diff}");
-    let other = home.call(&["fork", &run, "--workflow", file]).expect(0).out;
+    let other = home.call(&["fork", &run, "--file", file]).expect(0).out;
     home.call(&["run", "--attach", other.trim()]).expect(0);
     home.call(&["diff", &run, other.trim()]).expect(0);
     home.call(&["fork", &run, "--at", "1", "--task", "own"]).expect(2);
     home.call(&["fork", &run, "--at", "1.99"]).expect(5);
+    drop(instance);
+}
+
+#[test]
+fn a_fork_with_another_file_names_its_workflow_and_says_where_it_is_wrong() {
+    let home = Home::new();
+    let instance = home.start(&[]);
+    let one = home.file(
+        "one.yaml",
+        "workflows:\n  - name: one\n    tasks:\n      - { name: t, skill: echo, input: 1 }\n",
+    );
+    let ran = home.call(&["run", one.to_str().unwrap(), "--json"]).expect(0);
+    let run = ran.json_lines()[0]["run"].as_str().unwrap().to_owned();
+    let two = "workflows:\n  - name: a\n    tasks:\n      - { name: t, skill: echo, input: 1 }\n  \
+               - name: b\n    input: { type: object, properties: { n: { type: integer } } }\n    \
+               tasks:\n      - { name: t, skill: echo, input: \"${input.n}\" }\n";
+    let two = home.file("two.yaml", two);
+    let two = two.to_str().unwrap();
+    let unclear = home.call(&["--json", "fork", &run, "--file", two]).expect(2).problem();
+    assert_eq!(unclear["code"], json!("workflow_ambiguous"));
+    assert!(unclear["hint"].as_str().unwrap().contains("--workflow"), "{unclear}");
+    let fork = ["fork", &run, "--file", two, "--workflow", "b", "-i", "n=2", "--key", "k"];
+    let more = ["--budget", "calls=5", "--deadline", "1h"];
+    let first = home.call(&[&fork[..], &more[..]].concat()).expect(0).out;
+    assert_eq!(
+        first,
+        home.call(&[&fork[..], &more[..]].concat()).expect(0).out,
+        "one fork for one key"
+    );
+    home.call(&[&fork[..], &["--deadline", "2h"]].concat()).expect(5);
+    let shown = home.call(&["run", "--attach", first.trim(), "--json"]).expect(0).out;
+    assert!(shown.contains("\"output\":2") || shown.contains("\"output\": 2"), "{shown}");
+
+    let wrong = home.file(
+        "wrong.yaml",
+        "workflows:\n  - name: one\n    tasks:\n      - { name: t, skill: ecko, input: 1 }\n",
+    );
+    let told = home.call(&["fork", &run, "--file", wrong.to_str().unwrap()]).expect(2).err;
+    assert!(told.contains("wrong.yaml:4:26"), "{told}");
+    let named = home.call(&["--json", "fork", &run, "--workflow", two]).expect(2).problem();
+    assert!(named["hint"].as_str().unwrap().contains("--file"), "{named}");
+    home.call(&["fork", &run, "--workflow", "nobody"]).expect(5);
+    drop(instance);
+}
+
+#[test]
+fn what_is_null_in_one_run_and_not_there_in_the_other_is_told_apart() {
+    let home = Home::new();
+    let instance = home.start(&[]);
+    let submit = |input: &[&str]| {
+        let run = [&["run", "--task", "echo", "--json"], input].concat();
+        let ran = home.call(&run).expect(0);
+        ran.json_lines()[0]["run"].as_str().unwrap().to_owned()
+    };
+    let (null, none) = (submit(&["-i", "a:=1", "-i", "n:=null"]), submit(&["-i", "a:=1"]));
+    let diff = home.call(&["diff", &null, &none]).expect(1).out;
+    assert!(diff.contains("/n null | –"), "{diff}");
     drop(instance);
 }

@@ -10,7 +10,9 @@ use super::{nothing, of_instance, submit_run};
 use crate::authority::Grant;
 use crate::command::{FireSchedule, ScheduleName, SubmitRun};
 use crate::error::{Failure, Kind, Rejected};
-use crate::event::{Change, Event, ScheduleFired, ScheduleSkip, ScheduleSkipped, Trigger};
+use crate::event::{
+    Change, Event, RunOrigin, ScheduleFired, ScheduleSkip, ScheduleSkipped, SubmissionKey, Trigger,
+};
 use crate::limits::SCHEDULE_QUEUE_MAX;
 use crate::rules::Rules;
 use crate::schedule::{Overlap, Schedule};
@@ -25,7 +27,8 @@ pub(super) fn decide(
 ) -> Result<Change, Rejected> {
     let Some(schedule) = state.schedules.find(fire.schedule) else { return Ok(nothing(now)) };
     if let Some(time) = schedule.waiting_turn() {
-        let begun = begin(state, rules, schedule, fired(schedule, time, Trigger::Queued), now);
+        let begun =
+            begin(state, rules, schedule, fired(schedule, time, Trigger::Queued).into(), now);
         return begun.or_else(|rejected| match rejected.code() {
             // It stands in line, and a freeze throws nothing away.
             "intake_frozen" => Err(rejected),
@@ -62,7 +65,7 @@ pub(super) fn decide(
         _ => {}
     }
     let fired = ScheduleFired { next, since, ..fired(schedule, time, Trigger::Due) };
-    match begin(state, rules, schedule, fired, now) {
+    match begin(state, rules, schedule, fired.into(), now) {
         // It may be begun in a moment.
         Err(rejected) if rejected.is_passing() => Err(rejected),
         Err(rejected) => Ok(skip(ScheduleSkip::Refused(failure_of(&rejected)))),
@@ -98,11 +101,25 @@ fn failure_of(rejected: &Rejected) -> Failure {
 pub(super) fn manual(
     state: &State,
     rules: &dyn Rules,
-    name: &ScheduleName,
+    (name, key): (&ScheduleName, Option<SubmissionKey>),
     now: Time,
 ) -> Result<Change, Rejected> {
     let schedule = known(state, name)?;
-    begin(state, rules, schedule, fired(schedule, now, Trigger::Manual), now)
+    let due = Due { fired: fired(schedule, now, Trigger::Manual), key };
+    begin(state, rules, schedule, due, now)
+}
+
+/// What a run of a schedule begins for.
+struct Due {
+    fired: ScheduleFired,
+    /// Of whoever asked for it.
+    key: Option<SubmissionKey>,
+}
+
+impl From<ScheduleFired> for Due {
+    fn from(fired: ScheduleFired) -> Self {
+        Due { fired, key: None }
+    }
 }
 
 fn fired(schedule: &Schedule, time: Time, trigger: Trigger) -> ScheduleFired {
@@ -114,7 +131,7 @@ fn begin(
     state: &State,
     rules: &dyn Rules,
     schedule: &Schedule,
-    fired: ScheduleFired,
+    Due { fired, key }: Due,
     now: Time,
 ) -> Result<Change, Rejected> {
     let spec = &schedule.spec;
@@ -130,11 +147,17 @@ fn begin(
         start_at: None,
         budget: spec.budget,
         seed: run.0 as u64,
-        key: None,
+        key,
         parent: None,
     };
     let mut change = submit_run::decide(state, rules, submission, now)?;
-    let accepted = change.events.iter().position(|it| matches!(it, Event::RunAccepted(_)));
+    let (name, time, trigger) = (fired.name.clone(), fired.time, fired.trigger);
+    let mut origin = Some(Box::new(RunOrigin::Schedule { name, time, trigger }));
+    let accepted = change.events.iter_mut().position(|event| {
+        let Event::RunAccepted(accepted) = event else { return false };
+        accepted.origin = origin.take();
+        true
+    });
     change.events.insert(accepted.map_or(0, |at| at + 1), Event::ScheduleFired(fired));
     Ok(change)
 }

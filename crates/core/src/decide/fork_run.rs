@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::submit_run::{self, open_roots};
 use crate::command::ForkRun;
 use crate::error::{Kind, Rejected};
-use crate::event::{Change, Event, RunAccepted, SkipCause, TaskReused};
+use crate::event::{Change, Event, RunAccepted, RunOrigin, SkipCause, TaskReused};
 use crate::ids::TaskRef;
 use crate::limits::MAP_CHILDREN_MAX;
 use crate::plan::{Shape, Workflow};
@@ -32,7 +32,13 @@ pub(super) fn decide(
             .hint("wait for some runs to end; a fork does not wait on disk as others do"));
     }
     let id = submission.run;
-    let submitted = submit_run::entry(state, rules, submission, now)?;
+    let mut submitted = submit_run::entry(state, rules, submission, now)?;
+    submitted.accepted.origin = Some(Box::new(RunOrigin::Fork {
+        source: forked.source,
+        at: forked.at,
+        reused: reused.len() as u32,
+        reason: forked.reason.clone(),
+    }));
     let mut run =
         Run::accepted(id, submitted.namespace, submitted.workflow, &submitted.accepted, now);
     run.admission = submitted.admission;

@@ -185,5 +185,6 @@ fn accepted(
         waits: None,
         start_at: submission.start_at.filter(|start| *start > now),
         parent: submission.parent,
+        origin: None,
     }
 }

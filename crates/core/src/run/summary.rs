@@ -3,6 +3,7 @@
 use super::{Counts, Run, RunState};
 use crate::budget::Account;
 use crate::error::Failure;
+use crate::event::RunOrigin;
 use crate::hash::Hash;
 use crate::ids::RunId;
 use crate::layer::Layer;
@@ -32,6 +33,8 @@ pub struct RunSummary {
     pub awaited: Vec<Text>,
     /// The run whose child it is.
     pub parent: Option<RunId>,
+    /// How it came to be, where nobody submitted it; none also of one that waits on disk.
+    pub origin: Option<Box<RunOrigin>>,
     /// How urgent it is.
     pub priority: Priority,
     /// When it was accepted.
@@ -67,6 +70,7 @@ impl Run {
             waits_for: self.waits_for,
             awaited: if self.is_over() { Vec::new() } else { self.awaited() },
             parent: self.parent.as_ref().map(|parent| parent.run),
+            origin: self.origin.clone(),
             priority: self.priority,
             accepted: self.accepted,
             ended: self.ended,

@@ -451,6 +451,7 @@ impl Run {
             inbox: Vec::new(),
             signals: 0,
             parent: accepted.parent.clone(),
+            origin: accepted.origin.clone(),
             added_skills: Vec::new(),
             workflow,
         }

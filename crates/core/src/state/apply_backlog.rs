@@ -58,6 +58,7 @@ impl Run {
             waits: None,
             start_at: None,
             parent: None,
+            origin: None,
         };
         let accepted = accepted.unwrap_or(&known);
         let (namespace, workflow) = (under.namespace().clone(), under.workflow().clone());

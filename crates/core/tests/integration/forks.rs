@@ -1,7 +1,7 @@
 //! Forks: what `core` decides about a run that begins from another one's history.
 
 use ark_os_core::command::ForkRun;
-use ark_os_core::event::{Event, ReusedChildren, RunForked, TaskReused};
+use ark_os_core::event::{Event, ReusedChildren, RunForked, RunOrigin, TaskReused};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::RunId;
 use ark_os_core::layer::Layer;
@@ -65,6 +65,8 @@ fn what_is_reused_does_not_run_and_what_follows_does() {
     world.work();
     assert_eq!(world.announced[&run].state, RunState::Succeeded);
     assert_eq!(world.begun.len(), 1);
+    let origin = RunOrigin::Fork { source: RunId(99), at: 7, reused: 3, reason: "test".into() };
+    assert_eq!(world.announced[&run].origin.as_deref(), Some(&origin));
     world.replayed();
 
     // With nothing left to do it is over in its first record, and its chain names what is reused.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ark_os_core::command::{FireSchedule, PutSchedule, ScheduleName};
-use ark_os_core::event::{Event, Intake, ScheduleSkip, Trigger};
+use ark_os_core::event::{Event, Intake, RunOrigin, ScheduleSkip, SubmissionKey, Trigger};
+use ark_os_core::hash::Hash;
 use ark_os_core::ids::RunId;
 use ark_os_core::plan::Workflow;
 use ark_os_core::priority::Priority;
@@ -203,7 +204,7 @@ fn a_schedule_is_replaced_paused_resumed_run_and_removed() {
     };
     world.act(set(true, None)).unwrap();
     assert_eq!(world.state.schedules().first_due().map(|(at, _)| at), None);
-    let manual = world.act(Command::RunSchedule { schedule: name() }).unwrap();
+    let manual = world.act(Command::RunSchedule { schedule: name(), key: None }).unwrap();
     assert_eq!(it(&world).last.map(|it| it.run), manual.run, "a paused one runs when asked to");
     let later = world.now.plus(5);
     world.act(set(false, Some(later))).unwrap();
@@ -276,7 +277,7 @@ fn a_run_that_makes_way_is_cancelled_however_the_process_ends() {
     let mut world = World::new(4);
     put(&mut world, spec(Overlap::CancelPrevious)).unwrap();
     let first = fire(&mut world).unwrap().run.unwrap();
-    world.act(Command::RunSchedule { schedule: name() }).unwrap();
+    world.act(Command::RunSchedule { schedule: name(), key: None }).unwrap();
     world.dispatch();
     assert_eq!(world.standing(first), RunState::Running);
 }
@@ -357,4 +358,38 @@ fn a_run_on_disk_made_urgent_is_called_in_first() {
     world.work();
     assert_eq!(world.announced[&last].priority, Priority::High);
     assert!(runs.iter().all(|run| world.announced[run].state == RunState::Succeeded));
+}
+
+#[test]
+fn a_run_of_a_schedule_knows_where_it_comes_from_also_when_it_waited_on_disk() {
+    let mut settings = instance(1);
+    settings.runs_resident_max = Some(2);
+    let mut world = World::of(settings);
+    put(&mut world, spec(Overlap::Allow)).unwrap();
+    for _ in 0..4 {
+        world.submit(Workflow::single("echo").sealed());
+    }
+    let run = fire(&mut world).unwrap().run.unwrap();
+    assert!(world.state.backlog().contains(run));
+    world.work();
+    let Some(RunOrigin::Schedule { name, trigger, .. }) = world.announced[&run].origin.as_deref()
+    else {
+        panic!("{:?}", world.announced[&run]);
+    };
+    assert_eq!((&**name, *trigger), ("hourly", Trigger::Due));
+    world.replayed();
+}
+
+#[test]
+fn a_run_that_was_asked_for_is_kept_under_its_key() {
+    let mut world = World::new(4);
+    put(&mut world, spec(Overlap::Allow)).unwrap();
+    let key = SubmissionKey { key: "once".into(), request: Hash::of(b"this") };
+    let run_now = || Command::RunSchedule { schedule: name(), key: Some(key.clone()) };
+    let run = world.act(run_now()).unwrap().run;
+    let repeated = |key: &SubmissionKey| world.state.repeated(&"default".into(), key);
+    assert_eq!(repeated(&key).unwrap(), run);
+    let other = SubmissionKey { request: Hash::of(b"that"), ..key.clone() };
+    assert_eq!(repeated(&other).unwrap_err().code(), "key_reused");
+    assert_eq!(world.act(run_now()).unwrap_err().code(), "key_used", "nothing runs twice");
 }

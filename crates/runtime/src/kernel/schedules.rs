@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ark_os_core::Command;
 use ark_os_core::command::{FireSchedule, ScheduleName};
+use ark_os_core::event::SubmissionKey;
 use ark_os_core::limits::SCHEDULE_LATE_MS_MAX;
 use ark_os_core::schedule::{CatchUp, Schedule, ScheduleSpec, Schedules};
 use ark_os_core::time::Time;
@@ -139,11 +140,16 @@ impl<R: Recipient> Loop<R> {
     pub(super) fn run_schedule(
         &mut self,
         schedule: ScheduleName,
+        key: Option<SubmissionKey>,
         now: Time,
         out: &mut Output<R>,
     ) -> Answer {
         let ScheduleName { namespace, name } = schedule.clone();
-        if let Err(rejected) = self.execute(Command::RunSchedule { schedule }, 0, now, out) {
+        // Also of a schedule that is not there any more.
+        if let Some(answer) = self.repeated(&namespace, key.as_ref()) {
+            return answer;
+        }
+        if let Err(rejected) = self.execute(Command::RunSchedule { schedule, key }, 0, now, out) {
             return Answer::Rejected(rejected);
         }
         let schedule = self.kernel.state.schedules().named(&namespace, &name);

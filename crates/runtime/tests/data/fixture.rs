@@ -108,6 +108,7 @@ impl Fixture {
             inbox: Vec::new(),
             signals: 0,
             parent: None,
+            origin: None,
             added_skills: Vec::new(),
         };
         Fixture { run, payloads, blobs }

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::agents::shown;
-use super::{forks, idempotency_key, json, json_bytes};
+use super::{idempotency_key, json, json_bytes};
 use crate::context::Context;
 use crate::given::Given;
 use crate::past::{page_of, past_of};
@@ -27,7 +27,7 @@ use crate::query::{Paging, RunsQuery, Waiting, cursor_invalid, read, wrong};
 use crate::refused::{BodyTooLarge, KeyReused, NoRun, Overloaded};
 use crate::show::{self, Output};
 use crate::trace::limits_of;
-use crate::{amounts, line, tasks, words};
+use crate::{amounts, line, origin, tasks, words};
 
 /// Runs a workflow or a single task.
 #[utoipa::path(
@@ -239,11 +239,6 @@ pub(super) async fn show_run(
     }
     let mut view = view(&context, run).await?;
     view.limits = context.handle().read(move |kernel| limits_of(kernel, run)).await?;
-    view.origin = match forks::origin_of(&context, run).await {
-        // As with its parent: the views do not keep it, and a history may be away.
-        Err(refusal) if refusal.0.code == "history_archived" => None,
-        origin => origin?,
-    };
     Ok(json(StatusCode::OK, &view))
 }
 
@@ -338,21 +333,27 @@ pub(super) async fn look_up(context: &Context, run: RunId) -> Result<Option<RunV
         None => None,
         Some(Found::Fresh(summary)) => {
             let output = Output::load(handle, summary.output.as_ref()).await?;
-            Some(show::run(&summary, output))
+            let view = show::run(&summary, output);
+            // Of a run that waits on disk memory does not know it.
+            let is_away = summary.account.is_none();
+            Some(if is_away { descended(handle, run, view).await } else { view })
         }
         Some(Found::Shown(row)) => {
             let output = Output::load(handle, row.output.as_ref()).await?;
-            let handle = handle.clone();
-            // The views do not keep it, and a history may be away.
-            let parent = tasks::blocking(move || parent_of(&handle, run)).await.unwrap_or_default();
-            Some(RunView { parent, ..row_view(&row, output) })
+            Some(descended(handle, run, row_view(&row, output)).await)
         }
     })
 }
 
-fn parent_of(handle: &Handle, run: RunId) -> Result<Option<String>, RuntimeError> {
-    let begun = crate::trace::beginning(handle, run)?;
-    Ok(begun.and_then(|it| it.parent).map(|parent| parent.to_string()))
+/// A run with where it comes from, as its first record tells: a history that is away or damaged takes nothing else
+/// from whoever asks.
+async fn descended(handle: &Handle, run: RunId, view: RunView) -> RunView {
+    let handle = handle.clone();
+    let Ok(descent) = tasks::blocking(move || origin::read(&handle, run)).await else {
+        return view;
+    };
+    let parent = descent.parent.map(|parent| parent.to_string());
+    RunView { parent: parent.or(view.parent), origin: descent.origin, ..view }
 }
 
 /// Where a run was found.

@@ -10,18 +10,18 @@ use ark_os_core::schedule::{self, Planned, Schedule};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 use ark_os_runtime::calendar::Calendar;
-use ark_os_runtime::{RunRequest, RuntimeError, ScheduleRequest};
+use ark_os_runtime::{RunRequest, RuntimeError, ScheduleRequest, Submitted};
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 
 use super::agents::shown;
-use super::runs::{Prefix, plan_of};
-use super::{json, reason};
+use super::runs::{Prefix, located, plan_of};
+use super::{idempotency_key, json, reason};
 use crate::context::Context;
 use crate::given::{Given, Why};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Namespaced, Reasoned, SchedulesQuery, read};
-use crate::refused::NoSchedule;
+use crate::refused::{KeyReused, NoSchedule};
 use crate::{amounts, line, words};
 
 /// Times that are shown of what is to come.
@@ -177,19 +177,25 @@ pub(super) async fn resume_schedule(
     params(
         ("name" = String, Path, description = "Its name"),
         Namespaced,
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and schedule give the same run for 24 hours"),
     ),
     responses(
         (status = 202, description = "The run, durably accepted", body = ScheduleStarted),
         NoSchedule,
+        KeyReused,
     ),
 )]
 pub(super) async fn run_schedule(
     State(context): State<Context>,
     Path(name): Path<String>,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Answered {
-    let run = context.handle().run_schedule(named(&context, &name, &uri)?).await?;
-    Ok(json(StatusCode::ACCEPTED, &ScheduleStarted { run: run.to_string() }))
+    let (schedule, key) = (named(&context, &name, &uri)?, idempotency_key(&headers)?);
+    let Submitted { run, existing } =
+        context.handle().run_schedule(schedule, key.as_deref()).await?;
+    let started = ScheduleStarted { run: run.to_string(), existing };
+    Ok(located(json(StatusCode::ACCEPTED, &started), run))
 }
 
 async fn set(context: &Context, schedule: ScheduleName, is_paused: bool, reason: Text) -> Answered {

@@ -27,9 +27,8 @@ use crate::query::{Paging, cursor_invalid, read};
 pub(super) async fn list_workflows(State(context): State<Context>, uri: Uri) -> Answered {
     let paging: Paging = read(&uri)?;
     let limit = paging.limit.items();
-    let after = paging.cursor.as_deref().map(|cursor| {
-        Place::parse(cursor).ok_or_else(cursor_invalid)
-    });
+    let after =
+        paging.cursor.as_deref().map(|cursor| Place::parse(cursor).ok_or_else(cursor_invalid));
     let after = after.transpose()?;
     let page = context.handle().read(move |kernel| page_of(kernel.state(), after.as_ref(), limit));
     Ok(json(StatusCode::OK, &page.await?))

@@ -50,6 +50,17 @@ fn a_history_that_was_taken_away_is_gone_until_it_is_put_back_and_its_run_is_sti
     }
     let known = world.get(&run);
     assert_eq!((known.status, &known.json()["state"]), (200, &"succeeded".into()));
+    // Nor does what is damaged take more from the run than its history.
+    let (archive, away) = (dir.path().join("archive"), dir.path().join("away"));
+    std::fs::create_dir(&archive).unwrap();
+    for entry in std::fs::read_dir(&away).unwrap().map(Result::unwrap) {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        std::fs::write(archive.join(entry.file_name()), vec![7; bytes.len()]).unwrap();
+    }
+    assert!(world.get(&paths[0]).status >= 400);
+    let known = world.get(&run);
+    assert_eq!((known.status, &known.json()["state"]), (200, &"succeeded".into()));
+    std::fs::remove_dir_all(&archive).unwrap();
     let mut listed = 0;
     let mut page = world.get("/api/v1/runs?limit=50").json();
     loop {

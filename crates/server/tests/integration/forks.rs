@@ -285,3 +285,115 @@ fn a_fork_with_another_skill_for_one_that_no_task_has_is_refused() {
     }
     world.stop();
 }
+
+#[test]
+fn a_key_gives_the_same_fork_once() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let source = run(&world, PLAN, &json!({"depth": 1}));
+    let path = format!("/api/v1/runs/{source}/fork");
+    let send = |body: &Value, key: &str| {
+        world.call("POST", &path, &[("Idempotency-Key", key)], body.to_string().as_bytes())
+    };
+    let body = json!({"input": {"depth": 2}, "reason": "deeper"});
+    let first = send(&body, "k-1");
+    assert_eq!((first.status, &first.json()["existing"]), (202, &json!(false)), "{}", first.text());
+    let again = send(&body, "k-1");
+    assert_eq!((again.status, &again.json()["existing"]), (202, &json!(true)), "{}", again.text());
+    for told in ["run", "forked_from", "reused", "anew"] {
+        assert_eq!(first.json()[told], again.json()[told], "{told}");
+    }
+    assert_eq!(again.json()["reused"], json!(["fetch", "list"]));
+    for other in
+        [json!({"input": {"depth": 3}, "reason": "deeper"}), json!({}), json!({"task": "report"})]
+    {
+        send(&other, "k-1").problem(409, "key_reused");
+    }
+    let submission = format!(r#"{{"workflow":{PLAN},"input":{{"depth":2}}}}"#);
+    let submit =
+        world.call("POST", "/api/v1/runs", &[("Idempotency-Key", "k-1")], submission.as_bytes());
+    submit.problem(409, "key_reused");
+    let other = send(&body, "k-2").json();
+    assert_eq!(other["existing"], false);
+    assert_ne!(other["run"], first.json()["run"]);
+    world.stop();
+}
+
+#[test]
+fn what_is_wrong_with_a_forks_workflow_is_told_where_it_stands() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let source = run(&world, PLAN, &json!({"depth": 1}));
+    let path = format!("/api/v1/runs/{source}/fork");
+    let wrong = json!({"name": "w", "version": "1", "tasks": [{"name": "t", "skill": "ecko"}]});
+    for (workflow, place) in [
+        (wrong.clone(), "/workflow/tasks/0/skill"),
+        (json!({"workflows": [wrong]}), "/workflow/workflows/0/tasks/0/skill"),
+    ] {
+        let answer = world.post(&path, json!({"workflow": workflow}).to_string());
+        let problem = answer.problem(400, "manifest_invalid");
+        assert_eq!(problem["errors"][0]["pointer"], place, "{problem}");
+    }
+    world.stop();
+}
+
+#[test]
+fn a_fork_takes_a_deployed_workflow_by_its_name() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let source = run(&world, PLAN, &json!({"depth": 1}));
+    let path = format!("/api/v1/runs/{source}/fork");
+    world.post(&path, r#"{"workflow":"later"}"#).problem(404, "workflow_not_found");
+    let later = PLAN.replace(r#""name":"three""#, r#""name":"later""#);
+    let later = later.replace(r#"{"page":1}"#, r#"{"page":2}"#);
+    let manifest = format!(r#"{{"manifest":{{"workflows":[{later}]}}}}"#);
+    let deployed = world.post("/api/v1/deployments?wait=30s", manifest);
+    assert!(deployed.status < 300, "{}", deployed.text());
+    let (forked, shown) = fork(&world, &source, &json!({"workflow": "later"}));
+    assert_eq!((&forked["reused"], &shown["workflow"]), (&json!(["list"]), &json!("later")));
+    world.stop();
+}
+
+#[test]
+fn a_template_whose_escapes_were_undone_is_not_the_template_that_it_looks_like() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let plan = |input: &str| json!({"name": "form", "version": "1", "tasks": [{"name": "t", "skill": "echo", "input": input}]});
+    let source = run(&world, &plan("$${input.n}").to_string(), &json!({"n": 1}));
+    let (same, _) = fork(&world, &source, &json!({"workflow": plan("$${input.n}")}));
+    assert_eq!(same["reused"], json!(["t"]), "{same}");
+    let (forked, shown) = fork(&world, &source, &json!({"workflow": plan("${input.n}")}));
+    assert_eq!((&forked["reused"], &shown["output"]), (&json!([]), &json!(1)), "{forked}");
+    world.stop();
+}
+
+/// An input of many texts just small enough to be shown.
+fn large(word: &str) -> Value {
+    let texts = vec![word.repeat(15 << 10); 50];
+    json!({"depth": texts})
+}
+
+#[test]
+fn a_comparison_of_large_values_is_bounded_and_says_that_more_differs() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let task = |at: usize| json!({"name": format!("t{at}"), "skill": "echo", "input": "${input}"});
+    let tasks: Vec<Value> = (0..10).map(task).collect();
+    let plan = json!({"name": "wide", "version": "1", "tasks": tasks}).to_string();
+    let (one, other) = (run(&world, &plan, &large("a")), run(&world, &plan, &large("b")));
+    let answer = world.get(&format!("/api/v1/runs/{one}/diff/{other}"));
+    let bytes = answer.text().len();
+    assert!((3 << 20..5 << 20).contains(&bytes), "{bytes}");
+    let diff = answer.json();
+    assert_eq!((&diff["cut"], &diff["same"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&diff["input"][0]["path"], diff["tasks"].as_array().unwrap().len()),
+        (&json!("/depth/0"), 10)
+    );
+
+    let long = run(&world, &plan, &json!({"depth": "x".repeat(2 << 20)}));
+    let answer = world.get(&format!("/api/v1/runs/{one}/diff/{long}")).json();
+    assert_eq!(answer["input"][0]["path"], "", "{}", answer["input"]);
+    assert!(answer["input"][0]["b"]["bytes"].as_u64().unwrap() > 2 << 20, "{}", answer["input"]);
+    world.stop();
+}

@@ -53,7 +53,14 @@ fn a_schedule_begins_runs_by_its_pattern_and_goes_on_after_a_restart() {
     let run = world.post("/api/v1/schedules/tick/run-now", "");
     assert_eq!(run.status, 202, "{}", run.text());
     let run = run.json()["run"].as_str().unwrap().to_owned();
-    assert_eq!(world.get(&format!("/api/v1/runs/{run}?wait=30s")).json()["state"], "succeeded");
+    let shown = world.get(&format!("/api/v1/runs/{run}?wait=30s")).json();
+    assert_eq!(shown["state"], "succeeded");
+    let origin = &shown["origin"]["schedule"];
+    assert_eq!(
+        (&origin["name"], &origin["trigger"]),
+        (&json!("tick"), &json!("manual")),
+        "{shown}"
+    );
     let resumed = world.post("/api/v1/schedules/tick/resume", "").json();
     assert!(!resumed["upcoming"].as_array().unwrap().is_empty());
     let gone = world.call("DELETE", "/api/v1/schedules/tick?reason=enough", &[], b"");
@@ -121,5 +128,29 @@ fn a_run_with_a_start_of_its_own_waits_for_it() {
     world.post(&path, r#"{"priority":"low"}"#).problem(409, "run_over");
     let both = body(r#""delay":"1s","start_at":"2999-01-01T00:00:00Z""#);
     world.post("/api/v1/runs", both).problem(400, "request_invalid");
+    world.stop();
+}
+
+#[test]
+fn a_key_gives_the_same_run_of_a_schedule_once_also_when_the_schedule_is_gone() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    world.post("/api/v1/schedules", schedule("yearly", "0 0 1 1 *", ""));
+    world.post("/api/v1/schedules", schedule("other", "0 0 1 1 *", ""));
+    let run_now = |name: &str, key: &str| {
+        let path = format!("/api/v1/schedules/{name}/run-now");
+        world.call("POST", &path, &[("Idempotency-Key", key)], b"")
+    };
+    let first = run_now("yearly", "k-1").json();
+    assert_eq!(first["existing"], false, "{first}");
+    assert_eq!(run_now("yearly", "k-1").json(), json!({"run": first["run"], "existing": true}));
+    run_now("other", "k-1").problem(409, "key_reused");
+    run_now("yearly", "").problem(400, "key_invalid");
+    assert_ne!(run_now("yearly", "k-2").json()["run"], first["run"]);
+    let view = world.get("/api/v1/schedules/yearly").json();
+    assert_eq!(view["fired"], 2, "{view}");
+    world.call("DELETE", "/api/v1/schedules/yearly", &[], b"");
+    assert_eq!(run_now("yearly", "k-1").json()["run"], first["run"]);
+    run_now("yearly", "k-3").problem(404, "schedule_not_found");
     world.stop();
 }

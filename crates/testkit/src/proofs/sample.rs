@@ -263,6 +263,7 @@ async fn forked(handle: &Handle, source: RunId, task: Option<&str>) -> Made<RunI
         deadline: None,
         budget: None,
         reason: "asked for".into(),
+        key: None,
     };
     let run = handle.fork(source, request).await?.run;
     handle.wait(run, PATIENCE).await?.map(|_| run).ok_or_else(|| "a fork does not end".into())

@@ -323,6 +323,7 @@ fn records_of_runs_that_nobody_accepted_change_nothing() {
         waits: None,
         start_at: None,
         parent: None,
+        origin: None,
     };
     let changes = [
         Change { run: Some(run_id(1)), at: Time(1), events: vec![Event::RunParked] },

@@ -167,6 +167,7 @@ fn many(runs: u64, open_every: u64) -> Vec<Change> {
             waits: None,
             start_at: None,
             parent: None,
+            origin: None,
         };
         let mut events = vec![Event::RunAccepted(Box::new(accepted))];
         if run % open_every != 0 {
