@@ -582,6 +582,27 @@ pub struct InstanceStarted {
     pub broken: Option<Vec<BrokenGroup>>,
 }
 
+impl InstanceStarted {
+    /// A small instance in which everything may be, with these agents and skills.
+    pub fn small(agents: u32, skills: Vec<SkillInfo>) -> Self {
+        InstanceStarted {
+            version: Text::default(),
+            mode: Mode::Autonomous,
+            agents,
+            skills,
+            agent_concurrency: 2,
+            concurrent_tasks_max: 10,
+            task_timeout_ms: 1_000_000,
+            rules: Hash::ZERO,
+            namespace_budget: Amounts::UNLIMITED,
+            lease_ms: None,
+            runs_resident_max: None,
+            agents_max: None,
+            broken: None,
+        }
+    }
+}
+
 /// A declared group that could not be set up at a start.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -130,6 +130,9 @@ pub struct Run {
     #[n(93)]
     #[cbor(skip_if = "crate::shared::is_default")]
     pub added_skills: Vec<SkillIx>,
+    /// The schedule that began it: one that is retried is a run of it again.
+    #[n(94)]
+    pub schedule: Option<u64>,
 }
 
 /// Where a run stands.

@@ -58,6 +58,26 @@ pub struct ScheduleSpec {
     pub is_paused: bool,
 }
 
+impl ScheduleSpec {
+    /// A schedule in UTC with an empty input, and every rule as it is where nobody says.
+    pub fn new(name: Text, cron: &str, workflow: Planned) -> Self {
+        ScheduleSpec {
+            name,
+            cron: cron.into(),
+            zone: "UTC".into(),
+            catch_up: CatchUp::default(),
+            overlap: Overlap::default(),
+            workflow,
+            input: Payload::inline(&b"{}"[..]),
+            priority: Priority::default(),
+            budget: None,
+            deadline_ms: None,
+            jitter_ms: None,
+            is_paused: false,
+        }
+    }
+}
+
 /// What a schedule runs.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum Planned {

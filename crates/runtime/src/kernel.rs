@@ -455,7 +455,14 @@ impl<R: Recipient> Loop<R> {
         }
     }
 
-    fn command(&mut self, command: Command, cause: u64, now: Time, out: &mut Output<R>) -> Answer {
+    fn command(
+        &mut self,
+        mut command: Command,
+        cause: u64,
+        now: Time,
+        out: &mut Output<R>,
+    ) -> Answer {
+        self.set_right(&mut command, now);
         if let Command::IntendStep(intent) = command {
             return self.intend(*intent, cause, now, out);
         }

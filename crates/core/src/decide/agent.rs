@@ -28,6 +28,11 @@ pub(super) fn set(
         return Err(Rejected::new(Kind::Conflict, "agent_passing", how)
             .hint("wait for the deployment, or scale the fleet"));
     }
+    if online && state.fleet.awaits_worker(agent) {
+        let message = "it waits for its worker to register";
+        return Err(Rejected::new(Kind::Conflict, "agent_passing", message)
+            .hint("start the worker: it takes work as soon as it has registered"));
+    }
     if online && state.keeps_out(agent).is_some() {
         let message = "an emergency measure keeps it from work";
         return Err(Rejected::new(Kind::Conflict, "agent_quarantined", message)

@@ -221,6 +221,14 @@ impl Schedules {
         }
     }
 
+    /// A run of a schedule that was over goes on.
+    pub(crate) fn again(&mut self, number: u64, run: RunId) {
+        if self.by_number.contains_key(&number) {
+            self.runs.insert(run, number);
+            self.change(number, |it| _ = it.runs.insert(run));
+        }
+    }
+
     /// A run is over, whoever's it was.
     pub(crate) fn over(&mut self, run: RunId) {
         if let Some(number) = self.runs.remove(&run) {

@@ -226,6 +226,9 @@ impl State {
             self.ended.retain(|kept| *kept != id);
             // Who has not been told of its end yet hears of the next one.
             self.errands.remove(&Errand::Settle(id));
+            if let Some(number) = self.runs.get(&id).and_then(|run| run.schedule) {
+                self.schedules.again(number, id);
+            }
         }
     }
 
@@ -453,6 +456,7 @@ impl Run {
             parent: accepted.parent.clone(),
             origin: accepted.origin.clone(),
             added_skills: Vec::new(),
+            schedule: None,
             workflow,
         }
     }

@@ -33,7 +33,9 @@ impl State {
         let number = accepted.and_then(|accepted| accepted.admission);
         let own = under.admission().filter(|own| number == Some(own.id));
         let admission = own.or_else(|| self.admissions.get(&number?)).cloned();
-        self.take_in(Run::loaded(&waiting, &under, accepted, admission));
+        let schedule = self.schedules.of_run(id).map(|it| it.number);
+        let run = Run::loaded(&waiting, &under, accepted, admission);
+        self.take_in(Run { schedule, ..run });
     }
 }
 

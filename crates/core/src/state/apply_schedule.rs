@@ -78,6 +78,9 @@ impl State {
             Trigger::Manual => {}
         });
         self.schedules.begin(fired.schedule, last);
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.schedule = Some(fired.schedule);
+        }
     }
 
     /// The runs of a schedule that its next one takes the place of are to be cancelled.

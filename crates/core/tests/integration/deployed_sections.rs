@@ -257,6 +257,10 @@ fn declared_seats_of_workers_wait_for_those_who_register_under_their_names() {
     assert_eq!(standing(&world, "reporters-00000"), Some(Standing::Offline));
     let run = world.submit(needs("extra"));
     assert_eq!(world.working(run).len(), 0, "it waits");
+    // Nobody but its worker can say that it is there.
+    let agent = world.state.fleet().find("reporters-00000").unwrap();
+    let let_in = Command::SetAgent { agent, online: true, reason: "test".into() };
+    assert_eq!(world.act(let_in).unwrap_err().code(), "agent_passing");
     world.snapshot();
     let other = join(&mut world, "reporters-00001", &["extra", "more"]).unwrap_err();
     assert_eq!(other.code(), "worker_invalid");

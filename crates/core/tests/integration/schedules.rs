@@ -14,24 +14,18 @@ use ark_os_core::supervision::MeasureKind;
 use ark_os_core::time::Time;
 use ark_os_core::{Change, Command, Rejected};
 
-use super::world::{World, instance, json};
+use super::world::{World, instance};
 
 const MINUTE: u64 = 60_000;
 
 pub(super) fn spec(overlap: Overlap) -> ScheduleSpec {
     ScheduleSpec {
-        name: "hourly".into(),
-        cron: "0 * * * *".into(),
-        zone: "UTC".into(),
-        catch_up: CatchUp::One,
         overlap,
-        workflow: Planned::Inline(Workflow::single("echo").sealed()),
-        input: json("{}"),
-        priority: Priority::Normal,
-        budget: None,
-        deadline_ms: None,
-        jitter_ms: None,
-        is_paused: false,
+        ..ScheduleSpec::new(
+            "hourly".into(),
+            "0 * * * *",
+            Planned::Inline(Workflow::single("echo").sealed()),
+        )
     }
 }
 
@@ -392,4 +386,23 @@ fn a_run_that_was_asked_for_is_kept_under_its_key() {
     let other = SubmissionKey { request: Hash::of(b"that"), ..key.clone() };
     assert_eq!(repeated(&other).unwrap_err().code(), "key_reused");
     assert_eq!(world.act(run_now()).unwrap_err().code(), "key_used", "nothing runs twice");
+}
+
+#[test]
+fn a_run_that_is_retried_is_its_schedules_again() {
+    let mut world = World::new(4);
+    put(&mut world, spec(Overlap::Skip)).unwrap();
+    let first = fire(&mut world).unwrap().run.unwrap();
+    world.act(Command::CancelRun { run: first, reason: "test".into() }).unwrap();
+    assert!(!it(&world).is_busy());
+    world.act(Command::RetryRun { run: first, task: None, reason: "test".into() }).unwrap();
+    assert!(it(&world).runs.contains(&first));
+    world.snapshot();
+    assert_eq!(skipped(&fire(&mut world).unwrap()), Some(&ScheduleSkip::Overlap));
+    world.dispatch();
+    world.work();
+    assert_eq!(world.announced[&first].state, RunState::Succeeded);
+    assert!(!it(&world).is_busy());
+    assert!(fire(&mut world).unwrap().run.is_some());
+    world.replayed();
 }

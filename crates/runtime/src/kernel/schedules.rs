@@ -90,6 +90,36 @@ impl Calendars {
 }
 
 impl<R: Recipient> Loop<R> {
+    /// A command says when a schedule is due next by what its sender saw, and at that time: what has
+    /// passed since, or is not the schedule's any more, is worked out anew.
+    pub(super) fn set_right(&mut self, command: &mut Command, now: Time) {
+        let state = &self.kernel.state;
+        let now = now.max(state.now());
+        let has_passed = |next: &Option<Time>| next.is_some_and(|next| next <= now);
+        match command {
+            Command::PutSchedule(put) if has_passed(&put.next) => {
+                put.next = next_of(&put.spec, now);
+            }
+            Command::SetSchedule { schedule, is_paused: false, next, .. } => {
+                let known = state.schedules().named(&schedule.namespace, &schedule.name);
+                if let Some(calendar) = known.and_then(|it| self.calendars.of(it)) {
+                    *next = calendar.next(now);
+                }
+            }
+            Command::ReportHealth { version, result: Ok(due), .. } => {
+                let under_way = state.deployments().under_way().map(|it| &it.deployment);
+                let its = under_way.filter(|it| it.version == *version);
+                let schedules = its.map(|it| it.schedules()).unwrap_or_default();
+                for (next, it) in due.iter_mut().zip(schedules) {
+                    if has_passed(next) {
+                        *next = next_of(&it.spec, now);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// When a schedule is due next.
     pub(super) fn next_schedule(&self) -> Option<Time> {
         self.next_firing().map(|(due, _)| due)
@@ -160,18 +190,19 @@ impl<R: Recipient> Loop<R> {
     }
 }
 
+fn next_of(spec: &ScheduleSpec, now: Time) -> Option<Time> {
+    Calendar::parse(&spec.cron, &spec.zone).ok()?.next(now)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use ark_os_core::authority::{Authority, Grant, RevocationId, Scopes};
-    use ark_os_core::budget::Amounts;
     use ark_os_core::command::PutSchedule;
     use ark_os_core::event::{InstanceStarted, SchedulePut};
     use ark_os_core::fleet::SkillInfo;
-    use ark_os_core::hash::Hash;
-    use ark_os_core::payload::Payload;
     use ark_os_core::plan::{EffectClass, Workflow};
-    use ark_os_core::rules::{BuiltinRules, Mode};
+    use ark_os_core::rules::BuiltinRules;
     use ark_os_core::schedule::Overlap;
     use ark_os_core::schedule::Planned;
     use ark_os_core::{Change, Event, State};
@@ -188,41 +219,18 @@ mod tests {
         let mut lp = Loop::new(State::default(), Arc::new(BuiltinRules), 0);
         let skill =
             SkillInfo { name: "echo".into(), class: EffectClass::Pure, concurrency_max: None };
-        let started = InstanceStarted {
-            version: "test".into(),
-            mode: Mode::Autonomous,
-            agents: 6,
-            skills: vec![skill],
-            agent_concurrency: 2,
-            concurrent_tasks_max: 10,
-            task_timeout_ms: 1_000_000,
-            rules: Hash::ZERO,
-            namespace_budget: Amounts::UNLIMITED,
-            lease_ms: None,
-            runs_resident_max: None,
-            agents_max: None,
-            broken: None,
-        };
+        let started = InstanceStarted::small(6, vec![skill]);
         act(&mut lp, Time(1), Command::StartInstance(Box::new(started)));
         lp
     }
 
-    fn put(lp: &mut Loop<()>, name: &str, next: Time) {
+    fn put(lp: &mut Loop<()>, name: &str, (now, next): (Time, Time)) {
         let scopes = Scopes::parse(["*"]).unwrap();
         let grant = Grant::new(Authority::root("test".into(), scopes, RevocationId([7; 16])));
+        let planned = Planned::Inline(Workflow::single("echo").sealed());
         let spec = ScheduleSpec {
-            name: name.into(),
-            cron: "0 * * * *".into(),
-            zone: "UTC".into(),
-            catch_up: CatchUp::One,
             overlap: Overlap::Allow,
-            workflow: Planned::Inline(Workflow::single("echo").sealed()),
-            input: Payload::inline(b"{}".to_vec()),
-            priority: ark_os_core::priority::Priority::Normal,
-            budget: None,
-            deadline_ms: None,
-            jitter_ms: None,
-            is_paused: false,
+            ..ScheduleSpec::new(name.into(), "0 * * * *", planned)
         };
         let put = PutSchedule {
             namespace: "default".into(),
@@ -231,7 +239,7 @@ mod tests {
             seed: 7,
             next: Some(next),
         };
-        act(lp, Time(2), Command::PutSchedule(Box::new(put)));
+        act(lp, now, Command::PutSchedule(Box::new(put)));
     }
 
     fn last_of(lp: &Loop<()>, schedule: u64) -> Option<ark_os_core::ids::RunId> {
@@ -241,8 +249,8 @@ mod tests {
     #[test]
     fn a_schedule_that_rests_does_not_keep_others_waiting() {
         let mut lp = started();
-        put(&mut lp, "stuck", Time(1_000));
-        put(&mut lp, "other", Time(2_000));
+        put(&mut lp, "stuck", (Time(2), Time(1_000)));
+        put(&mut lp, "other", (Time(2), Time(2_000)));
         let number = |lp: &Loop<()>, name: &str| {
             let schedules = lp.kernel.state.schedules();
             schedules.named(&"default".into(), &name.into()).unwrap().number
@@ -262,7 +270,7 @@ mod tests {
     fn where_too_many_schedules_cannot_begin_none_is_tried_until_they_rested() {
         let mut lp = started();
         let many = HELD_MAX + 10;
-        (0..many).for_each(|n| put(&mut lp, &format!("s{n}"), Time(1_000)));
+        (0..many).for_each(|n| put(&mut lp, &format!("s{n}"), (Time(2), Time(1_000))));
         let intake = ark_os_core::event::Intake::Draining;
         act(&mut lp, Time(3), Command::SetIntake { intake, reason: "test".into() });
         let refused = lp.kernel.refused.commands;
@@ -276,21 +284,32 @@ mod tests {
         assert_eq!(last, many);
     }
 
-    fn keep(state: &mut State, schedule: u64) {
-        let spec = ScheduleSpec {
-            name: format!("s{schedule}").as_str().into(),
-            cron: "* * * * *".into(),
-            zone: "UTC".into(),
-            catch_up: CatchUp::One,
-            overlap: Overlap::Skip,
-            workflow: Planned::Inline(Workflow::single("test").sealed()),
-            input: Payload::null(),
-            priority: Default::default(),
-            budget: None,
-            deadline_ms: None,
-            jitter_ms: None,
-            is_paused: false,
+    fn next_of_stuck(lp: &Loop<()>) -> Option<Time> {
+        lp.kernel.state.schedules().named(&"default".into(), &"stuck".into())?.next
+    }
+
+    /// A clock that was put back, a busy loop, a schedule that was put anew since somebody looked: what
+    /// people wrote down is not true any more when it is read.
+    #[test]
+    fn times_that_pass_before_a_command_is_decided_are_worked_out_anew() {
+        const HOUR: u64 = 3_600_000;
+        let mut lp = started();
+        put(&mut lp, "stuck", (Time(HOUR + 1), Time(HOUR)));
+        assert_eq!(next_of_stuck(&lp), Some(Time(2 * HOUR)));
+        let set = |is_paused, next| {
+            let schedule = ScheduleName { namespace: "default".into(), name: "stuck".into() };
+            Command::SetSchedule { schedule, is_paused, next, reason: "test".into() }
         };
+        act(&mut lp, Time(HOUR + 2), set(true, None));
+        assert_eq!(next_of_stuck(&lp), None);
+        act(&mut lp, Time(HOUR + 3), set(false, Some(Time(HOUR + 17))));
+        assert_eq!(next_of_stuck(&lp), Some(Time(2 * HOUR)), "its pattern knows no such time");
+    }
+
+    fn keep(state: &mut State, schedule: u64) {
+        let planned = Planned::Inline(Workflow::single("test").sealed());
+        let name = format!("s{schedule}");
+        let spec = ScheduleSpec::new(name.as_str().into(), "* * * * *", planned);
         let id = RevocationId::derive(&[b"test"]);
         apply(
             state,

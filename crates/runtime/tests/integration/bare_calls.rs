@@ -11,7 +11,7 @@ use ark_os_core::payload::Payload;
 use ark_os_core::plan::{ChildSpec, Shape, Workflow};
 use ark_os_core::rules::BuiltinRules;
 use ark_os_core::run::RunState;
-use ark_os_core::schedule::{CatchUp, Overlap, Planned, ScheduleSpec};
+use ark_os_core::schedule::{Overlap, Planned, ScheduleSpec};
 use ark_os_core::time::Time;
 use ark_os_core::{Command, Event, State};
 use ark_os_runtime::kernel::record::Appended;
@@ -140,19 +140,10 @@ fn what_is_wanted_behind_a_refused_pause_is_done_to_a_run_that_has_not_begun() {
 }
 
 fn put(workflow: Arc<Workflow>, now: Time) -> Command {
+    let planned = Planned::Inline(workflow);
     let spec = ScheduleSpec {
-        name: "each-minute".into(),
-        cron: "* * * * *".into(),
-        zone: "UTC".into(),
-        catch_up: CatchUp::One,
         overlap: Overlap::CancelPrevious,
-        workflow: Planned::Inline(workflow),
-        input: Payload::null(),
-        priority: Default::default(),
-        budget: None,
-        deadline_ms: None,
-        jitter_ms: None,
-        is_paused: false,
+        ..ScheduleSpec::new("each-minute".into(), "* * * * *", planned)
     };
     let id = RevocationId::derive(&[b"test"]);
     let authority = Authority::root("tester".into(), Scopes::everything(), id);

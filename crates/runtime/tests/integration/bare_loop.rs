@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use ark_os_core::Command;
 use ark_os_core::authority::{Authority, Grant, RevocationId, Scopes};
-use ark_os_core::budget::Amounts;
 use ark_os_core::command::SubmitRun;
 use ark_os_core::event::InstanceStarted;
 use ark_os_core::fleet::SkillInfo;
-use ark_os_core::hash::Hash;
 use ark_os_core::ids::RunId;
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::{EffectClass, Workflow};
-use ark_os_core::rules::Mode;
 use ark_os_core::time::Time;
 
 pub(crate) const NOW: Time = Time(1_000);
@@ -20,21 +17,8 @@ pub(crate) const NOW: Time = Time(1_000);
 /// An instance starts with one pure skill.
 pub(crate) fn start() -> Command {
     let (name, class) = ("test".into(), EffectClass::Pure);
-    Command::StartInstance(Box::new(InstanceStarted {
-        version: "test".into(),
-        mode: Mode::Autonomous,
-        agents: 6,
-        skills: vec![SkillInfo { name, class, concurrency_max: None }],
-        agent_concurrency: 2,
-        concurrent_tasks_max: 10,
-        task_timeout_ms: 1_000_000,
-        rules: Hash::ZERO,
-        namespace_budget: Amounts::UNLIMITED,
-        lease_ms: None,
-        runs_resident_max: None,
-        agents_max: None,
-        broken: None,
-    }))
+    let skills = vec![SkillInfo { name, class, concurrency_max: None }];
+    Command::StartInstance(Box::new(InstanceStarted::small(6, skills)))
 }
 
 /// A run of one task with that skill.

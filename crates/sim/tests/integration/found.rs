@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use ark_os_core::authority::{Authority, Grant, RevocationId, Scopes};
-use ark_os_core::budget::Amounts;
 use ark_os_core::command::SubmitRun;
 use ark_os_core::effect::Effect;
 use ark_os_core::event::InstanceStarted;
 use ark_os_core::fleet::SkillInfo;
-use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, PtId, RunId};
 use ark_os_core::payload::Payload;
 use ark_os_core::plan::{EffectClass, Workflow};
-use ark_os_core::rules::{BuiltinRules, Mode};
+use ark_os_core::rules::BuiltinRules;
 use ark_os_core::run::{RunState, RunSummary};
 use ark_os_core::time::Time;
 use ark_os_core::{Command, State};
@@ -34,21 +32,9 @@ impl Instant {
         let lp = Loop::new(State::default(), Arc::new(BuiltinRules), 0);
         let mut instant = Instant { lp, told: Vec::new(), begun: None };
         let class = EffectClass::Pure;
-        instant.command(Command::StartInstance(Box::new(InstanceStarted {
-            version: "test".into(),
-            mode: Mode::Autonomous,
-            agents: 6,
-            skills: vec![SkillInfo { name: SKILL.into(), class, concurrency_max: None }],
-            agent_concurrency: 2,
-            concurrent_tasks_max: 10,
-            task_timeout_ms: 1_000_000,
-            rules: Hash::ZERO,
-            namespace_budget: Amounts::UNLIMITED,
-            lease_ms: None,
-            runs_resident_max: None,
-            agents_max: None,
-            broken: None,
-        })));
+        let skills = vec![SkillInfo { name: SKILL.into(), class, concurrency_max: None }];
+        let started = InstanceStarted::small(6, skills);
+        instant.command(Command::StartInstance(Box::new(started)));
         instant
     }
 
