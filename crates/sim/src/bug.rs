@@ -77,11 +77,23 @@ pub enum Bug {
     HealthUnasked,
     /// The limits of a plan are forgotten on the way in.
     LimitForgotten,
+    /// A time of a schedule begins two runs.
+    FiredTwice,
+    /// A schedule's rule for missed times is forgotten on the way in.
+    CatchUpForgotten,
+    /// A schedule's rule for runs that are not over is forgotten on the way in.
+    OverlapForgotten,
+    /// A fork does not take along the last that was done before its point.
+    ForkForgets,
+    /// A fork takes along what was done after its point.
+    ForkOfLater,
+    /// Settings that change are recorded, and hold for nothing.
+    SettingsForgotten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 34] = [
+    pub const ALL: [Bug; 40] = [
         Bug::AcknowledgedBeforeSync,
         Bug::EffectReleasedEarly,
         Bug::StaleFenceAccepted,
@@ -116,6 +128,12 @@ impl Bug {
         Bug::LeaveUnheard,
         Bug::HealthUnasked,
         Bug::LimitForgotten,
+        Bug::FiredTwice,
+        Bug::CatchUpForgotten,
+        Bug::OverlapForgotten,
+        Bug::ForkForgets,
+        Bug::ForkOfLater,
+        Bug::SettingsForgotten,
     ];
 
     /// Its name on the command line.
@@ -155,6 +173,12 @@ impl Bug {
             Bug::LeaveUnheard => "leave-unheard",
             Bug::HealthUnasked => "health-unasked",
             Bug::LimitForgotten => "limit-forgotten",
+            Bug::FiredTwice => "fired-twice",
+            Bug::CatchUpForgotten => "catch-up-forgotten",
+            Bug::OverlapForgotten => "overlap-forgotten",
+            Bug::ForkForgets => "fork-forgets",
+            Bug::ForkOfLater => "fork-of-later",
+            Bug::SettingsForgotten => "settings-forgotten",
         }
     }
 

@@ -14,16 +14,21 @@ use ark_os_core::layer::Layer;
 use ark_os_core::run::{RunState, RunSummary};
 use ark_os_core::step::StepKey;
 use ark_os_core::text::Text;
+use ark_os_core::time::Time;
 use ark_os_core::{Change, Event, State};
 use ark_os_runtime::kernel::record::Appended;
 
 use crate::violation::{Check, Violation, ensure};
 
+mod forks;
 mod limits;
 mod model;
 mod rules;
+mod schedules;
+mod settings;
 mod state;
 
+pub(crate) use forks::{Asked, Changed};
 use model::Model;
 
 /// What clients, agents and the sink were told or did; no crash takes it back.
@@ -39,6 +44,10 @@ struct Told {
     outputs: BTreeMap<PtId, Hash>,
     /// Signals, by run and the digest of what they say.
     signals: BTreeSet<(RunId, Hash)>,
+    /// Forks that were asked for.
+    forks: BTreeMap<RunId, Asked>,
+    /// Schedules, by the digest of their input, which is like no other's.
+    schedules: BTreeSet<Hash>,
     /// Runs with an agent that reported more than was reserved.
     liars: BTreeSet<RunId>,
     /// Layers of deployments whose agents were found healthy.
@@ -50,7 +59,8 @@ struct Told {
 pub(crate) struct Checker {
     model: Model,
     told: Told,
-    log: Vec<Appended>,
+    /// Every record, and the wall clock when it was decided.
+    log: Vec<(Appended, Time)>,
     /// Records that a good sync covers.
     durable: u64,
     /// Whether the instance has started since the journal was read.
@@ -61,7 +71,7 @@ pub(crate) struct Checker {
 
 impl Checker {
     /// Looks at a record as the loop decided it.
-    pub(crate) fn observe(&mut self, appended: &Appended) -> Check {
+    pub(crate) fn observe(&mut self, appended: &Appended, wall: Time) -> Check {
         let next = self.log.len() as u64 + 1;
         ensure(appended.seq == next, "I8", || format!("record {} follows {next}", appended.seq))?;
         let first = appended.change.events.first();
@@ -72,9 +82,9 @@ impl Checker {
         ensure(self.is_started || is_recovery, "I5", || {
             format!("{:?} happened before the instance started", appended.change.events)
         })?;
-        self.log.push(appended.clone());
+        self.log.push((appended.clone(), wall));
         self.touched.extend(appended.change.run);
-        self.model.observe(appended)?;
+        self.model.observe(appended, wall)?;
         self.check_presented(&appended.change)?;
         for event in &appended.change.events {
             if let (Event::RunRetried { .. }, Some(run)) = (event, appended.change.run) {
@@ -251,7 +261,7 @@ impl Checker {
             format!("{found} records were recovered, {durable} had been synced")
         })?;
         ensure(found <= self.records(), "I1", || format!("{found} records were never appended"))?;
-        for (appended, change) in self.log.iter().zip(changes) {
+        for ((appended, _), change) in self.log.iter().zip(changes) {
             ensure(appended.change == *change, "I8", || {
                 let Appended { seq, change: was, .. } = appended;
                 format!("record {seq} was {was:?} and is {change:?}")
@@ -262,10 +272,11 @@ impl Checker {
         self.durable = found;
         self.model = Model::default();
         self.model.fleet.healthy.clone_from(&self.told.healthy);
+        self.model.forks.clone_from(&self.told.forks);
         let mut shadow = State::default();
         let mut effects = Vec::new();
-        for appended in &self.log {
-            self.model.observe(appended)?;
+        for (appended, wall) in &self.log {
+            self.model.observe(appended, *wall)?;
             shadow.apply(&appended.change, &mut effects);
             effects.clear();
         }
@@ -287,6 +298,7 @@ impl Checker {
                 self.model.run(*run).is_some_and(|it| it.signals.came.contains_key(said));
             ensure(is_there, "I1", || format!("a signal of `{run}` was acknowledged and is lost"))?;
         }
+        self.check_told_schedules()?;
         for (id, (end, which)) in &self.told.over {
             let found = self.model.run(*id).and_then(|run| run.ends.get(*which));
             ensure(found.is_some_and(|(found, _)| found == end), "I2", || {
@@ -298,7 +310,7 @@ impl Checker {
 
     /// Everything that the journal says of runs, in its order.
     pub(crate) fn run_events(&self) -> impl Iterator<Item = (RunId, &Event)> + '_ {
-        let changes = self.log.iter().map(|appended| &appended.change);
+        let changes = self.log.iter().map(|(appended, _)| &appended.change);
         let of_runs = changes.filter_map(|change| Some((change.run?, &change.events)));
         of_runs.flat_map(|(run, events)| events.iter().map(move |event| (run, event)))
     }

@@ -15,6 +15,7 @@ mod sink;
 mod subject;
 mod sweep;
 mod violation;
+mod wishes;
 mod world;
 
 pub use bug::Bug;

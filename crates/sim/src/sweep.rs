@@ -49,6 +49,9 @@ impl Sweep {
         total.loads += counts.loads;
         total.probes += counts.probes;
         total.signals += counts.signals;
+        total.fires += counts.fires;
+        total.forks += counts.forks;
+        total.reused += counts.reused;
         for (fault, count) in &outcome.injected {
             *self.injected.entry(fault).or_default() += count;
         }

@@ -28,7 +28,9 @@ mod clients;
 mod end;
 mod faults;
 mod fleet;
+mod forks;
 mod node;
+mod schedules;
 mod signals;
 mod snapshots;
 mod start;
@@ -53,6 +55,12 @@ const FLOW: u64 = 0x0066_6c6f_7721;
 const WORKERS: u64 = 0x776f_726b_6572;
 /// What makes a seed the seed of settings that change while the process runs.
 const SETTINGS: u64 = 0x7365_7474_696e_6773;
+/// What makes a seed the seed of its declared seats for remote workers.
+const SEATS: u64 = 0x0073_6561_7473;
+/// What makes a seed the seed of its forks.
+const FORKS: u64 = 0x666f_726b_7321;
+/// What makes a seed the seed of its schedules.
+const SCHEDULES: u64 = 0x7363_6865_6475_6c65;
 /// Events in a row at one moment; more mean the same.
 const STANDSTILL_MAX: u64 = 20_000;
 
@@ -81,6 +89,10 @@ pub(crate) enum Due {
     Again(u64),
     /// Somebody sends a signal.
     Signal,
+    /// Somebody does something about a schedule.
+    Schedule,
+    /// Somebody forks a run.
+    Fork,
     /// A worker joins, in this life of the process; none: something happens to one.
     Worker { life: Option<u32>, place: usize },
     /// A command that a planted bug has held back.
@@ -172,6 +184,12 @@ pub struct Counts {
     pub probes: u64,
     /// Signals that were acknowledged.
     pub signals: u64,
+    /// Runs that schedules began.
+    pub fires: u64,
+    /// Forks that were acknowledged.
+    pub forks: u64,
+    /// Tasks that they took along.
+    pub reused: u64,
 }
 
 pub(crate) struct World {
@@ -200,6 +218,10 @@ pub(crate) struct World {
     pub(crate) workers: Workers,
     /// Of a stream of its own, in some worlds: limits that change while the process runs.
     pub(crate) settings: Option<Rng>,
+    /// Of a stream of its own, in some worlds: schedules.
+    pub(crate) schedules: Option<Rng>,
+    /// Of a stream of its own, in some worlds: forks.
+    pub(crate) forks: Option<Rng>,
     /// Raised with every death of the process, so that what it had under way is void.
     pub(crate) life: u32,
     pub(crate) attempts: BTreeMap<PtId, Attempt>,
@@ -212,6 +234,12 @@ pub(crate) struct World {
     trace: u64,
     notes: VecDeque<String>,
     notes_max: usize,
+}
+
+/// A stream of its own for so many worlds of a thousand, where nobody has brought a workflow.
+fn stream(seed: u64, of_1000: u64, options: &Options) -> Option<Rng> {
+    let mut rng = Rng::new(seed);
+    (rng.per_mille(of_1000) && options.subject.is_none()).then_some(rng)
 }
 
 impl World {
@@ -231,7 +259,8 @@ impl World {
         }
         let mut flow = Rng::new(seed ^ FLOW);
         let has_waits = flow.per_mille(500) || options.subject.is_some();
-        let mut workers = Workers::new(Rng::new(seed ^ WORKERS));
+        let seats = stream(seed ^ SEATS, 500, options);
+        let mut workers = Workers::new(Rng::new(seed ^ WORKERS), seats);
         let far = workers.is_on.then_some(&mut workers.rng);
         let mut clients = Clients::new(rng.fork(), has_waits.then_some(&mut flow), far)?;
         if let Some(subject) = &options.subject {
@@ -255,11 +284,9 @@ impl World {
             flow,
             has_waits,
             workers,
-            settings: {
-                let mut settings = Rng::new(seed ^ SETTINGS);
-                let has_live = settings.per_mille(200) && options.subject.is_none();
-                has_live.then_some(settings)
-            },
+            settings: stream(seed ^ SETTINGS, 200, options),
+            schedules: stream(seed ^ SCHEDULES, 350, options),
+            forks: stream(seed ^ FORKS, 350, options),
             life: 0,
             attempts: BTreeMap::new(),
             clients,
@@ -322,6 +349,8 @@ impl World {
             }
             Due::Client => self.act(),
             Due::Signal => self.send_signals(),
+            Due::Schedule => self.act_on_schedules(),
+            Due::Fork => self.fork_some(),
             Due::Worker { life, place } => {
                 if life.is_none_or(|life| life == self.life) {
                     self.stir_workers(life, place);

@@ -28,6 +28,9 @@ fn every_promise_is_kept_whatever_fails() {
         ("doubts", total.doubts),
         ("runs from disk", total.loads),
         ("probes", total.probes),
+        ("runs of schedules", total.fires),
+        ("forks", total.forks),
+        ("tasks that forks reuse", total.reused),
     ] {
         assert!(count > SEEDS / 5, "the simulation meets too few {what}: {count}");
     }
@@ -229,6 +232,36 @@ fn deployment_whose_agents_nobody_looked_at_is_found() {
 #[test]
 fn limit_that_is_forgotten_is_found() {
     is_found(Bug::LimitForgotten, &["limit"]);
+}
+
+#[test]
+fn time_of_a_schedule_that_begins_two_runs_is_found() {
+    is_found(Bug::FiredTwice, &["I22"]);
+}
+
+#[test]
+fn forgotten_catch_up_rule_is_found() {
+    is_found(Bug::CatchUpForgotten, &["I22"]);
+}
+
+#[test]
+fn forgotten_overlap_rule_is_found() {
+    is_found(Bug::OverlapForgotten, &["I22"]);
+}
+
+#[test]
+fn fork_that_forgets_what_was_done_is_found() {
+    is_found(Bug::ForkForgets, &["I23"]);
+}
+
+#[test]
+fn fork_that_takes_along_what_was_done_after_its_point_is_found() {
+    is_found(Bug::ForkOfLater, &["I23"]);
+}
+
+#[test]
+fn changed_settings_that_hold_for_nothing_are_found() {
+    is_found(Bug::SettingsForgotten, &["I24"]);
 }
 
 #[test]

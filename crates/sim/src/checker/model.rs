@@ -13,6 +13,10 @@ use ark_os_core::step::StepKey;
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
 
+use super::forks::{Asked, Past};
+use super::schedules::Book;
+use super::settings::Settings;
+
 /// How a task came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -66,6 +70,7 @@ pub(super) struct RunModel {
     pub(super) ends: Vec<(RunEnd, u64)>,
     pub(super) tasks: BTreeMap<TaskRef, TaskModel>,
     pub(super) signals: Signals,
+    pub(super) past: Past,
 }
 
 /// The signals of a run.
@@ -104,9 +109,15 @@ pub(super) struct Model {
     pub(super) fence: Fence,
     pub(super) epoch: u64,
     pub(super) at: Time,
+    /// The wall clock when the newest record was decided.
+    pub(super) wall: Time,
     /// Every child that a task ever asked for.
     pub(super) asked: BTreeMap<RunId, (RunId, TaskRef)>,
     pub(super) fleet: FleetModel,
+    pub(super) schedules: Book,
+    pub(super) settings: Settings,
+    /// Forks that were asked for.
+    pub(super) forks: BTreeMap<RunId, Asked>,
 }
 
 /// What the journal said of the fleet.
@@ -118,7 +129,7 @@ pub(super) struct FleetModel {
     pub(super) newest: u64,
     /// The version that is deployed.
     pub(super) current: u64,
-    /// The groups that are.
+    /// The groups that are, without those of remote workers.
     pub(super) groups: BTreeSet<Text>,
     /// The deployment under way and its groups.
     pub(super) next: Option<(u64, BTreeSet<Text>)>,

@@ -13,6 +13,7 @@ use ark_os_core::payload::Payload;
 use ark_os_core::plan::{EffectClass, OnFailure};
 use ark_os_core::step::{Finding, StepKey};
 use ark_os_core::text::Text;
+use ark_os_core::time::Time;
 use ark_os_runtime::kernel::record::Appended;
 
 use super::model::{End, FleetModel, Intent, Model, RunModel, TaskModel, Token};
@@ -28,8 +29,9 @@ impl FleetModel {
                 let is_next = self.next.is_none() && version > self.newest;
                 ensure(is_next, "I20", || format!("version {version} begins after {self:?}"))?;
                 self.newest = version;
-                let names = it.fleet.groups.iter().map(|group| group.name.clone());
-                self.next = Some((version, names.collect()));
+                // Members of the others take work when they have registered.
+                let own = it.fleet.groups.iter().filter(|group| !group.workers);
+                self.next = Some((version, own.map(|group| group.name.clone()).collect()));
             }
             Event::LayerDeployed { version, layer, .. } => {
                 let is_healthy = self.healthy.contains(&(*version, Some(*layer)));
@@ -82,7 +84,7 @@ impl FleetModel {
 
 impl Model {
     /// Takes a record in, or says which promise it breaks.
-    pub(super) fn observe(&mut self, appended: &Appended) -> Check {
+    pub(super) fn observe(&mut self, appended: &Appended, wall: Time) -> Check {
         let change = &appended.change;
         // I17: a wall clock that jumps back never takes the journal with it.
         ensure(change.at >= self.at, "I17", || {
@@ -91,17 +93,25 @@ impl Model {
                 appended.seq, change.at, self.at
             )
         })?;
-        self.at = change.at;
-        for event in &change.events {
+        (self.at, self.wall) = (change.at, wall);
+        for (i, event) in change.events.iter().enumerate() {
             match change.run {
-                None => self.observe_instance(event)?,
-                Some(run) => self.observe_run(run, appended.seq, event)?,
+                None => self.observe_instance(event, appended.seq)?,
+                Some(run) => {
+                    self.observe_run(run, appended.seq, event)?;
+                    self.remember(run, (appended.seq, i), event);
+                }
             }
         }
-        Ok(())
+        let is_fork = |event: &Event| matches!(event, Event::RunForked(_));
+        if let Some(run) = change.run.filter(|_| change.events.iter().any(is_fork)) {
+            self.check_fork(run)?;
+        }
+        self.schedules.check_deployed(&change.events)
     }
 
-    fn observe_instance(&mut self, event: &Event) -> Check {
+    fn observe_instance(&mut self, event: &Event, seq: u64) -> Check {
+        self.schedules.observe(event, seq, (self.at, self.wall))?;
         match event {
             Event::InstanceStarted(started) => {
                 self.epoch += 1;
@@ -109,8 +119,13 @@ impl Model {
                 self.fleet.joined.clear();
                 self.fleet.away.clear();
                 self.fleet.profile = started.agents;
+                self.settings.start(started);
             }
-            Event::FleetScaled { agents, .. } => self.fleet.profile = *agents,
+            Event::FleetScaled { agents, .. } => {
+                self.settings.scale(*agents)?;
+                self.fleet.profile = *agents;
+            }
+            Event::SettingsChanged(changed) => self.settings.change(&changed.limits, seq),
             _ => return self.fleet.observe(event),
         }
         Ok(())
@@ -138,6 +153,7 @@ impl Model {
                     ends: Vec::new(),
                     tasks: Default::default(),
                     signals: Default::default(),
+                    past: Default::default(),
                 };
                 self.check_parent(id, accepted)?;
                 let fresh = self.runs.insert(id, run).is_none();
@@ -150,7 +166,8 @@ impl Model {
             Violation::new("I1", format!("record {seq} is about `{id}`, which was never accepted"))
         })?;
         let may_follow = matches!(event, Event::RunRetried { .. } | Event::StepResolved { .. });
-        ensure(!run.waits, "I1", || {
+        let is_its_fire = matches!(event, Event::ScheduleFired(_));
+        ensure(!run.waits || is_its_fire, "I1", || {
             format!("record {seq} changes `{id}`, which waits on disk: {event:?}")
         })?;
         ensure(!run.ended || may_follow, "I2", || {
@@ -159,7 +176,13 @@ impl Model {
         match event {
             Event::SignalReceived(signal) => return run.receive(id, seq, signal),
             Event::RunParked => run.parked_seq = run.parked_seq.or(Some(seq)),
-            Event::RunRetried { nodes, .. } => run.begin_again(nodes),
+            Event::RunRetried { nodes, .. } => {
+                run.begin_again(nodes);
+                self.schedules.again(id);
+            }
+            Event::ScheduleFired(fired) => return self.fire(id, seq, fired),
+            Event::RunForked(forked) => return self.fork(id, seq, forked),
+            Event::TaskReused(reused) => return self.reuse(id, reused),
             Event::RunEnded(ended) => return self.end(id, seq, ended),
             Event::StepIntended(intended) => return self.intend(id, seq, intended),
             Event::StepProbed { key, finding, .. } => self.probe(seq, *key, finding),
@@ -266,6 +289,7 @@ impl Model {
         ensure(busy.is_none(), "I7", || format!("`{id}` ended with {busy:?} at work"))?;
         run.ended = true;
         run.ends.push((ended.end, seq));
+        self.schedules.over(id);
         Ok(())
     }
 
@@ -320,6 +344,7 @@ impl Model {
         })?;
         it.token = Some(Token { fence, agent, epoch });
         *self.in_use.entry(agent).or_insert(0) += 1;
+        self.begin_under_settings()?;
         self.begin_under_limit(id, task)
     }
 
@@ -424,6 +449,11 @@ impl Model {
         })
     }
 
+    /// A task of a fork is over from the beginning.
+    pub(super) fn settle_reused(&mut self, id: RunId, node: u32, end: End) -> Check {
+        self.finish(id, TaskRef::node(node), end)
+    }
+
     /// INVARIANT I2: a task comes to one end.
     fn finish(&mut self, id: RunId, task: TaskRef, end: End) -> Check {
         self.put_back(id, task);
@@ -468,6 +498,8 @@ impl Model {
     /// INVARIANT I6: a join waits for all of its needs, and begins once.
     fn open(&mut self, id: RunId, task: TaskRef) -> Check {
         let Some(run) = self.run(id) else { return Ok(()) };
+        let is_reused = run.past.reused.contains(&task.node);
+        ensure(!is_reused, "I23", || format!("task {task} of `{id}` is reused and begins"))?;
         let over = run.task(task).and_then(|it| it.over.as_ref());
         ensure(over.is_none(), "I2", || format!("task {task} of `{id}` begins, it was {over:?}"))?;
         match task.child {

@@ -23,6 +23,8 @@ impl Checker {
         self.check_fleet(state)?;
         check_supervision(state)?;
         self.check_limits(state)?;
+        self.check_schedules(state)?;
+        self.check_settings(state)?;
         for (namespace, account) in state.accounts() {
             ensure(account.is_sound(), "I11", || format!("account of `{namespace}`: {account:?}"))?;
         }

@@ -16,6 +16,7 @@ use ark_os_core::plan::Workflow;
 use ark_os_core::priority::Priority;
 use ark_os_core::rules::Mode;
 use ark_os_core::run::TaskState;
+use ark_os_core::settings_change::{LiveLimits, SettingsChanged};
 use ark_os_core::step::StepStanding;
 use ark_os_core::supervision::MeasureKind;
 use ark_os_core::text::Text;
@@ -54,6 +55,13 @@ enum Operation {
     Submit(Box<SubmitRun>),
     Cancel(RunId),
     Signal(Box<SendSignal>),
+    /// A schedule is put, with this input.
+    Schedule(Hash),
+    /// A run of a schedule begins now.
+    Run,
+    Fork(RunId),
+    /// Settings change to these limits.
+    Settings(Box<LiveLimits>),
     Other,
 }
 
@@ -119,6 +127,11 @@ impl Clients {
         operator.clone()
     }
 
+    /// All workflows.
+    pub(super) fn workflows(&self) -> Vec<Arc<Workflow>> {
+        self.workflows.clone()
+    }
+
     /// Workflows to be run by name: one or none.
     pub(super) fn some_workflow(&self, rng: &mut Rng) -> Vec<Arc<Workflow>> {
         let one = rng.per_mille(500).then(|| rng.pick(&self.workflows).cloned());
@@ -181,6 +194,36 @@ impl World {
     /// A signal is sent, and its answer is waited for.
     pub(super) fn ask_signal(&mut self, signal: SendSignal) -> Reply {
         self.ask(Operation::Signal(Box::new(signal)))
+    }
+
+    /// A cancellation is asked for.
+    pub(super) fn ask_cancel(&mut self, run: RunId) -> Reply {
+        self.ask(Operation::Cancel(run))
+    }
+
+    /// A schedule is put that is told from others by its input.
+    pub(super) fn ask_schedule(&mut self, input: Hash) -> Reply {
+        self.ask(Operation::Schedule(input))
+    }
+
+    /// A run is asked for whose id nobody knows yet.
+    pub(super) fn ask_run(&mut self) -> Reply {
+        self.ask(Operation::Run)
+    }
+
+    /// Somebody changes settings.
+    pub(super) fn change(&mut self, mut changed: SettingsChanged) {
+        self.note(|| format!("client: {changed:?}"));
+        let reply = self.ask(Operation::Settings(Box::new(changed.limits.clone())));
+        if self.has(Bug::SettingsForgotten) {
+            changed.limits = LiveLimits::default();
+        }
+        self.send(Command::ChangeSettings(Box::new(changed)), 0, Some(reply));
+    }
+
+    /// A fork is asked for.
+    pub(super) fn ask_fork(&mut self, run: RunId) -> Reply {
+        self.ask(Operation::Fork(run))
     }
 
     fn ask(&mut self, operation: Operation) -> Reply {
@@ -309,7 +352,7 @@ impl World {
             return self.checker.cancelled(run);
         }
         self.note(|| format!("client: cancel {run}"));
-        let reply = self.ask(Operation::Cancel(run));
+        let reply = self.ask_cancel(run);
         self.send(command, 0, Some(reply));
         Ok(())
     }
@@ -464,10 +507,23 @@ impl World {
                 self.counts.signals += 1;
                 self.checker.signalled(signal.run, signal.payload.hash())
             }
-            (
-                Operation::Cancel(_) | Operation::Signal(_) | Operation::Other,
-                Answer::Done | Answer::Measured(_) | Answer::Rejected(_),
-            ) => Ok(()),
+            (Operation::Settings(limits), Answer::Done) => self.checker.settings_changed(&limits),
+            (Operation::Schedule(input), Answer::Done) => self.checker.schedule_put(input),
+            (Operation::Fork(asked), Answer::Accepted { run, existing: false }) if run == asked => {
+                self.counts.forks += 1;
+                self.checker.accepted(run, None)?;
+                self.clients.runs.push(run);
+                Ok(())
+            }
+            (Operation::Fork(run), Answer::Rejected(_)) => self.checker.refused(run),
+            (Operation::Run, Answer::Accepted { run, .. }) => {
+                self.checker.accepted(run, None)?;
+                self.clients.runs.push(run);
+                Ok(())
+            }
+            (Operation::Other, Answer::Done | Answer::Measured(_)) | (_, Answer::Rejected(_)) => {
+                Ok(())
+            }
             (operation, answer) => {
                 Err(Violation::new("I18", format!("{operation:?} is answered by {answer:?}")))
             }
@@ -484,7 +540,7 @@ impl World {
                     self.lose_signal(signal);
                     continue;
                 }
-                Operation::Cancel(_) | Operation::Other => continue,
+                _ => continue,
             };
             if submission.key.is_some() {
                 self.clients.lost.insert(number, submission);

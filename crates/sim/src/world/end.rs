@@ -35,10 +35,17 @@ impl World {
         if self.has_waits {
             self.after(1_500, Due::Signal);
         }
+        if self.schedules.is_some() {
+            self.after(1_200, Due::Schedule);
+        }
+        if self.forks.is_some() {
+            self.after(1_300, Due::Fork);
+        }
         let first = self.rng.range(1, self.profile.fault_ms * 2_000);
         self.after(first, Due::Fault);
         self.run_until(STORM)?;
         self.calm_down();
+        self.end_schedules()?;
         self.submit_the_rest()?;
         self.wait_for_quiet()?;
         self.check_excuses()?;
@@ -55,6 +62,7 @@ impl World {
                 return Ok(());
             }
             self.look_after_subject();
+            self.hush_schedules();
         }
         Ok(())
     }
@@ -120,6 +128,7 @@ impl World {
             self.resolve();
             self.unpark();
             self.signal_all();
+            self.workers_stay();
             self.run_until(self.now + CARE_EVERY)?;
         }
         self.wait_for_quiet()?;

@@ -48,12 +48,12 @@ impl World {
         };
         let key = "performance.max_concurrent_tasks".into();
         let change = SettingChange { key, from: "?".into(), to: most.to_string().into() };
-        self.command(Command::ChangeSettings(Box::new(SettingsChanged {
+        self.change(SettingsChanged {
             by: "sim".into(),
             reason: "sim".into(),
             changes: vec![change],
             limits,
-        })));
+        });
     }
 
     pub(super) fn deploy(&mut self) {
@@ -67,6 +67,7 @@ impl World {
         let expected = self.rng.per_mille(200).then(|| self.rng.below(4));
         let grant = self.clients.operator();
         let workflows = self.clients.some_workflow(&mut self.rng);
+        let schedules = self.deployed_schedules(&workflows);
         self.command(Command::Deploy(Box::new(Deploy {
             expected,
             manifest,
@@ -75,7 +76,7 @@ impl World {
             base: None,
             profile,
             namespace: "default".into(),
-            schedules: Vec::new(),
+            schedules,
             health_ms: HEALTH_MS,
             reason: "sim".into(),
             grant,
@@ -120,7 +121,9 @@ impl World {
                 workers: false,
             });
         }
-        FleetSpec { groups, skills: Vec::new() }
+        let (seats, skills) = self.draw_seats();
+        groups.extend(seats);
+        FleetSpec { groups, skills }
     }
 
     /// New agents are looked at: most are well, some are not, and now and then nobody comes back with
@@ -136,7 +139,11 @@ impl World {
         }
         let longest = if self.rng.per_mille(100) { 20_000_000 } else { 500_000 };
         let takes = self.rng.range(50, longest);
-        let result = if is_told_well { Ok(Vec::new()) } else { Err("it does not answer".into()) };
+        let result = if is_told_well {
+            Ok(self.due_of_deployment())
+        } else {
+            Err("it does not answer".into())
+        };
         let report = Command::ReportHealth { version, layer, result };
         self.after(takes, Due::Late(Box::new(report)));
     }

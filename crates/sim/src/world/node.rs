@@ -164,6 +164,7 @@ impl World {
     }
 
     fn keep(&mut self, appended: &mut Vec<Appended>, inputs: &mut Vec<Input<Reply>>) -> Check {
+        let wall = self.wall();
         for record in appended.iter_mut() {
             if self.has(Bug::DoubleJoin) {
                 double_join(record);
@@ -173,8 +174,11 @@ impl World {
                 Some(Bug::ChildStartedTwice) => start_twice(record),
                 Some(Bug::ChildEndedEarly) => end_early(record),
                 Some(Bug::TasksAddedTwice) => add_twice(record),
+                Some(Bug::FiredTwice) => fire_twice(record),
                 _ => {}
             }
+            let fired = |it: &&Event| matches!(it, Event::ScheduleFired(_));
+            self.counts.fires += record.change.events.iter().filter(fired).count() as u64;
             let loaded = |it: &&Event| matches!(it, Event::RunLoaded { .. });
             if let Some(loaded) = record.change.events.iter().find(loaded).cloned() {
                 self.counts.loads += 1;
@@ -186,7 +190,7 @@ impl World {
             self.note(|| {
                 format!("record {} {:?} {:?}", record.seq, record.change.run, record.change.events)
             });
-            self.checker.observe(record)?;
+            self.checker.observe(record, wall)?;
         }
         let early: Vec<(u64, Effect)> = match self.bug {
             Some(Bug::EffectReleasedEarly) => appended.iter().filter_map(external_start).collect(),
@@ -447,6 +451,13 @@ fn add_twice(record: &mut Appended) {
     {
         events.insert(at, again);
     }
+}
+
+/// The planted bug: what is due is done, and done once more.
+fn fire_twice(record: &mut Appended) {
+    let events = &mut record.change.events;
+    let again = events.iter().find(|event| matches!(event, Event::ScheduleFired(_))).cloned();
+    events.extend(again);
 }
 
 /// The planted bug: a task that asks for its child hears at once that it is over.

@@ -7,6 +7,9 @@ use ark_os_core::Command;
 use ark_os_core::command::JoinAgent;
 use ark_os_core::decide::UNHEARD;
 use ark_os_core::event::Standing;
+use ark_os_core::fleet::SkillInfo;
+use ark_os_core::fleet::spec::GroupSpec;
+use ark_os_core::hash::Hash;
 use ark_os_core::ids::AgentIx;
 use ark_os_core::layer::Layer;
 use ark_os_core::text::Text;
@@ -19,6 +22,11 @@ use crate::violation::{Check, ensure};
 
 /// Their names.
 const NAMES: [&str; 3] = ["far-one", "far-two", "far-three"];
+/// Groups of seats that deployments declare for workers: their names and sizes. The last is the name of one
+/// that comes undeclared, too.
+const SEATS: [(&str, u32); 3] = [("far-seat", 1), ("far-crew", 2), ("far-three", 1)];
+/// Who takes the seats that have a name of their own.
+const SEATED: [&str; 3] = ["far-seat", "far-crew-00000", "far-crew-00001"];
 /// Tasks of one at one time.
 const CONCURRENCY: u32 = 2;
 /// Who has left gets nothing new; what was decided before may take so many microseconds to begin.
@@ -28,14 +36,17 @@ const ON_ITS_WAY: u64 = 10_000_000;
 pub(crate) struct Workers {
     pub(super) rng: Rng,
     pub(super) is_on: bool,
+    /// Of a stream of its own, in some worlds: seats that are declared.
+    seats: Option<Rng>,
     /// Those that have left, and when.
     left: BTreeMap<&'static str, u64>,
 }
 
 impl Workers {
-    pub(super) fn new(mut rng: Rng) -> Self {
+    pub(super) fn new(mut rng: Rng, seats: Option<Rng>) -> Self {
         let is_on = rng.per_mille(350);
-        Workers { rng, is_on, left: BTreeMap::new() }
+        let seats = seats.filter(|_| is_on);
+        Workers { rng, is_on, seats, left: BTreeMap::new() }
     }
 }
 
@@ -67,7 +78,51 @@ impl World {
                 self.join(name);
                 self.mark(name, Standing::Ready, "heard of again");
             });
+            self.take_seats();
         }
+    }
+
+    /// A deployment that was late may have brought seats: whoever finds that it is not known registers again.
+    pub(super) fn workers_stay(&mut self) {
+        if self.workers.seats.is_some() {
+            self.workers_back();
+        }
+    }
+
+    /// Workers that are declared register under the names of their seats.
+    fn take_seats(&mut self) {
+        for name in SEATED {
+            let state = self.node.as_ref().map(|node| node.lp.state());
+            if state.is_some_and(|state| state.fleet().declared_worker(name).is_some()) {
+                self.join(name);
+                self.mark(name, Standing::Ready, "heard of again");
+            }
+        }
+    }
+
+    /// Seats for workers, and what they offer.
+    pub(super) fn draw_seats(&mut self) -> (Vec<GroupSpec>, Vec<SkillInfo>) {
+        let Some(rng) = &mut self.workers.seats else { return Default::default() };
+        let (mut groups, skills) = (Vec::new(), plans::far_skills());
+        for (name, count) in SEATS {
+            if !rng.per_mille(400) {
+                continue;
+            }
+            // A worker offers all, and is refused a seat that is for one of them alone.
+            let offered = if rng.per_mille(850) { skills.len() } else { 1 };
+            groups.push(GroupSpec {
+                name: name.into(),
+                layer: Layer::Specialist,
+                count,
+                supervisor: None,
+                skills: skills.iter().take(offered).map(|it| it.name.clone()).collect(),
+                concurrency: rng.per_mille(300).then_some(1),
+                behaviour: rng.per_mille(200).then_some(Hash::ZERO),
+                workers: true,
+            });
+        }
+        let skills = if groups.is_empty() { Vec::new() } else { skills };
+        (groups, skills)
     }
 
     /// One joins; or, where no life is named, something happens to one, and the next has its time.
@@ -81,13 +136,32 @@ impl World {
         }
         let pause = self.workers.rng.range(1, self.profile.act_ms * 6_000);
         self.after(pause, Due::Worker { life: None, place: 0 });
-        let Some(name) = self.workers.rng.pick(&NAMES).copied() else { return };
+        let Some(name) = self.some_worker() else { return };
         match self.workers.rng.weighted(&[3, 3, 4, 2, 3]) {
             0 => self.mark(name, Standing::Suspect, "not heard of"),
             1 => self.mark(name, Standing::Offline, UNHEARD),
             2 => self.mark(name, Standing::Ready, "heard of again"),
             3 => self.leave(name),
             _ => self.join(name),
+        }
+    }
+
+    /// One of those that come undeclared, or of those with a declared seat; now and then the latter come first.
+    fn some_worker(&mut self) -> Option<&'static str> {
+        let seated = self.workers.seats.as_mut().filter(|_| self.node.is_some());
+        let what = seated.map_or(0, |rng| rng.below(10));
+        match what {
+            0..4 => self.workers.rng.pick(&NAMES).copied(),
+            4..8 => {
+                let state = self.node.as_ref()?.lp.state();
+                let here = |name: &&str| state.fleet().declared_worker(name).is_some();
+                let here: Vec<&str> = SEATED.into_iter().filter(here).collect();
+                self.workers.seats.as_mut()?.pick(&here).copied()
+            }
+            _ => {
+                self.take_seats();
+                None
+            }
         }
     }
 
