@@ -131,7 +131,7 @@ pub struct Run {
     #[cbor(skip_if = "crate::shared::is_default")]
     pub added_skills: Vec<SkillIx>,
     /// The schedule that began it: one that is retried is a run of it again.
-    #[n(94)]
+    #[n(95)]
     pub schedule: Option<u64>,
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ark_os_core::budget::Amounts;
 use ark_os_core::command::ForkRun;
-use ark_os_core::event::{RunForked, SubmissionKey, TaskReused};
+use ark_os_core::event::{Event, RunForked, SubmissionKey, TaskReused};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::RunId;
 use ark_os_core::limits::REASON_BYTES_MAX;

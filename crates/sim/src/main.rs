@@ -12,7 +12,7 @@ use clap::Parser;
 #[command(name = "ark-os-sim")]
 struct Flags {
     /// How many seeds to run.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first of them.
     #[arg(long, default_value_t = 0)]

@@ -9,12 +9,15 @@ use std::sync::Arc;
 use ark_os_core::error::Failure;
 use ark_os_core::fleet::SkillInfo;
 use ark_os_core::plan::{EffectClass, Workflow};
+use ark_os_runtime::data::Schemas;
 use ark_os_runtime::skills::{Cost, SkillSet};
 use serde_json::{Map, Value, json};
 
 pub use answers::{referred_outputs, sample};
 pub(crate) use host::Desk;
 
+/// The code of an answer that the host refuses.
+pub(crate) const OUTPUT_INVALID: &str = "output_invalid";
 /// Runs of the workflow in one world.
 pub const SUBJECT_RUNS: usize = 3;
 
@@ -33,6 +36,8 @@ pub struct Subject {
     pub expected: BTreeMap<String, Value>,
     /// Skills whose work is done for real where it is pure.
     pub natives: SkillSet,
+    /// What answers are held against.
+    pub schemas: Arc<Schemas>,
 }
 
 /// Whose answer is wanted.
@@ -47,12 +52,27 @@ pub(crate) struct Question<'a> {
 }
 
 impl Subject {
-    /// What an agent presents that does its work as it should.
+    /// What an agent presents that does its work as it should; what the host would refuse is refused.
     pub(crate) fn answer(&self, asked: Question<'_>, desk: &Desk) -> Result<Vec<u8>, Failure> {
         let known = self.answers.get(asked.task).or_else(|| self.answers.get(asked.skill));
-        if let Some(known) = known {
-            return Ok(known.to_string().into_bytes());
+        // What somebody says that a skill answers has to be what that promises, too.
+        let skill = known.and_then(|_| self.natives.find(asked.skill));
+        let answer = match known {
+            Some(known) => known.to_string().into_bytes(),
+            None => self.made(asked, desk)?,
+        };
+        let schemas = [skill.map(|it| &*it.spec().output_schema), asked.output_schema];
+        for schema in schemas.into_iter().flatten() {
+            if let Err(violations) = self.schemas.validate(schema, &answer) {
+                let first = violations.first().map(|it| format!("{}: {}", it.pointer, it.message));
+                return Err(Failure::retryable(OUTPUT_INVALID, first.unwrap_or_default()));
+            }
         }
+        Ok(answer)
+    }
+
+    /// An answer of which nobody has said what it is.
+    fn made(&self, asked: Question<'_>, desk: &Desk) -> Result<Vec<u8>, Failure> {
         let native = self.natives.find(asked.skill);
         if let Some(skill) = native
             && asked.class == EffectClass::Pure

@@ -290,6 +290,7 @@ fn subject(skill: &str, class: ark_os_core::plan::EffectClass) -> ark_os_sim::Su
         answers: Default::default(),
         expected: Default::default(),
         natives: ark_os_runtime::skills::SkillSet::empty(),
+        schemas: Default::default(),
     }
 }
 

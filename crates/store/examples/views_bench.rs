@@ -106,6 +106,7 @@ fn records(run: u64) -> [Vec<Event>; 2] {
                 waits: None,
                 start_at: None,
                 parent: None,
+                origin: None,
             })),
             Event::AttemptStarted(AttemptStarted {
                 task,

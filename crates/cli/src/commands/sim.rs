@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use ark_os_api::Exit;
 use ark_os_core::fleet::SkillInfo;
-use ark_os_core::plan::Workflow;
+use ark_os_core::plan::{Shape, WaitOn, Workflow};
 use ark_os_core::text::Text;
 use ark_os_sim::{
     FaultKinds, Options, Outcome, PROMISES, RunReport, SUBJECT_RUNS, Subject, Sweep,
     referred_outputs, run_seed, sweep,
 };
+use clap::value_parser;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -21,6 +22,9 @@ use crate::session::Session;
 use crate::simulation::{fault_kinds, injected_lines};
 use crate::submission::{Trial, trial_of_file};
 use crate::terminal::{Terminal, Tone};
+
+/// Names that a refusal lists.
+const NAMES_MAX: usize = 20;
 
 /// Try a workflow against simulated faults, from a seed
 ///
@@ -54,7 +58,7 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
     /// How many seeds
-    #[arg(long, value_name = "M", default_value_t = 50)]
+    #[arg(long, value_name = "M", default_value_t = 50, value_parser = value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first of them
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -104,10 +108,14 @@ impl Sim {
                 name,
             })
         };
+        let answers: BTreeMap<String, Value> =
+            self.outputs.iter().map(|it| answer(it)).collect::<Result<_, _>>()?;
+        check_names(&answers, &workflow)?;
         Ok(Subject {
             input: input.to_string().into_bytes(),
             skills: names.into_iter().map(info).collect(),
-            answers: self.outputs.iter().map(|it| answer(it)).collect::<Result<_, _>>()?,
+            answers,
+            schemas: Arc::default(),
             expected: referred_outputs(file.value()),
             natives: skills.clone(),
             workflow,
@@ -166,6 +174,35 @@ fn needed(workflow: &Workflow, names: &mut BTreeSet<Text>) {
         }
         if let Some(child) = task.child().and_then(|child| child.workflow()) {
             needed(&child, names);
+        }
+    }
+}
+
+/// Whoever answers has to be somebody.
+fn check_names(answers: &BTreeMap<String, Value>, workflow: &Workflow) -> Result<(), Failure> {
+    let mut known = BTreeSet::new();
+    who_answers(workflow, &mut known);
+    let Some(unknown) = answers.keys().find(|name| !known.contains(name.as_str())) else {
+        return Ok(());
+    };
+    let mut names: Vec<&str> = known.iter().map(|name| &**name).collect();
+    names.truncate(NAMES_MAX);
+    let message = format!("the workflow has no task, skill or signal `{unknown}` that answers");
+    Err(Failure::usage(message).with_hint(format!("use one of {}", names.join(", "))))
+}
+
+/// The tasks, skills and signals of a workflow and of those that it runs.
+fn who_answers(workflow: &Workflow, names: &mut BTreeSet<Text>) {
+    needed(workflow, names);
+    for task in &workflow.tasks {
+        names.insert(task.name.clone());
+        if let Shape::Wait(wait) = &task.shape
+            && let WaitOn::Signal(signal) = &wait.on
+        {
+            names.insert(signal.clone());
+        }
+        if let Some(child) = task.child().and_then(|child| child.workflow()) {
+            who_answers(&child, names);
         }
     }
 }

@@ -106,6 +106,10 @@ fn what_a_task_answers_can_be_said_and_why_a_run_failed_is_told() {
     let said = [&args[..], &["--output", "a={\"n\": 4}"]].concat();
     assert_eq!(home.call(&said).expect(0).json()["ends"], json!({ "succeeded": 6 }));
     home.call(&["sim", file, "--output", "nothing"]).expect(2);
+    let nobody = home.call(&["sim", file, "--output", "nope=1"]).expect(2);
+    assert!(nobody.err.contains("`nope`") && nobody.err.contains("x.y"), "{}", nobody.err);
+    home.call(&["sim", file, "--seeds", "0"]).expect(2);
+    home.call(&["orchestrator-sim", "--seeds", "0"]).expect(2);
     home.call(&["sim", "/no/such/file"]).expect(2);
 }
 
@@ -117,4 +121,20 @@ fn a_workflow_with_a_limit_of_its_own_is_held_to_it() {
     let file = home.file("w.yaml", text);
     let args = ["--json", "sim", file.to_str().unwrap(), "--seeds", "5"];
     assert_eq!(home.call(&args).expect(0).json()["broken"], json!([]));
+}
+
+#[test]
+fn an_answer_that_its_task_does_not_allow_is_refused_as_the_instance_does() {
+    let home = Home::new();
+    let text = "workflows: [{name: w, tasks: [{name: a, skill: x.y, retry: {attempts: 1}, \
+                output_schema: {type: object, properties: {n: {type: integer}}, required: [n]}}]}]";
+    let file = home.file("w.yaml", text);
+    let args = ["--json", "sim", file.to_str().unwrap(), "--faults", "none", "--seeds", "2"];
+    let of = |said: &str| home.call(&[&args[..], &["--output", said]].concat()).expect(0).json();
+    assert_eq!(of("a={\"n\": 4}")["ends"], json!({ "succeeded": 6 }));
+    let refused = of("x.y={\"n\": \"four\"}");
+    assert_eq!(refused["ends"], json!({ "failed": 6 }));
+    let failure = refused["first_failed"]["failure"].as_str().unwrap();
+    assert!(failure.contains("/n"), "{failure}");
+    assert_eq!(home.call(&args).expect(0).json()["ends"], json!({ "succeeded": 6 }));
 }

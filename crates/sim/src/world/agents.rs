@@ -22,6 +22,7 @@ use super::{Due, World};
 use crate::bug::Bug;
 use crate::fault_kinds::FaultKind;
 use crate::plans::{self, LIST_MAX};
+use crate::subject::OUTPUT_INVALID;
 use crate::violation::{Check, ensure};
 
 /// An agent that takes long renews its lease this often, in microseconds.
@@ -408,11 +409,14 @@ impl World {
                 "a simulated agent failed for good",
             )),
             Manner::AnswersGarbage => {
-                AttemptOutcome::Refused(Failure::retryable("output_invalid", "garbage"))
+                AttemptOutcome::Refused(Failure::retryable(OUTPUT_INVALID, "garbage"))
             }
             _ => match &attempt.answer {
                 None => self.output(pt),
                 Some(Ok(output)) => self.present(pt, output.to_vec()),
+                Some(Err(failure)) if *failure.code == *OUTPUT_INVALID => {
+                    AttemptOutcome::Refused(failure.clone())
+                }
                 Some(Err(failure)) => AttemptOutcome::Failed(failure.clone()),
             },
         };

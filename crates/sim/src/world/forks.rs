@@ -74,7 +74,7 @@ impl World {
         let (Some(accepted), Some((namespace, old))) = (past.accepted.take(), under) else {
             return;
         };
-        let Some(wanted) = self.draw_fork(&old) else { return };
+        let Some(wanted) = self.draw_fork(source, &old) else { return };
         let differs = Differs { anew: wanted.anew.as_ref(), input: wanted.input.is_some() };
         // The planted bug: everything that there is by now is taken along.
         let from = if self.has(Bug::ForkOfLater) { &later } else { &past };
@@ -112,7 +112,7 @@ impl World {
     }
 
     /// What is to be different.
-    fn draw_fork(&mut self, old: &Arc<Workflow>) -> Option<Wanted> {
+    fn draw_fork(&mut self, run: RunId, old: &Arc<Workflow>) -> Option<Wanted> {
         let rng = self.forks.as_mut()?;
         let as_it_was =
             Wanted { plan: old.clone(), anew: None, input: None, change: Changed::Nothing };
@@ -133,7 +133,7 @@ impl World {
                 Wanted { plan, change: Changed::Skill(other), ..as_it_was }
             }
             _ => {
-                let anew = Some(descended(old, &task.name).ok()?);
+                let anew = Some(descended(run, old, &task.name).ok()?);
                 Wanted { anew, change: Changed::Task(task.name.clone()), ..as_it_was }
             }
         })
