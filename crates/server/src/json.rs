@@ -149,6 +149,36 @@ pub(crate) fn is_shallow(text: &str) -> bool {
     true
 }
 
+/// Why a text that [`is_whole`] refuses is refused.
+pub(crate) const HALF: &str = "an escape in it is half a character (a lone surrogate)";
+
+/// Whether the escapes of a JSON text are whole characters. Half a pair of surrogates is none in UTF-8:
+/// parsers of most languages do not read such a text, and it would be found out where it is too late.
+pub(crate) fn is_whole(text: &str) -> bool {
+    // Nearly every text has no such escape.
+    if !text.contains("\\ud") && !text.contains("\\uD") {
+        return true;
+    }
+    let (mut rest, mut is_open) = (text.as_bytes(), false);
+    while !rest.is_empty() {
+        // How long it is, and whether it is the first or the second half of a character.
+        let (length, opens, closes) = match rest {
+            [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..] => {
+                (6, true, false)
+            }
+            [b'\\', b'u', b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..] => (6, false, true),
+            [b'\\', ..] => (2, false, false),
+            _ => (1, false, false),
+        };
+        if is_open != closes {
+            return false;
+        }
+        is_open = opens;
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    !is_open
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +218,33 @@ mod tests {
             parse::<TaskSubmission>(b"{\"skill\":\"\xff\"}").unwrap_err().0.code,
             "json_invalid"
         );
+    }
+
+    #[test]
+    fn half_characters_are_seen_wherever_they_stand() {
+        for whole in [
+            r#""""#,
+            r#""\ud83d\uDE00 \u00dc \n \ud7ff \ue000""#,
+            r#""\\ud83d""#,
+            r#"{"\uD83D\ude00":["\\\ud83d\ude00"]}"#,
+        ] {
+            assert!(is_whole(whole), "{whole}");
+            assert!(serde_json::from_str::<serde_json::Value>(whole).is_ok(), "{whole}");
+        }
+        for half in [
+            r#""\ud83d""#,
+            r#""\udE00""#,
+            r#""\ud83d\ud83d\ude00""#,
+            r#""\ud83d\ude00\ude00""#,
+            r#""\ud83d\n""#,
+            r#""\uD83d \ude00""#,
+            r#""\\\uDbff""#,
+            r#"{"\udc00":1}"#,
+            r#"["\ud83d","\ude00"]"#,
+        ] {
+            assert!(!is_whole(half), "{half}");
+            assert!(serde_json::from_str::<serde_json::Value>(half).is_err(), "{half}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::amounts;
-use crate::json::{DEPTH_MAX, is_shallow};
+use crate::json::{DEPTH_MAX, HALF, is_shallow, is_whole};
 use crate::problems::Refusal;
 use crate::words;
 
@@ -96,6 +96,11 @@ pub(crate) fn input(raw: Option<&RawValue>) -> Result<Vec<u8>, Refusal> {
         return Err(Refusal::new("input_too_deep", format!("accept `/input`: {message}"))
             .at("/input", message));
     }
+    if !is_whole(text) {
+        return Err(
+            Refusal::new("json_invalid", format!("read `/input`: {HALF}")).at("/input", HALF)
+        );
+    }
     Ok(text.as_bytes().to_vec())
 }
 
@@ -165,5 +170,10 @@ mod tests {
         }
         let deep = format!(r#"{{"skill":"a","input":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
         assert_eq!(request(&deep).unwrap_err().0.code, "input_too_deep");
+        let half = request(r#"{"skill":"a","input":{"b":["\ud800"]}}"#).unwrap_err().0;
+        assert_eq!(
+            (half.code.as_str(), half.errors[0].pointer.as_str()),
+            ("json_invalid", "/input")
+        );
     }
 }

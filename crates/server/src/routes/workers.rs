@@ -24,7 +24,7 @@ use super::json;
 use crate::amounts;
 use crate::context::Context;
 use crate::given::{Given, GivenOrDefault};
-use crate::json::{DEPTH_MAX, is_shallow};
+use crate::json::{DEPTH_MAX, HALF, is_shallow, is_whole};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, read};
 use crate::refused::{BodyTooLarge, NoWorker, WorkerFenced};
@@ -259,10 +259,13 @@ async fn finish(
 }
 
 fn output(text: Box<RawValue>) -> Presented {
-    match is_shallow(text.get()) {
-        true => Presented::Output(text.into()),
-        false => Presented::Unusable(format!("an output has at most {DEPTH_MAX} levels")),
+    if !is_shallow(text.get()) {
+        return Presented::Unusable(format!("an output has at most {DEPTH_MAX} levels"));
     }
+    if !is_whole(text.get()) {
+        return Presented::Unusable(HALF.to_owned());
+    }
+    Presented::Output(text.into())
 }
 
 fn session_of(headers: &HeaderMap) -> Result<&str, Refusal> {
@@ -404,4 +407,20 @@ fn view(it: RemoteView) -> WorkerView {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_that_most_could_not_read_is_unusable() {
+        let said = |text: String| output(RawValue::from_string(text).unwrap());
+        assert!(matches!(said(r#""\ud83d\ude00""#.to_owned()), Presented::Output(_)));
+        assert!(
+            matches!(said(r#"{"a":"\ud83d"}"#.to_owned()), Presented::Unusable(why) if why == HALF)
+        );
+        let deep = "[".repeat(DEPTH_MAX + 1) + &"]".repeat(DEPTH_MAX + 1);
+        assert!(matches!(said(deep), Presented::Unusable(_)));
+    }
 }
