@@ -41,12 +41,12 @@ pub use diff::{DiffView, Fork, Forked, Origin, RunSide, TaskDiff, TaskSide, Valu
 pub use event::EventView;
 pub use fleet::{FleetView, GroupView, LayerView, Scale, StackView};
 pub use graph::{GraphEdge, GraphNode, GraphView, MapCounts};
-pub use health::{Bare, Health, Lag};
+pub use health::{Bare, Health, Lag, UnhealthyView};
 pub use message::{
     CloudEvent, MailView, MailboxView, MessageAnswer, MessageAnswers, MessageSent, Subscription,
     TakenMessages, Topic,
 };
-pub use metrics::{Bucket, HistogramView, MetricsView};
+pub use metrics::{Bucket, HistogramView, MetricsView, MinuteView};
 pub use overview::{
     AttentionView, EscalationsOverview, FleetOverview, LayerOverview, LogLine, LogPage, Overview,
     QueueView, RateHistory, RateView, RatesView, RunsOverview, StackOverview, Standings,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Stamp;
+
 /// Counters, gauges and histograms by name. Telemetry, not evidence.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MetricsView {
@@ -14,6 +16,31 @@ pub struct MetricsView {
     pub gauges: BTreeMap<String, u64>,
     /// How long things took.
     pub histograms: BTreeMap<String, HistogramView>,
+}
+
+/// What came to pass in one minute. Telemetry, not evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MinuteView {
+    /// Its end.
+    pub at: Stamp,
+    /// How long it was, in milliseconds: a machine that was busy or slept makes it longer.
+    pub duration_ms: u64,
+    /// Runs accepted.
+    pub accepted: u64,
+    /// Runs that ended.
+    pub runs: u64,
+    /// Tasks that succeeded.
+    pub tasks: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Records of the journal.
+    pub records: u64,
+    /// What half of the attempts took at most, in microseconds; null where that is beyond what is told apart.
+    pub attempt_p50_us: Option<u64>,
+    /// The same of 99 in a hundred.
+    pub attempt_p99_us: Option<u64>,
+    /// What 99 in a hundred batches took at most to become durable.
+    pub commit_p99_us: Option<u64>,
 }
 
 /// How long things took.

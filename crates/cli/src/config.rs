@@ -45,6 +45,9 @@ pub(crate) struct Config {
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
     pub(crate) log_file: Option<PathBuf>,
+    pub(crate) metrics_retention: Duration,
+    pub(crate) alert_retention: Duration,
+    pub(crate) health_check_interval: Duration,
     pub(crate) concurrent_tasks_max: u32,
     pub(crate) runs_resident_max: u32,
     pub(crate) task_timeout: Duration,
@@ -82,6 +85,9 @@ impl Config {
             log_level: "info".to_owned(),
             log_format: LogFormat::Auto,
             log_file: None,
+            metrics_retention: Duration::from_secs(7 * 24 * 3_600),
+            alert_retention: Duration::from_secs(30 * 24 * 3_600),
+            health_check_interval: Duration::from_secs(30),
             concurrent_tasks_max: settings.concurrent_tasks_max,
             runs_resident_max: settings.runs_resident_max,
             task_timeout: settings.task_timeout,
@@ -426,6 +432,30 @@ mod tests {
         let lines: Vec<String> = failure.lines().into_iter().map(|(_, line)| line).collect();
         let text = lines.join("\n").replace(&path.display().to_string(), "F");
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn the_production_profile_says_how_long_things_are_kept_and_how_often_they_are_looked_at() {
+        let profile = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let profile = profile.join("../../configs/production/system.toml");
+        let layered = load(&environment(&[]), Some(&profile), &[]).unwrap();
+        for (key, said) in [
+            ("monitoring.metrics_retention", "7d"),
+            ("monitoring.alert_retention", "30d"),
+            ("monitoring.health_check_interval", "30s"),
+        ] {
+            let (shown, origin) = value(&layered, key);
+            assert!(shown == said && origin.contains("system.toml:"), "{key} {shown} {origin}");
+        }
+        for (variable, wrong) in [
+            ("ARK_OS_METRICS_RETENTION", "59m"),
+            ("ARK_OS_METRICS_RETENTION", "91d"),
+            ("ARK_OS_ALERT_RETENTION", "59s"),
+            ("ARK_OS_HEALTH_CHECK_INTERVAL", "2h"),
+            ("ARK_OS_HEALTH_CHECK_INTERVAL", "often"),
+        ] {
+            assert!(load(&environment(&[(variable, wrong)]), None, &[]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -166,6 +166,9 @@ impl Node {
         let settings = ServerSettings {
             address: config.listen,
             hosts: hosts(config),
+            metrics_retention: config.metrics_retention,
+            alert_retention: config.alert_retention,
+            health_check_interval: config.health_check_interval,
             logs,
             live,
             ..ServerSettings::new(token.clone())

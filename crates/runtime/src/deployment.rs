@@ -35,6 +35,17 @@ pub use request::{DeployRequest, Deployed};
 /// Finds a secret, whose path may begin at a directory, or says why it cannot.
 pub type FindSecret = dyn Fn(&SecretRef, &Path) -> Result<Secret, String> + Send + Sync;
 
+/// Work that could not be had when it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unhealthy {
+    /// The declared group of agents that offers it; none: every agent does.
+    pub group: Option<Text>,
+    /// The skill.
+    pub skill: String,
+    /// Why.
+    pub why: String,
+}
+
 /// The skills of declared groups, by the places of their groups in the fleet.
 #[derive(Debug, Default)]
 struct Behaviours {
@@ -86,6 +97,13 @@ pub(crate) struct Candidate {
     /// Its place in the fleet.
     ix: u32,
     name: Text,
+}
+
+/// The groups that offer their skills.
+pub(crate) fn live_groups(state: &State) -> Vec<(u32, Text)> {
+    let groups = (0u32..).zip(state.fleet().groups());
+    let live = groups.filter(|(_, group)| group.standing() == GroupStanding::Live);
+    live.map(|(ix, group)| (ix, group.spec().name.clone())).collect()
 }
 
 /// The groups of a layer that have agents who start.
@@ -158,6 +176,27 @@ impl Outfit {
         let mut contracts = self.contracts.lock().unwrap_or_else(PoisonError::into_inner);
         contracts.retain(|other, _| *other == version);
         contracts.get(&version).cloned().unwrap_or_default()
+    }
+
+    /// Looks at everything that agents work with: of everybody, and of the declared groups. It may wait for services.
+    pub(crate) fn unhealthy(&self, groups: &[(u32, Text)]) -> Vec<Unhealthy> {
+        let mut found = Vec::new();
+        let mut look = |group: Option<&Text>, skills: &SkillSet| {
+            let unhealthy = skills.iter().filter_map(|skill| {
+                let why = skill.health().err()?;
+                let skill = skill.spec().name.to_string();
+                Some(Unhealthy { group: group.cloned(), skill, why })
+            });
+            // All skills of a declared group are one program or service.
+            found.extend(unhealthy.take(if group.is_some() { 1 } else { usize::MAX }));
+        };
+        look(None, &self.skills);
+        for (ix, name) in groups {
+            if let Some(skills) = self.behaviours.of(*ix) {
+                look(Some(name), &skills);
+            }
+        }
+        found
     }
 
     /// The skills of one group; none of its own for a native one.

@@ -19,6 +19,7 @@ use ark_os_store::views::Queries;
 use tokio::sync::{oneshot, watch};
 
 use crate::RuntimeError;
+use crate::deployment::{Outfit, Unhealthy, live_groups};
 use crate::kernel::{Answer, Input, Kernel};
 use crate::messages::{Messages, Party, Sender as MessageSender};
 use crate::metrics::Metrics;
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) messages: Arc<Messages>,
     pub(crate) settings: Settings,
     pub(crate) skills: Arc<SkillSet>,
+    pub(crate) outfit: Arc<Outfit>,
     pub(crate) remotes: Arc<crate::remote::Remotes>,
     pub(crate) note: crate::committer::Note,
     /// The files of the data directory, and the key that its checkpoints are verified by.
@@ -370,6 +372,16 @@ impl Handle {
     /// The native skills.
     pub fn skills(&self) -> &SkillSet {
         &self.shared.skills
+    }
+
+    /// Looks whether what agents work with could be had now: programs and services, also of declared groups.
+    ///
+    /// # Errors
+    /// The instance has stopped.
+    pub async fn unhealthy(&self) -> Result<Vec<Unhealthy>, RuntimeError> {
+        let groups = self.read(|kernel| live_groups(kernel.state())).await?;
+        let outfit = self.shared.outfit.clone();
+        threads::aside(move || outfit.unhealthy(&groups)).await
     }
 
     /// Asks the loop to stop once everything decided is durable; see [`Handle::stopped`].

@@ -244,6 +244,7 @@ impl Parts {
             messages: messages.clone(),
             settings: self.settings.clone(),
             skills: skills.clone(),
+            outfit: outfit.clone(),
             remotes: remotes.clone(),
             note: committer.note(),
             ledger,

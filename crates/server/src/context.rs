@@ -8,6 +8,7 @@ use ark_os_runtime::clock::Clock;
 use ark_os_runtime::{Handle, RuntimeError};
 use tokio::sync::watch;
 
+use crate::checks::Checks;
 use crate::counters::Counters;
 use crate::overview::FleetCount;
 use crate::past::Pasts;
@@ -36,6 +37,7 @@ struct Shared {
     tracers: Tracers,
     fleet_count: FleetCount,
     samples: Samples,
+    checks: Checks,
     clock: Clock,
 }
 
@@ -58,6 +60,7 @@ impl Context {
             tracers: Tracers::default(),
             fleet_count: FleetCount::default(),
             samples: Samples::default(),
+            checks: Checks::default(),
             clock: Clock::new(),
         };
         Context { shared: Arc::new(shared) }
@@ -107,6 +110,11 @@ impl Context {
     /// The counters of the last minutes.
     pub(crate) fn samples(&self) -> &Samples {
         &self.shared.samples
+    }
+
+    /// What could not be had at the newest look.
+    pub(crate) fn checks(&self) -> &Checks {
+        &self.shared.checks
     }
 
     /// The clock, for those who only show it.

@@ -9,6 +9,7 @@ pub mod graph;
 
 mod amounts;
 mod batch;
+mod checks;
 mod cloud_event;
 mod context;
 mod counters;

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::checks::Checks;
 use crate::context::{Context, OnShutdown, stopped};
 use crate::sampling::Samples;
 use crate::settings::ServerSettings;
@@ -78,7 +79,8 @@ impl Server {
             context: context.clone(),
             connections: connections.clone(),
         };
-        tasks::spawn(Samples::gather(context));
+        tasks::spawn(Samples::gather(context.clone()));
+        tasks::spawn(Checks::gather(context));
         let accepting = tasks::spawn(accepting.run());
         tracing::info!(%address, "listening");
         Ok(Server { address, stop, accepting, connections, connections_max, grace })

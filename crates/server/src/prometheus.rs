@@ -85,6 +85,11 @@ fn gauges(context: &Context) -> Vec<Number> {
     let (synced, shown) = (it.journal_synced.value(), it.views_position.value());
     vec![
         ("ark_os_agents", "Agents", it.agents.value()),
+        (
+            "ark_os_agents_unhealthy",
+            "Declared agents, groups of them and skills whose work cannot be had",
+            context.checks().unhealthy().len() as u64,
+        ),
         ("ark_os_runs_live", "Runs not over", it.runs_live.value()),
         ("ark_os_runs_waiting", "Of those, runs that wait on disk", it.runs_waiting.value()),
         ("ark_os_tasks_ready", "Tasks that wait for an agent", it.tasks_ready.value()),

@@ -123,6 +123,7 @@ fn of_runs() -> OpenApiRouter<Context> {
 fn of_instance() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(metrics::show_metrics))
+        .routes(routes!(metrics::list_minutes))
         .routes(routes!(metrics::scrape_metrics))
         .routes(routes!(overview::show_overview))
         .routes(routes!(overview::list_queues))

@@ -1,17 +1,19 @@
 //! Numbers of the last minutes: counters are read once a second, so that whoever begins to watch
-//! sees at once how it went, and all watchers see the same.
+//! sees at once how it went, and all watchers see the same. What came to pass in each minute is kept longer.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ark_os_api::{RateHistory, RatesView};
+use ark_os_api::{MinuteView, Page, RateHistory, RatesView};
+use ark_os_core::time::Time;
 use ark_os_runtime::clock::instant;
 use ark_os_runtime::metrics::{LATENCY_BOUNDS_US, Latency, Metrics};
 use tokio::time::MissedTickBehavior;
 
 use crate::context::{Context, stopped};
 use crate::prometheus::histogram_of;
+use crate::words;
 
 /// Between two samples.
 const EVERY: Duration = Duration::from_secs(1);
@@ -19,6 +21,9 @@ const EVERY: Duration = Duration::from_secs(1);
 const KEPT_MAX: usize = 301;
 /// Samples that numbers per second span.
 const WINDOW: usize = 10;
+
+/// What is kept longer than the samples themselves spans this.
+const MINUTE: Duration = Duration::from_secs(60);
 
 const BUCKETS: usize = LATENCY_BOUNDS_US.len();
 
@@ -77,19 +82,66 @@ impl Sample {
     }
 }
 
-/// The samples of the last minutes, oldest first.
+/// The samples of the last minutes, oldest first, and what came to pass in the minutes before.
 #[derive(Debug, Default)]
-pub(crate) struct Samples(Mutex<VecDeque<Sample>>);
+pub(crate) struct Samples {
+    newest: Mutex<VecDeque<Sample>>,
+    minutes: Mutex<Minutes>,
+}
+
+/// Minutes that are over, oldest first.
+#[derive(Debug, Default)]
+struct Minutes {
+    /// How it was when the one under way began.
+    from: Option<Sample>,
+    over: VecDeque<MinuteView>,
+}
+
+impl Minutes {
+    /// Ends the minute under way if it is over by now, and forgets those that were kept long enough.
+    fn add(&mut self, now: &Sample, at: Time, retention: Duration) {
+        let from = *self.from.get_or_insert(*now);
+        let lasted = now.at.saturating_duration_since(from.at);
+        if lasted < MINUTE {
+            return;
+        }
+        let (attempt, commit) = (now.attempt.since(&from.attempt), now.commit.since(&from.commit));
+        let count = |of: fn(&Sample) -> u64| of(now).saturating_sub(of(&from));
+        self.over.push_back(MinuteView {
+            at: words::stamp(at),
+            duration_ms: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+            accepted: count(|it| it.accepted),
+            runs: count(|it| it.runs),
+            tasks: count(|it| it.tasks),
+            failures: count(|it| it.failures),
+            records: count(|it| it.records),
+            attempt_p50_us: attempt.p50_us,
+            attempt_p99_us: attempt.p99_us,
+            commit_p99_us: commit.p99_us,
+        });
+        self.from = Some(*now);
+        let retention_ms = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+        let first = at.0.saturating_sub(retention_ms);
+        while self.over.front().is_some_and(|minute| minute.at.0 < first) {
+            self.over.pop_front();
+        }
+    }
+}
 
 impl Samples {
     /// Takes a sample every second until the server stops.
     pub(crate) async fn gather(context: Context) {
         let mut stopping = context.stopping();
+        let retention = context.settings().metrics_retention;
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                _ = ticks.tick() => context.samples().add(Sample::take(context.handle().metrics(), instant())),
+                _ = ticks.tick() => {
+                    let sample = Sample::take(context.handle().metrics(), instant());
+                    context.samples().minutes().add(&sample, context.clock().now(), retention);
+                    context.samples().add(sample);
+                }
                 () = stopped(&mut stopping) => return,
             }
         }
@@ -104,7 +156,21 @@ impl Samples {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Sample>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn minutes(&self) -> MutexGuard<'_, Minutes> {
+        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The minutes that ended after a moment, oldest first.
+    pub(crate) fn history(&self, after_ms: u64, limit: usize) -> Page<MinuteView> {
+        let minutes = self.minutes();
+        let begin = minutes.over.partition_point(|minute| minute.at.0 <= after_ms);
+        let items: Vec<_> = minutes.over.iter().skip(begin).take(limit).copied().collect();
+        let goes_on = begin + items.len() < minutes.over.len();
+        let next = items.last().filter(|_| goes_on).map(|minute| minute.at.0.to_string());
+        Page { items, next }
     }
 
     /// The rates up to now; without totals.
@@ -176,6 +242,26 @@ mod tests {
             samples.add(Sample::take(&metrics, at(second)));
         }
         assert_eq!(samples.lock().len(), KEPT_MAX);
+    }
+
+    #[test]
+    fn minutes_are_kept_as_long_as_they_are_to_be() {
+        let metrics = Metrics::default();
+        let (begun, samples) = (instant(), Samples::default());
+        let hour = Duration::from_secs(3_600);
+        for second in 0..=7_200u32 {
+            let sample = Sample::take(&metrics, begun + EVERY * second);
+            samples.minutes().add(&sample, Time(u64::from(second) * 1_000), hour);
+            metrics.tasks_succeeded.add(1);
+        }
+        let all = samples.history(0, 500);
+        // The newest, and those that ended in the hour before it.
+        assert_eq!((all.items.len(), all.next), (61, None));
+        assert!(all.items.iter().all(|it| (it.tasks, it.duration_ms) == (60, 60_000)));
+        let page = samples.history(0, 10);
+        assert_eq!(page.next.as_deref(), Some("4140000"));
+        let next = samples.history(4_140_000, 1);
+        assert_eq!((next.items[0], next.next.as_deref()), (all.items[10], Some("4200000")));
     }
 
     #[test]

@@ -29,6 +29,12 @@ pub struct ServerSettings {
     pub max_connections: usize,
     /// How long answers under way may take once the server is told to stop.
     pub grace: Duration,
+    /// How long the numbers of a minute are kept.
+    pub metrics_retention: Duration,
+    /// How long an escalation that is over is shown.
+    pub alert_retention: Duration,
+    /// Between two looks at whether what agents work with can be had.
+    pub health_check_interval: Duration,
     /// The newest lines of the log, which whoever writes it puts there.
     pub logs: LogRing,
     /// The instance's configuration.
@@ -45,6 +51,9 @@ impl ServerSettings {
             hosts: Vec::new(),
             max_connections: CONNECTIONS_MAX,
             grace: Duration::from_secs(5),
+            metrics_retention: Duration::from_secs(7 * 24 * 3_600),
+            alert_retention: Duration::from_secs(30 * 24 * 3_600),
+            health_check_interval: Duration::from_secs(30),
             logs: LogRing::default(),
             live: LiveSettings::default(),
         }

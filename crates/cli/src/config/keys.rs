@@ -39,6 +39,16 @@ const LEASE: std::ops::RangeInclusive<Duration> =
 const HEARTBEAT: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(500)..=Duration::from_secs(3_600);
 
+/// Minutes that are told apart: an hour is little to look back on, and each day takes 150 KB of memory.
+const METRICS_RETENTION: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(3_600)..=Duration::from_secs(90 * 24 * 3_600);
+/// Who is not there for a minute should still see what was; beyond ten years nobody asks.
+const ALERT_RETENTION: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(3_650 * 24 * 3_600);
+/// Each look connects to every service that is declared; after an hour it says nothing of now.
+const HEALTH_CHECK_INTERVAL: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3_600);
+
 /// Messages of one mailbox: two, so that one place can be kept for what is urgent; many only take
 /// memory, and hide that nobody reads them.
 const MAILBOX_MESSAGES: std::ops::RangeInclusive<usize> = 2..=65_536;
@@ -185,6 +195,32 @@ pub(super) const KEYS: &[Key] = &[
         show: |config| {
             config.log_file.as_ref().map(|it| it.display().to_string()).unwrap_or_default()
         },
+    },
+    Key {
+        name: "monitoring.metrics_retention",
+        variable: "ARK_OS_METRICS_RETENTION",
+        form: Form::Text,
+        about: "how long the numbers of each minute are kept in memory: `GET /metrics/history`",
+        set: |config, text| put(&mut config.metrics_retention, within(text, METRICS_RETENTION)),
+        show: |config| shown(config.metrics_retention),
+    },
+    Key {
+        name: "monitoring.alert_retention",
+        variable: "ARK_OS_ALERT_RETENTION",
+        form: Form::Text,
+        about: "how long an escalation that is over is shown",
+        set: |config, text| put(&mut config.alert_retention, within(text, ALERT_RETENTION)),
+        show: |config| shown(config.alert_retention),
+    },
+    Key {
+        name: "monitoring.health_check_interval",
+        variable: "ARK_OS_HEALTH_CHECK_INTERVAL",
+        form: Form::Text,
+        about: "how often programs and services of agents are looked at: `GET /health`",
+        set: |config, text| {
+            put(&mut config.health_check_interval, within(text, HEALTH_CHECK_INTERVAL))
+        },
+        show: |config| shown(config.health_check_interval),
     },
     Key {
         name: "performance.max_concurrent_tasks",
@@ -341,12 +377,9 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// Keys of the format whose mechanism is not built: name and variable.
-const LATER: [(&str, &str); 5] = [
+const LATER: [(&str, &str); 2] = [
     ("security.token_duration", "ARK_OS_TOKEN_DURATION"),
     ("security.enable_compliance_monitoring", "ARK_OS_ENABLE_COMPLIANCE_MONITORING"),
-    ("monitoring.metrics_retention", "ARK_OS_METRICS_RETENTION"),
-    ("monitoring.alert_retention", "ARK_OS_ALERT_RETENTION"),
-    ("monitoring.health_check_interval", "ARK_OS_HEALTH_CHECK_INTERVAL"),
 ];
 
 /// Sections of the format that are not built as a whole.

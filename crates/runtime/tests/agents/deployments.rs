@@ -167,6 +167,26 @@ async fn an_agent_that_is_not_healthy_is_not_deployed_and_nothing_changes() {
 }
 
 #[tokio::test]
+async fn a_deployed_service_that_goes_away_is_unhealthy_until_it_is_there_again() {
+    let world = World::new();
+    let instance = world.start();
+    let handle = instance.handle();
+    assert_eq!(handle.unhealthy().await.unwrap(), []);
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = service.local_addr().unwrap();
+    deploy(&handle, manifest(&format!("http://{address}/"), json!({}))).await.unwrap();
+    assert_eq!(handle.unhealthy().await.unwrap(), []);
+    drop(service);
+    let found = handle.unhealthy().await.unwrap();
+    assert_eq!((found.len(), found[0].group.as_deref()), (1, Some("caller")));
+    assert_eq!(found[0].skill, "call.it");
+    assert!(found[0].why.contains("reach http://127.0.0.1"), "{found:?}");
+    let _service = TcpListener::bind(address).unwrap();
+    assert_eq!(handle.unhealthy().await.unwrap(), []);
+    instance.stop().unwrap();
+}
+
+#[tokio::test]
 async fn an_agent_whose_secret_is_gone_is_offline_after_a_restart_and_all_else_goes_on() {
     let server = answering("1");
     let world = World::new();

@@ -7,6 +7,7 @@ use ark_os_core::fleet::Fleet;
 use ark_os_core::ids::{AgentIx, TaskId};
 use ark_os_core::supervision::{Concern, Desk, Escalation, Rung};
 use ark_os_runtime::kernel::Kernel;
+use ark_os_core::time::Time;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 
@@ -37,6 +38,7 @@ pub(super) async fn list_escalations(State(context): State<Context>, uri: Uri) -
     };
     let cursor = number_cursor(query.cursor.as_deref())?;
     let to = query.to;
+    let kept = kept_since(&context);
     let page = context.handle().read(move |kernel| {
         let (state, fleet) = (kernel.state(), kernel.state().fleet());
         let supervision = state.supervision();
@@ -52,11 +54,15 @@ pub(super) async fn list_escalations(State(context): State<Context>, uri: Uri) -
                 supervision.open().filter(goes_on).filter(is_asked).take(page).collect()
             }
             // The order is that of their ends: the cursor is the last one of the page before.
-            (false, None) => supervision.closed().filter(is_asked).take(page).collect(),
+            (false, None) => {
+                let kept = supervision.closed().filter(|it| is_kept(it, kept));
+                kept.filter(is_asked).take(page).collect()
+            }
             (false, Some(last)) => {
                 let mut rest = supervision.closed().skip_while(|it| it.id != last);
                 // It ended so long ago by now that it is forgotten, and with it all behind it.
                 rest.next()?;
+                let rest = rest.filter(|it| is_kept(it, kept));
                 rest.filter(is_asked).take(page).collect()
             }
         };
@@ -93,6 +99,7 @@ pub(super) async fn show_escalation(
     request_body = EscalationAnswer,
     responses(
         (status = 200, description = "The escalation", body = EscalationView),
+        (status = 400, description = "`reason_invalid`, `request_invalid`, `json_invalid`", body = Problem, content_type = "application/problem+json"),
         NoEscalation,
         (status = 409, description = "`escalation_over`, `task_not_parked`, `step_in_doubt`, …", body = Problem, content_type = "application/problem+json"),
     ),
@@ -169,15 +176,27 @@ fn deed(
 }
 
 async fn look_up(context: &Context, id: u64) -> Result<(Concern, EscalationView), Refusal> {
+    let kept = kept_since(context);
     let found = context.handle().read(move |kernel| {
         let state = kernel.state();
-        let escalation = state.supervision().find(id)?;
+        let escalation = state.supervision().find(id).filter(|it| is_kept(it, kept))?;
         Some((escalation.concern, view(state.fleet(), escalation)))
     });
     found.await?.ok_or_else(|| {
         Refusal::new("escalation_not_found", format!("no escalation `{id}` is known"))
             .hint("`GET /api/v1/escalations` lists them")
     })
+}
+
+/// What was over before is not shown any more.
+fn kept_since(context: &Context) -> Time {
+    let retention = context.settings().alert_retention.as_millis();
+    let retention = u64::try_from(retention).unwrap_or(u64::MAX);
+    Time(context.clock().now().0.saturating_sub(retention))
+}
+
+fn is_kept(it: &Escalation, since: Time) -> bool {
+    it.closing.as_ref().is_none_or(|closing| closing.at >= since)
 }
 
 fn number(id: &str) -> Result<u64, Refusal> {
@@ -223,5 +242,33 @@ fn view(fleet: &Fleet, it: &Escalation) -> EscalationView {
         action: closing.map(|it| it.action.to_string()),
         reason: closing.map(|it| it.reason.to_string()),
         closed: closing.map(|it| words::stamp(it.at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ark_os_core::supervision::{Class, Closing};
+
+    #[test]
+    fn an_escalation_is_shown_as_long_as_it_is_open_and_for_a_while_after() {
+        let mut it = Escalation {
+            id: 1,
+            concern: Concern::Agent(AgentIx(3)),
+            class: Class::AgentFailing,
+            message: "again".into(),
+            raised: Time(10),
+            by: None,
+            to: Desk::Human,
+            deadline: Time::NEVER,
+            ladder: Vec::new(),
+            closing: None,
+        };
+        assert!(is_kept(&it, Time(1_000)));
+        let closing = |at| Some(Closing { action: "dismiss".into(), reason: "so".into(), at });
+        for (at, shown) in [(999, false), (1_000, true), (1_001, true)] {
+            it.closing = closing(Time(at));
+            assert_eq!(is_kept(&it, Time(1_000)), shown, "{at}");
+        }
     }
 }

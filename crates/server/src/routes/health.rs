@@ -74,11 +74,16 @@ fn late() -> Refusal {
 )]
 pub(super) async fn show_health(State(context): State<Context>) -> Answered {
     let position = *context.handle().viewed().borrow();
+    let unhealthy = context.checks().unhealthy();
     let seen = context.handle().read(move |kernel| {
         let state = kernel.state();
         let empty = state.fleet().empty_layer();
+        let status = match words::status(state) {
+            "ok" if !unhealthy.is_empty() => "degraded",
+            status => status,
+        };
         Health {
-            status: words::status(state).to_owned(),
+            status: status.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: words::mode(state.mode()).to_owned(),
             agents: state.fleet().len(),
@@ -87,6 +92,7 @@ pub(super) async fn show_health(State(context): State<Context>) -> Answered {
             epoch: state.epoch(),
             journal: kernel.synced(),
             views: Lag { position, behind: kernel.synced().saturating_sub(position) },
+            unhealthy,
         }
     });
     Ok(json(StatusCode::OK, &seen.await?))

@@ -1,13 +1,14 @@
-//! `/metrics`: as JSON under the API, as Prometheus text at the root.
+//! `/metrics`: as JSON under the API, as Prometheus text at the root; and what was, minute by minute.
 
-use ark_os_api::MetricsView;
+use ark_os_api::{MetricsView, MinuteView, Page};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 
 use super::{json, with_type};
 use crate::context::Context;
 use crate::problems::{Answered, Refusal};
 use crate::prometheus;
+use crate::query::{Paging, read};
 
 /// All metrics as JSON.
 #[utoipa::path(
@@ -16,6 +17,22 @@ use crate::prometheus;
 )]
 pub(super) async fn show_metrics(State(context): State<Context>) -> Answered {
     Ok(json(StatusCode::OK, &prometheus::view(&context)))
+}
+
+/// What came to pass in each minute since the start of the instance, oldest first, as long as it is kept.
+#[utoipa::path(
+    get, path = "/api/v1/metrics/history", tag = "metrics",
+    params(Paging),
+    responses((status = 200, description = "A page of minutes", body = Page<MinuteView>)),
+)]
+pub(super) async fn list_minutes(State(context): State<Context>, uri: Uri) -> Answered {
+    let query: Paging = read(&uri)?;
+    let after =
+        query.cursor.as_deref().map(str::parse).transpose().map_err(|_| {
+            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
+        })?;
+    let page = context.samples().history(after.unwrap_or(0), query.limit.items());
+    Ok(json(StatusCode::OK, &page))
 }
 
 /// All metrics as OpenMetrics text for Prometheus.

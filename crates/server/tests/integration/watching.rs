@@ -21,6 +21,32 @@ fn named<'a>(list: &'a Value, field: &str, name: &str) -> &'a Value {
 }
 
 #[test]
+fn work_that_cannot_be_had_degrades_the_health_until_it_can() {
+    let dir = tempdir().unwrap();
+    let world = World::with(dir.path(), |_, server| {
+        server.health_check_interval = std::time::Duration::from_millis(20);
+    });
+    let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = service.local_addr().unwrap();
+    let url = format!("http://{address}/");
+    let http = json!({"url": url, "allow_private": true, "effect": "idempotent"});
+    let agent = json!({"name": "caller", "skills": ["call.it"], "behaviour": {"http": http}});
+    let body = json!({"manifest": {"agents": [agent]}}).to_string();
+    let deployed = world.post("/api/v1/deployments?wait=30s", body);
+    assert_eq!(deployed.status, 200, "{}", deployed.text());
+    drop(service);
+    let seen = until(&world, "/api/v1/health", |it| it["status"] == "degraded");
+    let found = &seen["unhealthy"][0];
+    assert_eq!((&found["group"], &found["skill"]), (&json!("caller"), &json!("call.it")));
+    assert!(found["why"].as_str().unwrap().contains("reach http://127.0.0.1"), "{found}");
+    until(&world, "/api/v1/metrics", |it| it["gauges"]["ark_os_agents_unhealthy"] == 1);
+    let _service = std::net::TcpListener::bind(address).unwrap();
+    let seen = until(&world, "/api/v1/health", |it| it["status"] == "ok");
+    assert_eq!(seen["unhealthy"], Value::Null);
+    world.stop();
+}
+
+#[test]
 fn the_overview_counts_the_fleet_the_runs_and_what_wants_somebody() {
     let dir = tempdir().unwrap();
     let world = World::with(dir.path(), |settings, _| settings.agents = 50);
