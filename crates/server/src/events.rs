@@ -261,7 +261,7 @@ impl Ids<'_> {
             Event::RunResumed { reason } => reason_of(reason).into_iter().collect(),
             Event::RunForked(forked) => vec![
                 value("source", forked.source),
-                value("at", forked.at),
+                value("source_seq", forked.at),
                 value("head", forked.head.to_string()),
                 value("reason", &forked.reason),
             ],
@@ -387,7 +387,7 @@ impl Ids<'_> {
                 value("rules", admission.rules.to_string()),
             ],
             Event::AuthorityRevoked { id, reason } => {
-                vec![value("id", id), value("reason", reason)]
+                vec![value("authority", id), value("reason", reason)]
             }
             _ => Vec::new(),
         }
@@ -423,7 +423,7 @@ impl Ids<'_> {
                 vec![self.task(*task), value("failure", words::failure(failure))]
             }
             Event::TasksSkipped { tasks, cause } => {
-                vec![self.tasks(tasks), value("cause", words::skip_cause(cause))]
+                vec![self.tasks(tasks), value("because", words::skip_cause(cause))]
             }
             Event::TasksCancelled { tasks } => vec![self.tasks(tasks)],
             Event::TaskParked { task, reason, message } => vec![
@@ -612,7 +612,7 @@ fn of_schedule(event: &Event) -> Fields {
         Event::ScheduleSkipped(skipped) => vec![
             value("number", skipped.schedule),
             moment("time", skipped.time),
-            value("cause", &skipped.cause),
+            value("because", &skipped.cause),
         ],
         Event::ScheduleQueued { schedule, time, .. } => {
             vec![value("number", schedule), moment("time", *time)]
@@ -625,8 +625,12 @@ fn reason_of(reason: &Option<Text>) -> Option<(&'static str, Field)> {
     reason.as_ref().map(|reason| value("reason", reason))
 }
 
+/// What every event has; a field of one kind of event that had such a name would stand twice in its object.
+const COMMON: [&str; 6] = ["id", "seq", "cause", "at", "run", "type"];
+
 /// Plain data always has a JSON form.
 fn value(name: &'static str, it: impl Serialize) -> (&'static str, Field) {
+    debug_assert!(!COMMON.contains(&name), "`{name}` stands in every event");
     (name, Field::Value(serde_json::to_value(it).unwrap_or_default()))
 }
 
@@ -654,7 +658,9 @@ pub(crate) fn json_text(bytes: &[u8]) -> Option<Json> {
 mod tests {
     use super::*;
     use ark_os_core::Change;
+    use ark_os_core::authority::RevocationId;
     use ark_os_core::budget::Amounts;
+    use ark_os_core::event::{RunForked, SkipCause};
     use ark_os_core::hash::Hash;
     use ark_os_core::ids::Fence;
     use ark_os_runtime::RecordPlace;
@@ -686,6 +692,24 @@ mod tests {
         let unparked = |reason| shown(12, Event::TaskUnparked { task, reason });
         assert!(unparked(Some("seen to".into())).ends_with(r#""reason":"seen to"}"#));
         assert!(!unparked(None).contains("reason"));
+    }
+
+    #[test]
+    fn no_field_stands_twice_in_an_event() {
+        let forked =
+            RunForked { source: RunId(1), at: 21, head: Hash::ZERO, reason: "again".into() };
+        let tasks = vec![TaskRef::node(0)];
+        let events = [
+            Event::RunForked(Box::new(forked)),
+            Event::TasksSkipped { tasks, cause: SkipCause::Condition },
+            Event::AuthorityRevoked { id: RevocationId([3; 16]), reason: "done".into() },
+        ];
+        for event in events {
+            let text = shown(12, event);
+            for name in COMMON {
+                assert_eq!(text.matches(&format!("\"{name}\":")).count(), 1, "{name}: {text}");
+            }
+        }
     }
 
     #[test]

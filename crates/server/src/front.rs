@@ -20,7 +20,8 @@ use crate::context::Context;
 use crate::problems::{Refusal, panicked, wrong_method};
 
 /// Routes that tell nothing that needs a token.
-const OPEN: [&str; 3] = ["/api/v1/health/live", "/api/v1/health/ready", "/api/v1/openapi.json"];
+pub(crate) const OPEN: [&str; 3] =
+    ["/api/v1/health/live", "/api/v1/health/ready", "/api/v1/openapi.json"];
 /// Names of the machine itself.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 

@@ -12,6 +12,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::front::OPEN;
 use crate::query::LIMIT_MAX;
 
 const TOKEN: &str = "token";
@@ -53,13 +54,13 @@ pub(crate) fn base() -> OpenApi {
         .build()
 }
 
-/// Adds to every operation what holds for all of them: the error that each can always answer with, the
+/// Adds to every operation what holds for all of them: the errors that each can always answer with, the
 /// bounds of common parameters, and which bodies need not be sent.
 pub(crate) fn finished(mut openapi: OpenApi) -> OpenApi {
-    for item in openapi.paths.paths.values_mut() {
+    for (path, item) in &mut openapi.paths.paths {
         let verbs = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
         for operation in verbs.into_iter().flatten() {
-            add_error(operation);
+            add_errors(path, operation);
             for parameter in operation.parameters.iter_mut().flatten() {
                 if let RefOr::T(parameter) = parameter {
                     bound(parameter);
@@ -99,13 +100,33 @@ fn text(pattern: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern))
 }
 
-fn add_error(operation: &mut Operation) {
-    let content = Content::new(Some(Ref::from_schema_name("Problem")));
-    let response = ResponseBuilder::new()
-        .description("Any other error: 400, 401, 413, 421, 429, 500 or 503")
-        .content(ark_os_api::PROBLEM_JSON, content)
-        .build();
-    operation.responses.responses.insert("default".to_owned(), RefOr::T(response));
+fn add_errors(path: &str, operation: &mut Operation) {
+    let is_given = |place: &ParameterIn| {
+        let given = operation.parameters.iter().flatten();
+        given.into_iter().any(|it| matches!(it, RefOr::T(it) if it.parameter_in == *place))
+    };
+    // A batch of lines is not read whole; each line has its own answer.
+    let has_body = operation.request_body.as_ref().is_some_and(
+        |body| matches!(body, RefOr::T(body) if body.content.contains_key("application/json")),
+    );
+    let errors = [
+        ("400", "`json_invalid`, `request_invalid`, …", has_body),
+        ("400", "`query_invalid`, …", is_given(&ParameterIn::Query)),
+        ("413", "`body_too_large`", has_body),
+        // What needs no token asks nobody who could be gone.
+        ("503", "`draining`, `instance_stopped`, …", !OPEN.contains(&path)),
+        ("default", "Any other error: 401, 421, 429 or 500", true),
+    ];
+    for (status, description, _) in errors.into_iter().filter(|(_, _, can_be)| *can_be) {
+        let content = Content::new(Some(Ref::from_schema_name("Problem")));
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content(ark_os_api::PROBLEM_JSON, content)
+            .build();
+        // What a route says itself is nearer.
+        let said = operation.responses.responses.entry(status.to_owned());
+        said.or_insert(RefOr::T(response));
+    }
 }
 
 /// The description as text: the same for the same build.
@@ -135,6 +156,42 @@ mod tests {
                 assert!(operation["summary"].is_string(), "{method} {path}");
                 assert!(operation["responses"]["default"].is_object(), "{method} {path}");
             }
+        }
+    }
+
+    #[test]
+    fn every_answer_that_a_route_may_give_is_described() {
+        let description: Value = serde_json::from_str(&openapi_json()).unwrap();
+        for (path, item) in description["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let answers = operation["responses"].as_object().unwrap();
+                let place = format!("{method} {path}");
+                assert_eq!(
+                    answers.contains_key("503"),
+                    !OPEN.contains(&&**path) || path.ends_with("ready"),
+                    "{place}"
+                );
+                if operation["requestBody"]["content"]["application/json"].is_object() {
+                    assert!(answers.contains_key("400") && answers.contains_key("413"), "{place}");
+                }
+            }
+        }
+        for (method, path, status, code) in [
+            ("post", "/measures", "400", "measure_invalid"),
+            ("post", "/measures", "429", "measures_exhausted"),
+            ("post", "/agents/{id}/offline", "404", "agent_not_found"),
+            ("post", "/agents/{id}/online", "409", "agent_quarantined"),
+            ("post", "/escalations/{id}/answer", "400", "reason_invalid"),
+            ("post", "/runs", "503", "intake_frozen"),
+            ("post", "/runs/{id}/fork", "503", "intake_frozen"),
+            ("post", "/tasks", "503", "intake_frozen"),
+            ("post", "/runs/{id}/fork", "503", "draining"),
+            ("post", "/workers/{id}/fail", "413", "body_too_large"),
+        ] {
+            let path = format!("/api/v1{path}");
+            let answer = &description["paths"][&path][method]["responses"][status];
+            let said = answer["description"].as_str().unwrap_or_default();
+            assert!(said.contains(&format!("`{code}`")), "{method} {path} {status}: {said}");
         }
     }
 

@@ -21,7 +21,9 @@ refused! {
     NoSchedule 404 "`schedule_not_found`";
     NoTask 404 "`task_not_found`";
     NoWorker 404 "`worker_not_found`: register again";
+    AgentQuarantined 409 "`agent_quarantined`";
     BodyTooLarge 413 "`body_too_large`";
+    IntakeClosed 503 "`intake_frozen`, `draining`, `instance_stopped`";
     KeyReused 409 "`key_reused`";
     MessageDenied 403 "`message_denied`";
     NotOfCecca 403 "`layer_exceeded`: the seat is not of CECCA";

@@ -108,7 +108,7 @@ pub(crate) fn describe(event: &RunEvent, names: &mut Names) -> Option<String> {
         "task_succeeded" => format!("{task} succeeded"),
         "map_done" => format!("{task} complete"),
         "task_failed" => format!("{task} failed: {}", failure()),
-        "tasks_skipped" => format!("{} skipped: {}", many(&event.tasks, names), text("cause")),
+        "tasks_skipped" => format!("{} skipped: {}", many(&event.tasks, names), text("because")),
         "tasks_cancelled" => format!("{} cancelled", many(&event.tasks, names)),
         "task_parked" => format!("{task} parked ({}): {}", text("reason"), text("message")),
         "task_unparked" => format!("{task} stands in line again"),

@@ -15,7 +15,7 @@ use crate::given::Why;
 use crate::overview::select;
 use crate::problems::{Answered, Refusal};
 use crate::query::{AgentsQuery, cursor_invalid, read, wrong};
-use crate::refused::NoAgent;
+use crate::refused::{AgentQuarantined, NoAgent};
 use crate::words;
 
 /// The agents of the fleet: those it began with, highest layer first, then those that were added.
@@ -64,7 +64,11 @@ pub(super) async fn show_agent(State(context): State<Context>, Path(id): Path<St
     post, path = "/api/v1/agents/{id}/offline", tag = "agents",
     params(("id" = String, Path, description = "Its name")),
     request_body(content = Reason, description = "Why; may be left out"),
-    responses((status = 200, description = "The agent", body = AgentView)),
+    responses(
+        (status = 200, description = "The agent", body = AgentView),
+        NoAgent,
+        AgentQuarantined,
+    ),
 )]
 pub(super) async fn take_agent_offline(
     State(context): State<Context>,
@@ -79,7 +83,11 @@ pub(super) async fn take_agent_offline(
     post, path = "/api/v1/agents/{id}/online", tag = "agents",
     params(("id" = String, Path, description = "Its name")),
     request_body(content = Reason, description = "Why; may be left out"),
-    responses((status = 200, description = "The agent", body = AgentView)),
+    responses(
+        (status = 200, description = "The agent", body = AgentView),
+        NoAgent,
+        AgentQuarantined,
+    ),
 )]
 pub(super) async fn bring_agent_online(
     State(context): State<Context>,

@@ -12,7 +12,7 @@ use super::{idempotency_key, json, reason};
 use crate::context::Context;
 use crate::given::GivenOrDefault;
 use crate::problems::{Answered, Refusal};
-use crate::refused::KeyReused;
+use crate::refused::{IntakeClosed, KeyReused};
 use crate::{amounts, line};
 
 /// Begins a new run from a point of a run's history; what was done before it is reused.
@@ -29,6 +29,7 @@ use crate::{amounts, line};
         (status = 404, description = "`run_not_found`, `task_not_found`, `event_not_found`, `workflow_not_found`", body = Problem, content_type = "application/problem+json"),
         KeyReused,
         (status = 429, description = "`fork_too_large`, `overloaded`", body = Problem, content_type = "application/problem+json"),
+        IntakeClosed,
     ),
 )]
 pub(super) async fn fork_run(

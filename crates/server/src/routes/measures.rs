@@ -37,9 +37,11 @@ pub(super) async fn list_measures(State(context): State<Context>) -> Answered {
     request_body = MeasureRequest,
     responses(
         (status = 200, description = "The measure", body = MeasureView),
+        (status = 400, description = "`measure_invalid`, `reason_invalid`, `request_invalid`, `json_invalid`", body = Problem, content_type = "application/problem+json"),
         NotOfCecca,
         (status = 404, description = "`agent_not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`measure_in_force`, `seat_not_ready`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`measures_exhausted`, `overloaded`", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn take_measure(

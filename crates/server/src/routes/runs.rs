@@ -24,7 +24,7 @@ use crate::given::Given;
 use crate::past::{page_of, past_of};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, RunsQuery, Waiting, cursor_invalid, read, wrong};
-use crate::refused::{BodyTooLarge, KeyReused, NoRun, Overloaded};
+use crate::refused::{BodyTooLarge, IntakeClosed, KeyReused, NoRun, Overloaded};
 use crate::show::{self, Output};
 use crate::trace::limits_of;
 use crate::{amounts, line, origin, tasks, words};
@@ -44,6 +44,7 @@ use crate::{amounts, line, origin, tasks, words};
         KeyReused,
         BodyTooLarge,
         Overloaded,
+        IntakeClosed,
     ),
 )]
 pub(super) async fn submit_run(

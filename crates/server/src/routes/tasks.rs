@@ -19,7 +19,7 @@ use crate::line::Line;
 use crate::past::{found, past_of};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Waiting, read};
-use crate::refused::{BodyTooLarge, KeyReused, NoTask, Overloaded};
+use crate::refused::{BodyTooLarge, IntakeClosed, KeyReused, NoTask, Overloaded};
 use crate::show::{self, Output};
 use crate::tasks;
 
@@ -38,6 +38,7 @@ use crate::tasks;
         KeyReused,
         BodyTooLarge,
         Overloaded,
+        IntakeClosed,
     ),
 )]
 pub(super) async fn submit_task(
@@ -77,7 +78,7 @@ pub(super) async fn submit_task(
     post, path = "/api/v1/tasks/batch", tag = "tasks",
     params(Waiting),
     request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One task a line"),
-    responses((status = 200, description = "One answer a line", body = BatchAnswer, content_type = "application/x-ndjson")),
+    responses((status = 200, description = "One answer a line, each with its own status and problem, such as `intake_frozen`", body = BatchAnswer, content_type = "application/x-ndjson")),
 )]
 pub(super) async fn submit_batch(State(context): State<Context>, uri: Uri, body: Body) -> Answered {
     let wait = read::<Waiting>(&uri)?.patience()?;

@@ -1,4 +1,4 @@
-//! The step `api`: schemathesis asks a running instance of the development build whatever its own OpenAPI
+//! The step `api`: schemathesis asks running instances of the development build whatever their own OpenAPI
 //! description allows, and what it forbids.
 
 use std::io::{BufRead, BufReader};
@@ -11,15 +11,24 @@ use crate::shell::{self, Failed, answers, say};
 
 /// The version whose checks the exceptions in `tools/schemathesis` are written for.
 pub(super) const VERSION: &str = "4.32.5";
-/// Generated questions an operation and phase: half a minute in all.
+/// Generated questions an operation and phase: some minutes in all.
 const EXAMPLES: &str = "20";
 const CONFIG: &str = "tools/schemathesis/schemathesis.toml";
+/// What is asked of an instance of its own: a measure freezes the intake, or puts everybody out of work, for all questions
+/// that come after.
+const MEASURES: &str = "^/api/v1/measures";
 
 pub(super) fn run(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
     let place = session.place;
     let program = program(place).ok_or_else(|| {
         Failed::new("there is no schemathesis: `cargo xtask test --step setup`".into())
     })?;
+    let all_else = ask(place, &program, "--exclude-path-regex");
+    all_else.and(ask(place, &program, "--include-path-regex")).map(|()| None)
+}
+
+/// Asks a new instance whatever is chosen by the path of the measures.
+fn ask(place: &Place, program: &Path, choice: &str) -> Result<(), Failed> {
     let dir = place.tools().join("api");
     // What an earlier run left; its absence is what we want.
     let _ = std::fs::remove_dir_all(&dir);
@@ -29,16 +38,15 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<Option<String>, Failed> {
     let mut command = shell::command(program, &place.root);
     command.args(["--config-file", CONFIG, "run"]);
     command.arg(format!("{}/api/v1/openapi.json", instance.endpoint));
-    command.args(["--max-examples", EXAMPLES, "--header"]);
+    command.args([choice, MEASURES, "--max-examples", EXAMPLES, "--header"]);
     command.arg(format!("Authorization: Bearer {}", token.trim()));
     let asked = shell::run(command);
     let lives = instance.child.try_wait().is_ok_and(|status| status.is_none());
     drop(instance);
     asked?;
-    if lives {
-        Ok(None)
-    } else {
-        Err(Failed::new("the instance did not outlive its questions".into()))
+    match lives {
+        true => Ok(()),
+        false => Err(Failed::new("the instance did not outlive its questions".into())),
     }
 }
 
