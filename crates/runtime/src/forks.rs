@@ -407,7 +407,7 @@ fn check_size(reused: &[TaskReused]) -> Result<(), RuntimeError> {
 #[cfg(test)]
 mod tests {
     use ark_os_core::authority::{Authority, RevocationId, Scopes};
-    use ark_os_core::event::PendingAdmission;
+    use ark_os_core::event::{PendingAdmission, RunAccepted};
     use ark_os_core::manifest::single_task;
 
     use super::*;

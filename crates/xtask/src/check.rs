@@ -2,6 +2,7 @@
 //! even after a failure, and ends with each step's time and the test runner's own summary line.
 
 mod api;
+mod compat;
 mod setup;
 mod steps;
 

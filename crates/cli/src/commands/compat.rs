@@ -6,7 +6,7 @@ use ark_os_api::Exit;
 use serde_json::json;
 
 use crate::bounded::read_bounded;
-use crate::compat::{Comparison, DEPRECATIONS, Deprecations, RELEASED, Registry};
+use crate::compat::{COMMITTED, Comparison, DEPRECATIONS, Deprecations, Registry};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::terminal::Tone;
@@ -30,10 +30,11 @@ enum Action {
 /// Say what an earlier version promised and this one does not keep
 ///
 /// Commands, flags, routes, fields, configuration keys, skills, error codes and event numbers. What
-/// was taken away or made narrower without a record of its deprecation is told, with exit code 6.
+/// was taken away, made narrower or is demanded since, without a record of its deprecation, is told,
+/// with exit code 6.
 #[derive(Debug, clap::Args)]
 struct Check {
-    /// Registry of the earlier version [default: that of the last release]
+    /// Registry of the earlier version [default: what this version is held against]
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Records of deprecations (TOML) [default: those that this version has]
@@ -73,10 +74,10 @@ impl Check {
             }),
         };
         let registry = "name a file that `ark-os compat export` of the earlier version has written, or leave \
-                        --against out for the last release";
+                        --against out for what this version is held against";
         let records = "name a TOML file with a `[[deprecated]]` table (`entry`, `since`, `why`) for each promise \
                        that is not kept any more, or leave --deprecations out for this version's own";
-        let earlier = text(&self.against, (RELEASED, "registry", registry))?;
+        let earlier = text(&self.against, (COMMITTED, "registry", registry))?;
         let deprecations = text(&self.deprecations, (DEPRECATIONS, "deprecations", records))?;
         let earlier = Registry::parse(&earlier)?;
         let deprecations = Deprecations::parse(&deprecations)?;
@@ -88,16 +89,15 @@ impl Check {
             "broken": broken, "deprecated": deprecated, "added": added,
         });
         session.output.answer(&document, |terminal| {
-            let kept = earlier.entries.len() - broken.len() - deprecated.len();
             let mut lines: Vec<_> =
                 broken.iter().map(|it| terminal.out(Tone::Bad, &format!("broken: {it}"))).collect();
             lines.extend(deprecated.iter().map(|it| format!("deprecated: {it}")));
             lines.push(format!(
-                "of {} promises of {} {kept} are kept, {} are deprecated, {} are broken; {added} are new",
+                "of {} lines of {}, {} are broken and {} deprecated; {added} are new",
                 earlier.entries.len(),
                 earlier.version,
-                deprecated.len(),
-                broken.len()
+                broken.len(),
+                deprecated.len()
             ));
             lines
         })?;

@@ -6,8 +6,8 @@ use ark_os_core::event::Standing;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::ids::{AgentIx, TaskId};
 use ark_os_core::supervision::{Concern, Desk, Escalation, Rung};
-use ark_os_runtime::kernel::Kernel;
 use ark_os_core::time::Time;
+use ark_os_runtime::kernel::Kernel;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 

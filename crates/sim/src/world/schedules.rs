@@ -117,7 +117,7 @@ impl World {
             let reply = self.ask_run();
             let schedule = name_of(&it);
             self.note(|| format!("client: run {schedule:?}"));
-            self.send(Command::RunSchedule { schedule }, 0, Some(reply));
+            self.send(Command::RunSchedule { schedule, key: None }, 0, Some(reply));
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-use super::{Session, api, setup};
+use super::{Session, api, compat, setup};
 use crate::shell::{self, Failed, Tee, answers};
 use crate::{openapi, tidy};
 
@@ -51,6 +51,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "doc", quick: false, what: "examples in documentation",
         action: Cargo(&["test", "--doc", "--workspace", "--locked"]) },
     Step { name: "openapi", quick: false, what: "docs/openapi.json is what the code serves", action: Call(published) },
+    Step { name: "compat", quick: false, what: "what every committed registry promises is kept, or its end is recorded", action: Call(compat::run) },
     Step { name: "api", quick: false, what: "an instance is asked whatever its description allows and forbids", action: Call(api::run) },
     Step { name: "fuzz", quick: false, what: "foreign bytes into every parser, for half a minute",
         action: Built("ark-os-fuzz", &["--seconds", "30", "--keep", "target/fuzz"]) },
