@@ -50,6 +50,7 @@ impl Sweep {
         total.probes += counts.probes;
         total.signals += counts.signals;
         total.fires += counts.fires;
+        total.seats += counts.seats;
         total.forks += counts.forks;
         total.reused += counts.reused;
         for (fault, count) in &outcome.injected {

@@ -186,6 +186,8 @@ pub struct Counts {
     pub signals: u64,
     /// Runs that schedules began.
     pub fires: u64,
+    /// Declared seats that a worker has taken.
+    pub seats: u64,
     /// Forks that were acknowledged.
     pub forks: u64,
     /// Tasks that they took along.
@@ -259,7 +261,7 @@ impl World {
         }
         let mut flow = Rng::new(seed ^ FLOW);
         let has_waits = flow.per_mille(500) || options.subject.is_some();
-        let seats = stream(seed ^ SEATS, 500, options);
+        let seats = stream(seed ^ SEATS, 750, options);
         let mut workers = Workers::new(Rng::new(seed ^ WORKERS), seats);
         let far = workers.is_on.then_some(&mut workers.rng);
         let mut clients = Clients::new(rng.fork(), has_waits.then_some(&mut flow), far)?;

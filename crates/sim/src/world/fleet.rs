@@ -129,6 +129,7 @@ impl World {
     /// New agents are looked at: most are well, some are not, and now and then nobody comes back with
     /// a word, or too late.
     pub(super) fn check_health(&mut self, version: u64, layer: Option<Layer>) {
+        self.seats_are_declared();
         let (is_well, comes) = (self.rng.per_mille(850), self.rng.per_mille(950));
         if is_well && comes {
             self.checker.healthy(version, layer);

@@ -179,6 +179,8 @@ impl World {
             }
             let fired = |it: &&Event| matches!(it, Event::ScheduleFired(_));
             self.counts.fires += record.change.events.iter().filter(fired).count() as u64;
+            let seated = record.change.events.iter().filter(|it| is_seated(it));
+            self.counts.seats += seated.count() as u64;
             let loaded = |it: &&Event| matches!(it, Event::RunLoaded { .. });
             if let Some(loaded) = record.change.events.iter().find(loaded).cloned() {
                 self.counts.loads += 1;
@@ -421,6 +423,11 @@ fn external_start(record: &Appended) -> Option<(u64, Effect)> {
             (record.seq, Effect::RunAttempt { pt, agent, skill, attempt, class })
         })
     })
+}
+
+/// Whether a worker takes a seat that was declared for it.
+fn is_seated(event: &Event) -> bool {
+    matches!(event, Event::AgentJoined(it) if it.group.workers)
 }
 
 /// The planted bug: the signal that ended a wait ends it once more.

@@ -56,6 +56,7 @@ impl World {
         if !self.workers.is_on {
             return;
         }
+        self.seats_are_declared();
         let is_first = self.counts.starts == 1;
         for (place, name) in NAMES.into_iter().enumerate() {
             match is_first || self.is_calm {
@@ -87,6 +88,13 @@ impl World {
         if self.workers.seats.is_some() {
             self.workers_back();
         }
+    }
+
+    /// A deployment is under way, or the process has just started: those with a declared seat find out.
+    pub(super) fn seats_are_declared(&mut self) {
+        let Some(rng) = &mut self.workers.seats else { return };
+        let pause = rng.below(4_000_000);
+        self.after(pause, Due::Worker { life: Some(self.life), place: NAMES.len() });
     }
 
     /// Workers that are declared register under the names of their seats.
@@ -128,7 +136,10 @@ impl World {
     /// One joins; or, where no life is named, something happens to one, and the next has its time.
     pub(super) fn stir_workers(&mut self, life: Option<u32>, place: usize) {
         if life.is_some() {
-            NAMES.get(place).into_iter().for_each(|name| self.join(name));
+            match NAMES.get(place) {
+                Some(name) => self.join(name),
+                None => self.take_seats(),
+            }
             return;
         }
         if self.is_calm {
