@@ -110,6 +110,7 @@ impl Fixture {
             parent: None,
             origin: None,
             added_skills: Vec::new(),
+            schedule: None,
         };
         Fixture { run, payloads, blobs }
     }
