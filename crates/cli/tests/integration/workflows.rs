@@ -121,7 +121,7 @@ fn a_fork_with_another_file_names_its_workflow_and_says_where_it_is_wrong() {
         "workflows:\n  - name: one\n    tasks:\n      - { name: t, skill: ecko, input: 1 }\n",
     );
     let told = home.call(&["fork", &run, "--file", wrong.to_str().unwrap()]).expect(2).err;
-    assert!(told.contains("wrong.yaml:4:26"), "{told}");
+    assert!(told.contains("wrong.yaml:4:27"), "{told}");
     let named = home.call(&["--json", "fork", &run, "--workflow", two]).expect(2).problem();
     assert!(named["hint"].as_str().unwrap().contains("--file"), "{named}");
     home.call(&["fork", &run, "--workflow", "nobody"]).expect(5);
