@@ -46,9 +46,17 @@ fn is_repeated(state: &State, signal: &SendSignal) -> Result<bool, Rejected> {
     let Some(key) = &signal.key else { return Ok(false) };
     let sketch = state.sketch(signal.run);
     let run = state.runs.get(&signal.run).or(sketch.as_ref());
-    // The digest of the request names the run.
-    let repeated = |run: &Run| state.repeated(&run.namespace, key);
-    Ok(run.map_or(Ok(None), repeated)?.is_some())
+    let used = |run: &Run| state.submission(&run.namespace, &key.key);
+    match run.and_then(used) {
+        None => Ok(false),
+        Some((run, request)) if run == signal.run && request == key.request => Ok(true),
+        Some(_) => Err(Rejected::new(
+            Kind::Conflict,
+            "key_reused",
+            "the idempotency key was used for another request",
+        )
+        .hint("use a new key for a new request")),
+    }
 }
 
 fn check(state: &State, run: &Run, signal: &SendSignal) -> Result<(), Rejected> {
