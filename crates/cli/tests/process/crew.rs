@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -216,10 +216,10 @@ impl Crew {
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        if let Ok(seats) = self.seats.get_mut() {
-            seats.iter_mut().flatten().for_each(|it| {
-                end(it);
-            });
+        // Also after a test that failed while it held them.
+        let seats = self.seats.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for process in seats.iter_mut().flatten() {
+            end(process);
         }
     }
 }
