@@ -58,6 +58,10 @@ impl Behaviours {
         groups.insert(group, Arc::new(skills));
     }
 
+    fn is_empty(&self) -> bool {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn of(&self, group: u32) -> Option<Arc<SkillSet>> {
         self.groups.read().unwrap_or_else(PoisonError::into_inner).get(&group).cloned()
     }
@@ -176,6 +180,11 @@ impl Outfit {
         let mut contracts = self.contracts.lock().unwrap_or_else(PoisonError::into_inner);
         contracts.retain(|other, _| *other == version);
         contracts.get(&version).cloned().unwrap_or_default()
+    }
+
+    /// Whether there are declared groups at all.
+    pub(crate) fn has_groups(&self) -> bool {
+        !self.behaviours.is_empty()
     }
 
     /// Looks at everything that agents work with: of everybody, and of the declared groups. It may wait for services.

@@ -379,8 +379,12 @@ impl Handle {
     /// # Errors
     /// The instance has stopped.
     pub async fn unhealthy(&self) -> Result<Vec<Unhealthy>, RuntimeError> {
-        let groups = self.read(|kernel| live_groups(kernel.state())).await?;
         let outfit = self.shared.outfit.clone();
+        // Where nobody is declared, the loop is not asked.
+        let groups = match outfit.has_groups() {
+            true => self.read(|kernel| live_groups(kernel.state())).await?,
+            false => Vec::new(),
+        };
         threads::aside(move || outfit.unhealthy(&groups)).await
     }
 
