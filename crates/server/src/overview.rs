@@ -99,6 +99,7 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
     let listed = tasks::blocking(move || list(&handle, &name)).await?;
     let parked: Vec<RunId> = listed.parked.iter().map(|row| row.id).collect();
     let clock = context.clock();
+    let has_empty_layer = counted.overview.empty_layer.is_some();
     let seen = context.handle().read(move |kernel| {
         let state = kernel.state();
         Seen {
@@ -108,7 +109,7 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
             live: state.live() as u64,
             on_disk: state.backlog().len() as u64,
             mode: words::mode(state.mode()),
-            status: words::status(state),
+            status: words::status(state, has_empty_layer),
             intake: state.intake(),
             queues: queues(state, clock.now().max(state.now())),
             parked: parked

@@ -11,13 +11,14 @@ use ark_os_core::rules::Mode;
 use ark_os_core::run::{RunState, TaskState};
 use ark_os_core::time::Time;
 
-/// How the instance is, in one word: whether it takes new runs, and whether they would go on.
-pub(crate) fn status(state: &State) -> &'static str {
-    match (state.intake(), state.supervision().freeze(), state.fleet().empty_layer()) {
+/// How the instance is, in one word: whether it takes new runs, and whether they would go on. Whoever
+/// asks says whether a layer is empty, as of the count that he shows.
+pub(crate) fn status(state: &State, has_empty_layer: bool) -> &'static str {
+    match (state.intake(), state.supervision().freeze(), has_empty_layer) {
         (Intake::Draining, _, _) => "draining",
         (Intake::Open, Some(_), _) => "frozen",
-        (Intake::Open, None, Some(_)) => "degraded",
-        (Intake::Open, None, None) => "ok",
+        (Intake::Open, None, true) => "degraded",
+        (Intake::Open, None, false) => "ok",
     }
 }
 

@@ -31,13 +31,12 @@ pub(crate) const COLUMNS_MIN: u16 = 80;
 pub(crate) const ROWS_MIN: u16 = 24;
 
 /// What the keys do, for the help: at most 21 lines of 76 characters.
-const HELP: [(&str, &str); 20] = [
+const HELP: [(&str, &str); 19] = [
     ("1 … 7, Tab, ← →", "the panes; inside a run its graph, tasks, trace, events"),
     ("↑ ↓ j k", "another row; PageUp, PageDown, Home, End for many"),
     ("Enter", "into the row: layer or stack, agent, what it works on, run"),
     ("Esc, Backspace", "back"),
     ("e", "the open escalations: to whom, until when, what was tried"),
-    ("", ""),
     ("/", "search runs by id or workflow"),
     ("f", "in Runs: all, live, parked, failed, cancelled, succeeded"),
     ("", ""),
@@ -45,7 +44,7 @@ const HELP: [(&str, &str); 20] = [
     ("r", "resume it             and is recorded with it)"),
     ("c", "cancel it"),
     ("t", "retry it from what failed"),
-    ("u", "unpark the task: in Attention, a run's tasks, the escalations"),
+    ("u", "unpark the task: in Attention, a run's tasks, or by `e`"),
     ("", ""),
     ("Ctrl-L", "paint the screen anew"),
     ("q, Ctrl-C", "leave; the instance goes on"),

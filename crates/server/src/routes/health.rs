@@ -78,10 +78,7 @@ pub(super) async fn show_health(State(context): State<Context>) -> Answered {
     let seen = context.handle().read(move |kernel| {
         let state = kernel.state();
         let empty = state.fleet().empty_layer();
-        let status = match words::status(state) {
-            "ok" if !unhealthy.is_empty() => "degraded",
-            status => status,
-        };
+        let status = words::status(state, empty.is_some() || !unhealthy.is_empty());
         Health {
             status: status.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
