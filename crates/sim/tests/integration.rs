@@ -31,6 +31,7 @@ fn every_promise_is_kept_whatever_fails() {
         ("runs of schedules", total.fires),
         ("forks", total.forks),
         ("tasks that forks reuse", total.reused),
+        ("seats of workers", total.seats),
     ] {
         assert!(count > SEEDS / 5, "the simulation meets too few {what}: {count}");
     }
