@@ -241,7 +241,6 @@ pub const TABLE: &[Row] = &[
     Row { code: "signal_not_awaited", title: "No wait for the signal is left", ..CONFLICT },
     Row { code: "signal_timeout", title: "The signal did not come in time", ..FAILED },
     Row { code: "signal_unknown", title: "No task waits for this signal", ..NOT_FOUND },
-    Row { code: "workflow_orphaned", title: "A schedule would lose its workflow", ..CONFLICT },
     Row { code: "skill_orphaned", title: "Nobody would offer a skill that is needed", ..CONFLICT },
     Row { code: "skill_taken", title: "The skill means something else here", ..CONFLICT },
     Row { code: "stale_fence", title: "The token is not in use any more", ..CONFLICT },
@@ -291,6 +290,7 @@ pub const TABLE: &[Row] = &[
     Row { code: "worker_silent", title: "The worker was not heard of", ..FAILED },
     Row { code: "workflow_ambiguous", title: "Not exactly one workflow", ..INVALID },
     Row { code: "workflow_not_found", title: "No such workflow is deployed", ..NOT_FOUND },
+    Row { code: "workflow_orphaned", title: "A schedule would lose its workflow", ..CONFLICT },
     Row { code: "wrong_type", title: "Wrong type", ..INVALID },
 ];
 

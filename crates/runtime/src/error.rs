@@ -10,7 +10,7 @@ pub struct RuntimeError {
     kind: Kind,
     code: &'static str,
     message: String,
-    hint: Option<String>,
+    hint: Option<Box<str>>,
     retry_ms: Option<u64>,
     places: Vec<Place>,
     #[source]
@@ -40,7 +40,7 @@ impl RuntimeError {
     /// Adds what to do next.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into());
         self
     }
 
