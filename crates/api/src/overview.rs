@@ -233,7 +233,7 @@ pub struct RateHistory {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttentionView {
     /// `draining`, `layer_empty`, `measure_in_force`, `escalated`, `step_in_doubt`, `task_parked`, `run_parked`, `agent_offline`,
-    /// `agent_restarting`, `agent_replaced` or `agent_struck`.
+    /// `agent_restarting`, `agent_replaced`, `agent_struck` or `unhealthy`.
     pub kind: String,
     /// In words.
     pub text: String,

@@ -224,12 +224,13 @@ impl Deployments {
         }
     }
 
-    /// The deployment under way is over; what it was, if it is this one.
+    /// The deployment under way is over; what it was, if it is this one. One that leaves the profile alone does not
+    /// take back that the one before has set it.
     pub(crate) fn end(
         &mut self,
         version: u64,
         rolled_back: Option<&Text>,
-        at: Time,
+        (profile, at): (u32, Time),
     ) -> Option<UnderWay> {
         let over = self.under_way.take_if(|it| it.deployment.version == version)?;
         self.past.push_back(PastDeployment {
@@ -244,7 +245,15 @@ impl Deployments {
             self.past.pop_front();
         }
         if rolled_back.is_none() {
-            self.current = Some(Kept { deployment: over.deployment.clone() });
+            let was_set = self.current().is_some_and(|it| it.profile.is_some());
+            let deployment = match over.deployment.profile {
+                None if was_set => {
+                    let deployment = Deployment::clone(&over.deployment);
+                    Arc::new(Deployment { profile: Some(profile), ..deployment })
+                }
+                _ => over.deployment.clone(),
+            };
+            self.current = Some(Kept { deployment });
         }
         Some(over)
     }

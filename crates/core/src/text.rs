@@ -18,10 +18,15 @@ impl Text {
     }
 }
 
-/// Foreign text on one line: control characters, which could move a cursor or forge lines, become
-/// spaces.
+/// Foreign text on one line: control characters, which could move a cursor, forge lines or turn text
+/// round, become spaces.
 pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_format(c) { ' ' } else { c }).collect()
+}
+
+/// Line separators, and marks that change the direction of what follows.
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// So many characters of the beginning of a foreign text, on one line.

@@ -191,13 +191,13 @@ impl Outfit {
     pub(crate) fn unhealthy(&self, groups: &[(u32, Text)]) -> Vec<Unhealthy> {
         let mut found = Vec::new();
         let mut look = |group: Option<&Text>, skills: &SkillSet| {
-            let unhealthy = skills.iter().filter_map(|skill| {
+            // All skills of a declared group are one program or service.
+            let most = if group.is_some() { 1 } else { usize::MAX };
+            found.extend(skills.iter().take(most).filter_map(|skill| {
                 let why = skill.health().err()?;
                 let skill = skill.spec().name.to_string();
                 Some(Unhealthy { group: group.cloned(), skill, why })
-            });
-            // All skills of a declared group are one program or service.
-            found.extend(unhealthy.take(if group.is_some() { 1 } else { usize::MAX }));
+            }));
         };
         look(None, &self.skills);
         for (ix, name) in groups {

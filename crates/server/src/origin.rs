@@ -41,11 +41,28 @@ pub(crate) fn shown(origin: &RunOrigin) -> Origin {
 pub(crate) fn read(handle: &Handle, run: RunId) -> Result<Descent, RuntimeError> {
     let mut descent = Descent::default();
     let first = handle.history(run, 0, 1)?.records.into_iter().next();
-    for event in first.iter().flat_map(|first| &first.change.events) {
-        if let Event::RunAccepted(accepted) = event {
-            descent.origin = accepted.origin.as_deref().map(shown);
-            descent.parent = accepted.parent.as_ref().map(|parent| parent.run);
-        }
+    let events = || first.iter().flat_map(|first| &first.change.events);
+    for event in events() {
+        // A run that an older program accepted tells of it in an event of its own.
+        let told = match event {
+            Event::RunAccepted(accepted) => {
+                descent.parent = accepted.parent.as_ref().map(|parent| parent.run);
+                accepted.origin.as_deref().cloned()
+            }
+            Event::ScheduleFired(it) => Some(RunOrigin::Schedule {
+                name: it.name.clone(),
+                time: it.time,
+                trigger: it.trigger,
+            }),
+            Event::RunForked(it) => {
+                let reused = events().filter(|it| matches!(it, Event::TaskReused(_))).count();
+                let (source, at, reason) = (it.source, it.at, it.reason.clone());
+                let reused = u32::try_from(reused).unwrap_or(u32::MAX);
+                Some(RunOrigin::Fork { source, at, reused, reason })
+            }
+            _ => None,
+        };
+        descent.origin = told.as_ref().map(shown).or(descent.origin);
     }
     Ok(descent)
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ark_os_api::{
     AttentionView, EscalationsOverview, Overview, QueueView, RateView, RunView, RunsOverview,
+    UnhealthyView,
 };
 use ark_os_core::State;
 use ark_os_core::event::Intake;
@@ -99,7 +100,8 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
     let listed = tasks::blocking(move || list(&handle, &name)).await?;
     let parked: Vec<RunId> = listed.parked.iter().map(|row| row.id).collect();
     let clock = context.clock();
-    let has_empty_layer = counted.overview.empty_layer.is_some();
+    let unhealthy = context.checks().unhealthy();
+    let is_hindered = counted.overview.empty_layer.is_some() || !unhealthy.is_empty();
     let seen = context.handle().read(move |kernel| {
         let state = kernel.state();
         Seen {
@@ -109,7 +111,7 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
             live: state.live() as u64,
             on_disk: state.backlog().len() as u64,
             mode: words::mode(state.mode()),
-            status: words::status(state, has_empty_layer),
+            status: words::status(state, is_hindered),
             intake: state.intake(),
             queues: queues(state, clock.now().max(state.now())),
             parked: parked
@@ -122,7 +124,7 @@ pub(crate) async fn overview(context: &Context, namespace: Text) -> Result<Overv
         }
     });
     let seen = seen.await?;
-    let (attention, attention_left_out) = attention(&seen, &counted, &listed);
+    let (attention, attention_left_out) = attention(&seen, &counted, &listed, unhealthy);
     let mut rates = context.samples().rates(context.handle().metrics());
     rates.totals = totals(context);
     let viewed = *context.handle().viewed().borrow();
@@ -328,7 +330,12 @@ fn parked_tasks(run: &Run) -> Vec<AttentionView> {
 }
 
 /// Everything that somebody should look at, most urgent first, and how much more there is.
-fn attention(seen: &Seen, counted: &Counted, listed: &Listed) -> (Vec<AttentionView>, u64) {
+fn attention(
+    seen: &Seen,
+    counted: &Counted,
+    listed: &Listed,
+    unhealthy: Vec<UnhealthyView>,
+) -> (Vec<AttentionView>, u64) {
     let mut all = Vec::new();
     if seen.intake == Intake::Draining {
         all.push(AttentionView {
@@ -345,6 +352,12 @@ fn attention(seen: &Seen, counted: &Counted, listed: &Listed) -> (Vec<AttentionV
         });
     }
     all.extend(seen.measures.iter().cloned());
+    all.extend(unhealthy.into_iter().map(|it| AttentionView {
+        kind: "unhealthy".to_owned(),
+        text: format!("`{}` cannot be had: {}", it.skill, it.why),
+        agent: it.group,
+        ..AttentionView::default()
+    }));
     if seen.escalations.human > 0 {
         all.push(AttentionView {
             kind: "escalated".to_owned(),

@@ -12,9 +12,10 @@ use ark_os_core::run::{RunState, TaskState};
 use ark_os_core::time::Time;
 
 /// How the instance is, in one word: whether it takes new runs, and whether they would go on. Whoever
-/// asks says whether a layer is empty, as of the count that he shows.
-pub(crate) fn status(state: &State, has_empty_layer: bool) -> &'static str {
-    match (state.intake(), state.supervision().freeze(), has_empty_layer) {
+/// asks says whether they are hindered: a layer is empty, as of the count that he shows, or work of agents
+/// cannot be had.
+pub(crate) fn status(state: &State, is_hindered: bool) -> &'static str {
+    match (state.intake(), state.supervision().freeze(), is_hindered) {
         (Intake::Draining, _, _) => "draining",
         (Intake::Open, Some(_), _) => "frozen",
         (Intake::Open, None, true) => "degraded",

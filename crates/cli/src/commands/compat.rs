@@ -79,8 +79,9 @@ impl Check {
                        that is not kept any more, or leave --deprecations out for this version's own";
         let earlier = text(&self.against, (COMMITTED, "registry", registry))?;
         let deprecations = text(&self.deprecations, (DEPRECATIONS, "deprecations", records))?;
-        let earlier = Registry::parse(&earlier)?;
-        let deprecations = Deprecations::parse(&deprecations)?;
+        let earlier = Registry::parse(&earlier).map_err(|it| it.with_hint(registry))?;
+        let deprecations =
+            Deprecations::parse(&deprecations).map_err(|it| it.with_hint(records))?;
         let current = current();
         let found = current.compare(&earlier, &deprecations);
         let Comparison { broken, deprecated, added } = &found;

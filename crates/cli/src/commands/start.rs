@@ -97,7 +97,7 @@ impl Start {
             let stop = node.asked_to_stop().await;
             let drained = node.stop(stop).await?;
             let how = if drained {
-                "stopped; everything came to its end"
+                "stopped; all that was worked on came to its end"
             } else {
                 "stopped; what ran goes on at the next start"
             };

@@ -67,7 +67,7 @@ fn sigterm_lets_what_runs_come_to_its_end() {
     node.signal(Signal::TERM);
     let (code, err) = node.wait();
     assert_eq!(code, Some(0), "{err}");
-    assert!(err.contains("everything came to its end"), "{err}");
+    assert!(err.contains("all that was worked on came to its end"), "{err}");
     let _node = home.start(&[]);
     let view = home.call(&["--json", "get", run]).expect(0).json();
     assert_eq!((&view["state"], &view["tasks"]["succeeded"]), (&"succeeded".into(), &1.into()));

@@ -61,12 +61,6 @@ pub(super) fn decide(
     if is_there(state, &deployment) {
         return Ok(nothing(now));
     }
-    // One that leaves the profile alone does not take back what the one before has said of it.
-    let was_set = state.deployments.current().is_some_and(|it| it.profile.is_some());
-    let deployment = match deployment.profile {
-        None if was_set => Deployment { profile: Some(state.fleet.profile()), ..deployment },
-        _ => deployment,
-    };
     is_sound(state, &deployment)?;
     has_room(state, &deployment)?;
     deployed_schedules::refuse(state, &deployment)?;
@@ -166,9 +160,10 @@ fn is_sound(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
 
 /// A schedule that somebody made by hand keeps the workflow that it names.
 fn refuse_lost_workflows(state: &State, deployment: &Deployment) -> Result<(), Rejected> {
+    let is_there = |name: &Text| state.deployments.workflow(name).is_some();
     let is_kept = |name: &Text| deployment.workflows.iter().any(|it| it.workflow.name == *name);
     let lost = |it: &Schedule| match &it.spec.workflow {
-        Planned::Named(name) if !it.deployed && !is_kept(name) => {
+        Planned::Named(name) if !it.deployed && is_there(name) && !is_kept(name) => {
             Some(format!("`{}` runs `{name}`", it.spec.name))
         }
         _ => None,

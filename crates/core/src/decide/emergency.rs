@@ -26,9 +26,16 @@ pub(super) fn take(state: &State, wanted: Wanted, now: Time) -> Result<Vec<Event
     let Wanted { kind, by, reason, lasts_ms } = wanted;
     let by = seat_of_cecca(state, by)?;
     if lasts_ms == 0 || lasts_ms > MEASURE_MS_MAX {
-        let message = "the measure does not end within 30 days";
+        let message = "the measure has no end, or none within 30 days";
         return Err(Rejected::new(Kind::Invalid, "measure_invalid", message)
             .hint("give it an end; it can be taken again"));
+    }
+    if let (Some(_), MeasureKind::Mode(mode)) = (&by, &kind)
+        && *mode < state.mode()
+    {
+        let message = "a seat makes the mode stricter, not milder";
+        return Err(Rejected::new(Kind::Denied, "layer_exceeded", message)
+            .hint("a person may; or lift the measure that makes it strict"));
     }
     if state.supervision.measures().any(|it| it.kind == kind) {
         return Err(Rejected::new(Kind::Conflict, "measure_in_force", "it is in force already")

@@ -35,7 +35,8 @@ impl State {
         rolled_back: Option<&Text>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(over) = self.deployments.end(version, rolled_back, self.now) else { return };
+        let now = (self.fleet.profile(), self.now);
+        let Some(over) = self.deployments.end(version, rolled_back, now) else { return };
         self.timers.clear(over.deadline, Timer::Deployment(version));
         let skills = &over.deployment.fleet.skills;
         match rolled_back {

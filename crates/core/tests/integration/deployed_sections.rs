@@ -178,9 +178,11 @@ fn a_deployment_that_says_nothing_of_the_profile_leaves_its_size_also_after_a_re
     finish(&mut world, &[]);
     let crew = || vec![group("crew", Layer::Micro, 1, &["echo"])];
     begin(&mut world, |it| it.fleet.groups = crew()).unwrap();
+    world.act(Command::ScaleFleet { agents: 18, reason: "meanwhile".into() }).unwrap();
     world.all_well();
+    assert_eq!(world.state.fleet().profile(), 18);
     world.restart();
-    assert_eq!(world.state.fleet().profile(), 20);
+    assert_eq!(world.state.fleet().profile(), 18);
     assert!(begin(&mut world, |it| it.fleet.groups = crew()).unwrap().events.is_empty());
     world.replayed();
 }

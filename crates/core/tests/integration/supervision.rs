@@ -380,8 +380,12 @@ fn one_seat_does_not_undo_a_mode_by_taking_a_milder_one() {
     let mut world = World::new(1_293);
     let seats: Vec<_> = world.state.fleet().seats_in(Layer::Cecca).collect();
     measure(&mut world, MeasureKind::Mode(Mode::Interactive), Some(seats[0]), 60_000);
-    measure(&mut world, MeasureKind::Mode(Mode::Autonomous), Some(seats[1]), 120_000);
-    measure(&mut world, MeasureKind::Mode(Mode::Supervised), Some(seats[1]), 90_000);
+    let (kind, reason) = (MeasureKind::Mode(Mode::Supervised), "odd".into());
+    let milder = Command::TakeMeasure { kind, by: Some(seats[1]), reason, lasts_ms: 90_000 };
+    assert_eq!(world.act(milder).unwrap_err().code(), "layer_exceeded");
+    // A person may; the strictest holds as long as it is in force.
+    measure(&mut world, MeasureKind::Mode(Mode::Autonomous), None, 120_000);
+    measure(&mut world, MeasureKind::Mode(Mode::Supervised), None, 90_000);
     assert_eq!(world.state.mode(), Mode::Interactive);
     world.snapshot();
     world.tick(60_000);

@@ -8,7 +8,7 @@ use ark_os_core::Command;
 use ark_os_core::command::{FireSchedule, ScheduleName};
 use ark_os_core::event::SubmissionKey;
 use ark_os_core::limits::SCHEDULE_LATE_MS_MAX;
-use ark_os_core::schedule::{CatchUp, Schedule, ScheduleSpec, Schedules};
+use ark_os_core::schedule::{CatchUp, Overlap, Schedule, ScheduleSpec, Schedules};
 use ark_os_core::time::Time;
 use rustc_hash::FxHashMap;
 
@@ -18,8 +18,9 @@ use crate::calendar::Calendar;
 
 /// How long a schedule rests after it could not begin a run for want of room.
 const HOLD_MS: u64 = 1_000;
-/// Schedules that rest at one time: if so many cannot begin, the others need not try.
-const HELD_MAX: usize = 64;
+/// Schedules that are tried in vain at one go, and how long the others then wait for their turn.
+const VAIN_MAX: usize = 64;
+const BREATH_MS: u64 = 20;
 
 /// Calendars of schedules by number, and how long each that could not begin a run rests, or all of them.
 /// In memory only.
@@ -46,15 +47,6 @@ impl Calendars {
     fn sweep(&mut self, schedules: &Schedules) {
         if self.known.len() > schedules.len() {
             self.known.retain(|number, _| schedules.find(*number).is_some());
-        }
-    }
-
-    /// It could not begin. Where too many could not, none is tried.
-    fn hold(&mut self, number: u64, until: Time) {
-        if self.held.len() >= HELD_MAX {
-            self.all_held = Some(until);
-        } else {
-            self.held.insert(number, until);
         }
     }
 
@@ -122,7 +114,10 @@ impl<R: Recipient> Loop<R> {
 
     /// When a schedule is due next.
     pub(super) fn next_schedule(&self) -> Option<Time> {
-        self.next_firing().map(|(due, _)| due)
+        match self.calendars.all_held {
+            Some(until) => Some(until),
+            None => self.next_firing().map(|(due, _)| due),
+        }
     }
 
     /// The schedule whose turn is next; one that rests does not keep others waiting.
@@ -139,8 +134,7 @@ impl<R: Recipient> Loop<R> {
                 break;
             }
         }
-        let all = self.calendars.all_held.unwrap_or_default();
-        soonest.map(|(due, number)| (due.max(all), number))
+        soonest
     }
 
     /// Does what schedules have to do by now.
@@ -148,20 +142,34 @@ impl<R: Recipient> Loop<R> {
         self.calendars.sweep(self.kernel.state.schedules());
         self.calendars.held.retain(|_, until| *until > now);
         self.calendars.all_held = self.calendars.all_held.filter(|until| *until > now);
+        if self.calendars.all_held.is_some() {
+            return;
+        }
+        let mut vain = 0;
         for _ in 0..FOLLOW_UPS_MAX {
             let next = self.next_firing().filter(|(due, _)| *due <= now);
             let Some((_, number)) = next else { return };
             let Some(schedule) = self.kernel.state.schedules().find(number) else { return };
+            // Whoever makes way for another gets no work any more.
+            let makes_way = schedule.spec.overlap == Overlap::CancelPrevious;
             let firings = self.calendars.firings(schedule, now);
             for firing in firings {
                 let fired = self.execute(Command::FireSchedule(firing), 0, now, out);
                 if !fired.unwrap_or(false) {
                     // It stays due, and nothing of it is lost.
-                    self.calendars.hold(number, now.plus(HOLD_MS));
+                    // The more rest the longer they do: all others come before them.
+                    let rest = HOLD_MS + self.calendars.held.len() as u64;
+                    self.calendars.held.insert(number, now.plus(rest));
+                    vain += 1;
                     break;
                 }
-                // Whoever makes way for another gets no work any more.
-                self.do_errands(now, out);
+                if makes_way {
+                    self.do_errands(now, out);
+                }
+            }
+            if vain == VAIN_MAX {
+                self.calendars.all_held = Some(now.plus(BREATH_MS));
+                break;
             }
         }
     }
@@ -203,7 +211,6 @@ mod tests {
     use ark_os_core::fleet::SkillInfo;
     use ark_os_core::plan::{EffectClass, Workflow};
     use ark_os_core::rules::BuiltinRules;
-    use ark_os_core::schedule::Overlap;
     use ark_os_core::schedule::Planned;
     use ark_os_core::{Change, Event, State};
 
@@ -267,19 +274,25 @@ mod tests {
     }
 
     #[test]
-    fn where_too_many_schedules_cannot_begin_none_is_tried_until_they_rested() {
+    fn schedules_that_cannot_begin_take_turns() {
         let mut lp = started();
-        let many = HELD_MAX + 10;
+        let many = VAIN_MAX + 10;
+        // One more than is tried at one go, and then some.
         (0..many).for_each(|n| put(&mut lp, &format!("s{n}"), (Time(2), Time(1_000))));
         let intake = ark_os_core::event::Intake::Draining;
         act(&mut lp, Time(3), Command::SetIntake { intake, reason: "test".into() });
         let refused = lp.kernel.refused.commands;
         lp.step(Time(1_000), [], &mut Output::default());
-        assert_eq!(lp.kernel.refused.commands - refused, HELD_MAX as u64 + 1);
-        assert_eq!(lp.next_schedule(), Some(Time(1_000 + HOLD_MS)));
+        assert_eq!(lp.kernel.refused.commands - refused, VAIN_MAX as u64);
+        assert_eq!(lp.next_schedule(), Some(Time(1_000 + BREATH_MS)));
+        lp.step(Time(1_001), [], &mut Output::default());
+        assert_eq!(lp.kernel.refused.commands - refused, VAIN_MAX as u64);
+        // Then those come that were not tried.
+        lp.step(Time(1_000 + BREATH_MS), [], &mut Output::default());
+        assert_eq!(lp.kernel.refused.commands - refused, many as u64);
         let intake = ark_os_core::event::Intake::Open;
-        act(&mut lp, Time(1_001), Command::SetIntake { intake, reason: "test".into() });
-        lp.step(Time(1_000 + HOLD_MS), [], &mut Output::default());
+        act(&mut lp, Time(1_100), Command::SetIntake { intake, reason: "test".into() });
+        lp.step(Time(3_000), [], &mut Output::default());
         let last = lp.kernel.state.schedules().iter().filter(|it| it.last.is_some()).count();
         assert_eq!(last, many);
     }

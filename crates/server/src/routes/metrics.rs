@@ -8,7 +8,7 @@ use super::{json, with_type};
 use crate::context::Context;
 use crate::problems::{Answered, Refusal};
 use crate::prometheus;
-use crate::query::{Paging, read};
+use crate::query::{Paging, number_cursor, read};
 
 /// All metrics as JSON.
 #[utoipa::path(
@@ -27,10 +27,7 @@ pub(super) async fn show_metrics(State(context): State<Context>) -> Answered {
 )]
 pub(super) async fn list_minutes(State(context): State<Context>, uri: Uri) -> Answered {
     let query: Paging = read(&uri)?;
-    let after =
-        query.cursor.as_deref().map(str::parse).transpose().map_err(|_| {
-            Refusal::new("cursor_invalid", "the cursor was not given out by this list")
-        })?;
+    let after = number_cursor(query.cursor.as_deref())?;
     let page = context.samples().history(after.unwrap_or(0), query.limit.items());
     Ok(json(StatusCode::OK, &page))
 }

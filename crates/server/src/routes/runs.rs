@@ -337,7 +337,14 @@ pub(super) async fn look_up(context: &Context, run: RunId) -> Result<Option<RunV
             let view = show::run(&summary, output);
             // Of a run that waits on disk memory does not know it.
             let is_away = summary.account.is_none();
-            Some(if is_away { descended(handle, run, view).await } else { view })
+            Some(match is_away {
+                true => {
+                    // They know where its record is; if they are late it is told without.
+                    let _ = handle.views_caught_up().await;
+                    descended(handle, run, view).await
+                }
+                false => view,
+            })
         }
         Some(Found::Shown(row)) => {
             let output = Output::load(handle, row.output.as_ref()).await?;

@@ -176,6 +176,26 @@ fn two_runs_are_compared_by_task_and_value() {
 }
 
 #[test]
+fn what_another_plans_schema_fills_in_is_another_input() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    let plan = |fills: &str| {
+        format!(
+            r#"{{"name":"one","version":"1","input":{{"type":"object","properties":{{"m":{{{fills}}}}}}},
+            "tasks":[{{"name":"a","skill":"echo","input":"${{input}}"}}]}}"#
+        )
+    };
+    let source = run(&world, &plan(""), &json!({"n": 1}));
+    let changed: Value = serde_json::from_str(&plan(r#""default":5"#)).unwrap();
+    let (forked, shown) = fork(&world, &source, &json!({"workflow": changed}));
+    assert_eq!(forked["reused"], json!([]), "{forked}");
+    assert_eq!(shown["output"], json!({"n": 1, "m": 5}), "{shown}");
+    let (forked, _) = fork(&world, &source, &json!({}));
+    assert_eq!(forked["reused"], json!(["a"]), "{forked}");
+    world.stop();
+}
+
+#[test]
 fn a_fork_with_another_input_does_anew_whatever_looks_at_it_however_that_is_written() {
     let dir = tempdir().unwrap();
     let world = World::start(dir.path());

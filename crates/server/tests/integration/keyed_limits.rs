@@ -67,7 +67,9 @@ fn a_task_waits_for_its_key_visibly_and_others_do_not_wait_for_it() {
     assert!(rows("open").is_empty());
     let trace = world.get(&format!("/api/v1/runs/{second}/trace")).json();
     let task = trace["open"].as_array().unwrap().iter().find(|it| it["kind"] == "task").unwrap();
-    assert_eq!(task["idle_ms"], waited["duration_ms"], "the wait is no work of the task: {trace}");
+    // It may have stood in line for an agent besides.
+    let idle = task["idle_ms"].as_u64().zip(waited["duration_ms"].as_u64());
+    assert!(idle.is_some_and(|(task, held)| task >= held), "the wait is no work: {trace}");
     let unheld = world.get(&format!("/api/v1/runs/{other}/trace")).json();
     assert!(!unheld.to_string().contains("the limit"), "{unheld}");
     assert_eq!(world.get(&format!("/api/v1/runs/{second}")).json()["limits"], Value::Null);

@@ -52,3 +52,17 @@ fn what_is_deployed_is_listed_before_its_first_run_and_right_after_a_restart() {
     assert_eq!(listed(&world, "").0, not_yet);
     world.stop();
 }
+
+#[test]
+fn a_deployment_whose_base_means_another_directory_everywhere_is_refused() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    for base in ["here", ""] {
+        let body =
+            json!({"manifest": {"workflows": [workflow("a")]}, "base": base, "dry_run": true});
+        let problem =
+            world.post("/api/v1/deployments", body.to_string()).problem(400, "request_invalid");
+        assert_eq!(problem["errors"][0]["pointer"], "/base", "{problem}");
+    }
+    world.stop();
+}

@@ -90,6 +90,9 @@ fn hint(about: &AttentionView) -> String {
                 .to_owned()
         }
         ("layer_empty", _) => "bring an agent of it online, or start with more".to_owned(),
+        ("unhealthy", _) => {
+            "start the service, or mend the program, that its agents need".to_owned()
+        }
         (_, Some(agent)) => format!("Enter: {agent}, and what it works on"),
         _ => String::new(),
     }
