@@ -43,13 +43,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Bytes of memory that the verification of a bundle takes, in a process that did nothing else.
+/// Bytes of address space that the verification of a bundle takes, in a process that did nothing else.
+///
+/// What is resident would count the pages of the program itself, as many as the kernel likes to map at a time.
 fn cost(path: &str) -> std::io::Result<u64> {
     let mut bundle = std::io::BufReader::new(std::fs::File::open(path)?);
-    let before = memory("VmRSS")?;
+    let before = memory("VmSize")?;
     // What it says of the bundle is not asked here.
     let _ = verify(&mut bundle, &BundleTrust::default())?;
-    Ok(memory("VmHWM")?.saturating_sub(before))
+    Ok(memory("VmPeak")?.saturating_sub(before))
 }
 
 /// A number of `/proc/self/status`, in bytes.
