@@ -99,16 +99,17 @@ pub(super) fn read_all(
         report.add(at, code::OUT_OF_RANGE, text);
         return Vec::new();
     }
-    let mut names: BTreeSet<Text> = BTreeSet::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
     let mut schedules = Vec::with_capacity(list.len());
     for (i, value) in list.iter().enumerate() {
         let at = at.index(i);
-        let Some(schedule) = read(value, &at, workflows, report) else { continue };
-        if !names.insert(schedule.name.clone()) {
-            let message = format!("there is another schedule `{}` before this one", schedule.name);
+        // Whatever else may be wrong with one of them.
+        let name = value.get("name").and_then(Value::as_str);
+        if let Some(name) = name.filter(|name| !names.insert(name)) {
+            let message = format!("there is another schedule `{}` before this one", shown(name));
             report.add(&at.key("name"), code::DUPLICATE_NAME, message);
         }
-        schedules.push(schedule);
+        schedules.extend(read(value, &at, workflows, report));
     }
     schedules
 }
@@ -133,22 +134,25 @@ fn read(
     };
     let priority = fields.word("priority", report);
     let priority = Priority::ALL.into_iter().find(|it| Some(it.as_str()) == priority);
-    let budget = fields.value("budget");
-    let entry = ScheduleEntry {
+    let catch_up = read_catch_up(&fields, report);
+    let budget = fields.value("budget").map(|(value, at)| amounts::read(value, &at, report));
+    let deadline_ms = fields.duration("deadline", 1, report);
+    let jitter_ms = fields.duration("jitter", 0, report);
+    let is_paused = fields.flag("paused", report).unwrap_or(false);
+    Some(ScheduleEntry {
         name: Text::from(schedule?),
         cron: Text::from(cron?),
         zone: Text::from(zone.unwrap_or(ZONE)),
-        catch_up: read_catch_up(&fields, report),
+        catch_up,
         overlap,
         workflow: Text::from(workflow?),
         input: fields.value("input").map(|(value, _)| value.clone()).unwrap_or_default(),
         priority: priority.unwrap_or_default(),
-        budget: budget.map(|(value, at)| amounts::read(value, &at, report)),
-        deadline_ms: fields.duration("deadline", 1, report),
-        jitter_ms: fields.duration("jitter", 0, report),
-        is_paused: fields.flag("paused", report).unwrap_or(false),
-    };
-    Some(entry)
+        budget,
+        deadline_ms,
+        jitter_ms,
+        is_paused,
+    })
 }
 
 /// Five fields, or six; what stands in them is for whoever knows the calendar to say.

@@ -208,7 +208,7 @@ fn limits_and_schedules_name_what_is_there() {
     let mut value = fleet();
     value["limits"]["concurrency"] = json!({"skills": {"text.writ": 1, "text.write": 0}, "agents": {"editors": 1, "nobody": 1, "chief": "2"}, "keys": {}});
     value["schedules"] = json!([
-        {"name": "a", "cron": "every day", "workflow": "news"},
+        {"name": "a", "cron": "every day", "workflow": "news", "catch_up": "never", "deadline": "-3", "jitter": "5x", "budget": {"calls": -1}},
         {"name": "a", "cron": "* * * * *", "workflow": "old", "zone": "Mars City", "catch_up": "all", "overlap": 1},
         {"name": "b", "cron": "* * * * *", "workflow": "news", "catch_up": {"all": {"max": 0}}},
         {"name": "b", "cron": "* * * * *", "workflow": "news"},
@@ -222,8 +222,13 @@ fn limits_and_schedules_name_what_is_there() {
             ("/limits/concurrency/keys", "unsupported_section"),
             ("/limits/concurrency/skills/text.writ", "unknown_skill"),
             ("/limits/concurrency/skills/text.write", "out_of_range"),
+            ("/schedules/0/budget/calls", "out_of_range"),
+            ("/schedules/0/catch_up", "invalid_value"),
             ("/schedules/0/cron", "invalid_value"),
+            ("/schedules/0/deadline", "invalid_value"),
+            ("/schedules/0/jitter", "invalid_value"),
             ("/schedules/1/catch_up", "invalid_value"),
+            ("/schedules/1/name", "duplicate_name"),
             ("/schedules/1/overlap", "wrong_type"),
             ("/schedules/1/workflow", "unknown_workflow"),
             ("/schedules/1/zone", "invalid_value"),
