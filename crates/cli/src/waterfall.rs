@@ -236,7 +236,7 @@ fn what(row: &TraceRow) -> String {
         "ended" => format!("run {}", said(&state, &text)),
         "task" => format!("{name} {}", said(&state, &text)),
         "map" => format!("{name} {state}, {text} {}", spread(row)),
-        "skipped" | "cancelled" => format!("{name} {}", said(&row.kind, &text)),
+        "skipped" | "cancelled" | "reused" => format!("{name} {}", said(&row.kind, &text)),
         "attempt" => {
             let stack = row.stack.map(|stack| format!("/s{stack}")).unwrap_or_default();
             format!("{name} #{} {agent}{stack} {}", detail("attempt"), said(&state, &text))

@@ -113,7 +113,9 @@ impl Show {
             table(terminal, &["key", "value", "from", "changes"], &rows)
         })?;
         if let Some(fault) = &view.fault {
-            session.output.note(&format!("what is written now cannot be read: {fault}"));
+            session.output.note(&format!(
+                "what is written now cannot be read: {fault}; `ark-os config reload` says where, and changes nothing"
+            ));
         }
         Ok(Exit::Done)
     }
