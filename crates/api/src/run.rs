@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::task::TaskSpec;
-use crate::{Json, Stamp};
+use crate::{AttentionView, Json, Stamp};
 
 /// A run to be accepted: exactly one of `workflow` and `task`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -125,6 +125,9 @@ pub struct RunView {
     /// The limits that hold its tasks up now, where one run is shown: `limit crm acme`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<String>,
+    /// Why tasks of it are parked, where one run is shown: some of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<AttentionView>,
     /// How urgent it is.
     pub priority: String,
     /// When it was accepted.

@@ -1,6 +1,6 @@
 //! How things look for people.
 
-use ark_os_api::{FailureView, Origin, RunView};
+use ark_os_api::{AttentionView, FailureView, Origin, RunView};
 use serde_json::Value;
 
 use crate::output::outline;
@@ -59,10 +59,27 @@ pub(crate) fn run(terminal: &Terminal, run: &RunView) -> Vec<String> {
         lines.push(format!("waits for: signal {}", one_line(&run.signals.join(", signal "))));
     }
     lines.extend(run.limits.iter().map(|limit| format!("waits for: {}", one_line(limit))));
+    for it in &run.parked {
+        lines.push(format!("parked: {}", one_line(&it.text)));
+        lines.extend(remedy(it).map(|command| format!("  {command}")));
+    }
     lines.push(format!("tasks: {}", counts(run)));
     lines.extend(output(run));
     lines.extend(failure(terminal, run));
     lines
+}
+
+/// The command that lets a parked task go on.
+fn remedy(it: &AttentionView) -> Option<String> {
+    match (&it.step, &it.task) {
+        (Some(step), _) => Some(resolve(step)),
+        (None, task) => task.as_ref().map(|task| format!("ark-os unpark {task} --reason WHY")),
+    }
+}
+
+/// The command that ends a doubt, about a step by its key or about the only one of a task.
+pub(crate) fn resolve(of: &str) -> String {
+    format!("ark-os resolve {of} --happened JSON|--not-happened|--give-up --reason WHY")
 }
 
 /// What came of a run, at the end of following it.

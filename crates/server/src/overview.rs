@@ -291,7 +291,7 @@ fn limits(state: &State, now: Time) -> Vec<QueueView> {
 }
 
 /// Why a run is parked: its tasks, and their steps in doubt.
-fn parked_tasks(run: &Run) -> Vec<AttentionView> {
+pub(crate) fn parked_tasks(run: &Run) -> Vec<AttentionView> {
     if run.counts.of(TaskState::Parked) == 0 {
         return Vec::new();
     }

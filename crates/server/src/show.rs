@@ -84,6 +84,7 @@ pub(crate) fn run(summary: &RunSummary, output: Output) -> RunView {
         parent: summary.parent.map(|parent| parent.to_string()),
         signals: summary.awaited.iter().map(ToString::to_string).collect(),
         limits: Vec::new(),
+        parked: Vec::new(),
         priority: summary.priority.as_str().to_owned(),
         accepted: words::stamp(summary.accepted),
         ended: summary.ended.map(words::stamp),

@@ -7,6 +7,7 @@ use crate::client::segment;
 use crate::failure::Failure;
 use crate::output::table;
 use crate::session::Session;
+use crate::show::resolve;
 use crate::terminal::{Terminal, Tone};
 
 /// See and answer what the fleet could not mend by itself
@@ -115,6 +116,9 @@ fn lines(it: &EscalationView) -> Vec<String> {
         (None, Some(deadline)) => format!("to {} until {deadline}", it.to),
         (None, None) => format!("to {}", it.to),
     });
+    if let (None, Some(task)) = (&it.action, it.task.as_ref().filter(|_| it.class == "in_doubt")) {
+        lines.push(format!("find out, then: {}", resolve(task)));
+    }
     for rung in &it.ladder {
         let by = rung.by.as_deref().unwrap_or("the runtime");
         let helped = match rung.healthy {

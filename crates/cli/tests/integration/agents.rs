@@ -379,6 +379,13 @@ fn an_effect_that_a_kill_cut_off_is_in_doubt_until_it_is_resolved() {
     home.call(&["run", "--attach", &run]).expect(7);
     assert_eq!(sink(&home).len(), 1, "nothing is repeated by guessing");
     let key = sink(&home)[0].clone();
+    // Wherever somebody looks, the command stands that ends the doubt.
+    let shown = home.call(&["get", &run]).expect(0).out;
+    assert!(shown.contains("nobody knows whether"), "{shown}");
+    assert!(shown.contains(&format!("ark-os resolve {key} --happened")), "{shown}");
+    let escalated = home.call(&["escalations", "show", "1"]).expect(0).out;
+    let task = run.replace("run_", "task_");
+    assert!(escalated.contains(&format!("ark-os resolve {task}_0 --happened")), "{escalated}");
     let resolve =
         ["resolve", &key[..12], "--happened", "{\"by\":\"person\"}", "--reason", "looked"];
     home.call(&resolve).expect(0);

@@ -21,6 +21,7 @@ use super::agents::shown;
 use super::{idempotency_key, json, json_bytes};
 use crate::context::Context;
 use crate::given::Given;
+use crate::overview::parked_tasks;
 use crate::past::{page_of, past_of};
 use crate::problems::{Answered, Refusal};
 use crate::query::{Paging, RunsQuery, Waiting, cursor_invalid, read, wrong};
@@ -239,7 +240,11 @@ pub(super) async fn show_run(
         }
     }
     let mut view = view(&context, run).await?;
-    view.limits = context.handle().read(move |kernel| limits_of(kernel, run)).await?;
+    let now = context.handle().read(move |kernel| {
+        let parked = kernel.state().run(run).map(parked_tasks).unwrap_or_default();
+        (limits_of(kernel, run), parked)
+    });
+    (view.limits, view.parked) = now.await?;
     Ok(json(StatusCode::OK, &view))
 }
 
@@ -418,6 +423,7 @@ pub(crate) fn row_view(row: &RunRow, output: Output) -> RunView {
         parent: None,
         signals: Vec::new(),
         limits: Vec::new(),
+        parked: Vec::new(),
         priority: row.priority.as_str().to_owned(),
         accepted: words::stamp(row.accepted),
         ended: row.ended.map(words::stamp),

@@ -10,6 +10,7 @@ use super::brush::Brush;
 use super::table::{Cell, List, faint, plain, short};
 use crate::monitor::model::Model;
 use crate::monitor::rows::chosen_at;
+use crate::show::resolve;
 use crate::terminal::{Tone, one_line};
 
 /// Rows of the lower part: its frame, three lines, and what was tried.
@@ -78,9 +79,14 @@ fn end_of(id: &str) -> &str {
 fn about(brush: Brush, it: &EscalationView, room: usize) -> Vec<Line<'static>> {
     let line = |text: String| Line::raw(brush.text(&one_line(&text)));
     let by = it.by.as_ref().map(|by| format!(" on the work of {by}")).unwrap_or_default();
-    let actions = if it.agent.is_some() { "release|offline" } else { "unpark|cancel" };
-    let answer =
-        format!("ark-os escalations answer {} --action dismiss|{actions} --reason WHY", it.id);
+    let answer = |actions: &str| {
+        format!("ark-os escalations answer {} --action dismiss|{actions} --reason WHY", it.id)
+    };
+    let answer = match (&it.task, it.class.as_str()) {
+        (Some(task), "in_doubt") => resolve(task),
+        (Some(_), _) => answer("unpark|cancel"),
+        (None, _) => answer("release|offline"),
+    };
     let mut lines = vec![
         line(it.message.clone()),
         line(format!("raised {}{by}", clock(it.raised))),
