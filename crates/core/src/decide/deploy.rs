@@ -286,10 +286,12 @@ pub(super) fn report(
 
 /// An instance that starts has the profile of its settings; what is deployed may want another.
 pub(super) fn profile_at_start(state: &State, started: &InstanceStarted) -> Option<Event> {
-    let wanted = state.deployments.current()?.profile.unwrap_or(started.agents);
+    let deployed = state.deployments.current()?;
+    let wanted = deployed.profile.unwrap_or(started.agents);
     let max = started.agents_max.unwrap_or(AGENTS_MAX).min(AGENTS_MAX);
-    // Settings may have been lowered since; nobody can go on without an agent.
-    let agents = wanted.min(super::scale::profile_max(state, max)).max(1);
+    // Settings may have been lowered since; nobody can go on without an agent. A deployment that was
+    // under way takes no room: it is rolled back at a start.
+    let agents = wanted.min(super::scale::beside(max, deployed.fleet.agents())).max(1);
     let reason = || Text::from(format!("deployment {}", state.deployments.version()));
     (agents != started.agents).then(|| Event::FleetScaled { agents, reason: reason() })
 }

@@ -40,7 +40,11 @@ pub(super) fn profile_max(state: &State, max: u32) -> u32 {
     let deployments = &state.deployments;
     let under_way = deployments.under_way().map(|it| &it.deployment);
     let known = [deployments.current(), under_way].into_iter().flatten();
-    let declared = known.map(|it| it.fleet.agents()).max().unwrap_or(0);
+    beside(max, known.map(|it| it.fleet.agents()).max().unwrap_or(0))
+}
+
+/// Room for the profile beside so many declared agents.
+pub(super) fn beside(max: u32, declared: u64) -> u32 {
     max.saturating_sub(u32::try_from(declared).unwrap_or(u32::MAX))
 }
 

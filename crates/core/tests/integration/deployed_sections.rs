@@ -172,6 +172,21 @@ fn the_profile_grows_no_further_than_declared_agents_leave_room() {
 }
 
 #[test]
+fn a_deployment_that_a_crash_cuts_off_leaves_the_profile_its_size() {
+    let mut world = World::new(12);
+    world.instance.agents_max = Some(20);
+    world.restart();
+    let crew = |count| vec![group("crew", Layer::Micro, count, &["echo"])];
+    begin(&mut world, |it| (it.profile, it.fleet.groups) = (Some(15), crew(5))).unwrap();
+    world.all_well();
+    begin(&mut world, |it| (it.profile, it.fleet.groups) = (Some(5), crew(15))).unwrap();
+    world.restart();
+    assert!(world.state.deployments().under_way().is_none());
+    assert_eq!(world.state.fleet().profile(), 15);
+    world.replayed();
+}
+
+#[test]
 fn a_deployment_that_says_nothing_of_the_profile_leaves_its_size_also_after_a_restart() {
     let mut world = World::new(12);
     begin(&mut world, |it| it.profile = Some(20)).unwrap();
