@@ -124,7 +124,7 @@ fn check(dir: &str, files: &[Content]) -> Result<(), SkillError> {
     Ok(())
 }
 
-/// Whose turn it is to write, by the length of the path.
+/// Whose turn it is to write, by the name of the scratch file: whoever has another one is not waited for.
 static TURNS: [Mutex<()>; 16] = [const { Mutex::new(()) }; 16];
 
 /// A name that cannot lead out of the directory, on any system.
@@ -158,7 +158,8 @@ fn write(host: &dyn Host, dir: &Path, file: &Content) -> Result<Written, SkillEr
 
 fn replace(path: &Path, scratch: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // Two that write the same at the same time take turns: else one would give a name to the other's half.
-    let number = path.as_os_str().len() % TURNS.len();
+    let name = scratch.file_name().unwrap_or_default().as_encoded_bytes();
+    let number = name.iter().map(|byte| usize::from(*byte)).sum::<usize>() % TURNS.len();
     let _turn = TURNS.get(number).map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
     match fs::remove_file(scratch) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
