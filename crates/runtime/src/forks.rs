@@ -136,8 +136,9 @@ impl Handle {
         let handle = self.clone();
         threads::aside(move || {
             let first = handle.history(run, 0, 1)?.records.into_iter().next();
+            let first = first.ok_or_else(|| not_shown_yet(run))?;
             let (mut source, mut kept) = (Source::default(), BTreeSet::new());
-            for event in first.into_iter().flat_map(|first| first.change.events) {
+            for event in first.change.events {
                 if let Event::TaskReused(reused) = &event {
                     kept.insert(reused.node);
                 }
@@ -327,6 +328,13 @@ fn not_found(run: RunId) -> RuntimeError {
         format!("fork the run `{run}`: there is no such run"),
     )
     .with_hint("`ark-os list runs` shows what there is")
+}
+
+/// What is read of a run follows what is acknowledged; after a start it may be a while behind.
+fn not_shown_yet(run: RunId) -> RuntimeError {
+    let message = format!("say what the run `{run}` reuses: the views have not got there yet");
+    RuntimeError::new(Kind::Unavailable, "store_unavailable", message)
+        .with_hint("ask again, with the same key")
 }
 
 /// A plan with other skills in the place of some.

@@ -7,7 +7,7 @@ use ark_os_core::event::{Event, RunEnd, RunForked, SkipCause, TaskReused};
 use ark_os_core::hash::Hash;
 use ark_os_core::ids::{RunId, TaskRef};
 use ark_os_core::payload::Payload;
-use ark_os_core::plan::{InputForm, Shape, TaskSpec, Workflow};
+use ark_os_core::plan::{InputForm, Shape, TaskSpec, WaitOn, WaitSpec, Workflow};
 use ark_os_core::progress::{proof, reuse_proof};
 use ark_os_core::run::Run;
 use ark_os_core::text::Text;
@@ -143,11 +143,12 @@ fn looks_at_input(spec: &TaskSpec) -> bool {
     let has = |text: &[u8]| String::from_utf8_lossy(text).contains("${input");
     let over = match &spec.shape {
         Shape::Map(map) => has(&map.over.0),
+        Shape::Wait(WaitSpec { on: WaitOn::Until(moment), .. }) => has(&moment.0),
         _ => false,
     };
     let is_template = spec.input_form != InputForm::Literal;
     over || is_template && has(&spec.input.0)
-        || spec.when.as_ref().is_some_and(|when| when.contains("input."))
+        || spec.when.as_ref().is_some_and(|when| when.contains("input"))
 }
 
 fn broken(message: String) -> Violation {
