@@ -8,6 +8,7 @@
 use std::sync::OnceLock;
 
 use ark_os_core::Kind;
+use ark_os_core::schedule::ScheduleSpec;
 use ark_os_core::text::beginning;
 use ark_os_core::time::Time;
 use croner::Cron;
@@ -92,6 +93,11 @@ impl Calendar {
         let millis = i64::try_from(at.0).ok()?;
         Some(Timestamp::from_millisecond(millis).ok()?.to_zoned(self.zone.clone()))
     }
+}
+
+/// When a schedule is due next, by its pattern; none: never, or nobody can read it.
+pub fn next_of(spec: &ScheduleSpec, now: Time) -> Option<Time> {
+    Calendar::parse(&spec.cron, &spec.zone).ok()?.next(now)
 }
 
 /// Reads a moment in RFC 3339.

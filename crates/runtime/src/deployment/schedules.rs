@@ -10,7 +10,7 @@ use ark_os_core::schedule::{CatchUp, Overlap, Planned, ScheduleSpec};
 use ark_os_core::time::Time;
 
 use crate::RuntimeError;
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, next_of};
 use crate::error::Place;
 use crate::schedules::never;
 use crate::submission::Submissions;
@@ -83,7 +83,5 @@ fn prepare_one(
 
 /// When the schedules of a deployment are due next, in their order.
 pub(super) fn due(deployment: &Deployment, now: Time) -> Vec<Option<Time>> {
-    let next =
-        |it: &DeployedSchedule| Calendar::parse(&it.spec.cron, &it.spec.zone).ok()?.next(now);
-    deployment.schedules().iter().map(next).collect()
+    deployment.schedules().iter().map(|it| next_of(&it.spec, now)).collect()
 }

@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::wait::Recipient;
 use super::{Answer, FOLLOW_UPS_MAX, Loop, Output};
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, next_of};
 
 /// How long a schedule rests after it could not begin a run for want of room.
 const HOLD_MS: u64 = 1_000;
@@ -196,10 +196,6 @@ impl<R: Recipient> Loop<R> {
             None => Answer::Done,
         }
     }
-}
-
-fn next_of(spec: &ScheduleSpec, now: Time) -> Option<Time> {
-    Calendar::parse(&spec.cron, &spec.zone).ok()?.next(now)
 }
 
 #[cfg(test)]

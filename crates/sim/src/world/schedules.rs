@@ -11,7 +11,7 @@ use ark_os_core::ids::RunId;
 use ark_os_core::plan::Workflow;
 use ark_os_core::schedule::{CatchUp, Overlap, Planned, Schedule, ScheduleSpec};
 use ark_os_core::time::Time;
-use ark_os_runtime::calendar::Calendar;
+use ark_os_runtime::calendar::next_of;
 
 use super::{Due, World};
 use crate::bug::Bug;
@@ -206,8 +206,4 @@ impl World {
 
 fn name_of(schedule: &Schedule) -> ScheduleName {
     ScheduleName { namespace: schedule.namespace.clone(), name: schedule.spec.name.clone() }
-}
-
-fn next_of(spec: &ScheduleSpec, now: Time) -> Option<Time> {
-    Calendar::parse(&spec.cron, &spec.zone).ok()?.next(now)
 }
