@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::data::{Catalogue, Payloads};
 use crate::plans::Plans;
 use crate::skills::{Skill, SkillSet};
+use crate::threads::spawn_within;
 
 mod blueprint;
 mod export;
@@ -44,6 +45,20 @@ pub struct Unhealthy {
     pub skill: String,
     /// Why.
     pub why: String,
+}
+
+/// Services of groups that are asked at one time whether they are there, a thread each.
+const LOOKS_MAX: usize = 16;
+
+/// What of a group, or of everybody, could not be had. All skills of a declared group are one program or service.
+fn unhealthy_of(group: Option<&Text>, skills: &SkillSet) -> Vec<Unhealthy> {
+    let most = if group.is_some() { 1 } else { usize::MAX };
+    let look = |skill: &Arc<dyn Skill>| {
+        let why = skill.health().err()?;
+        let skill = skill.spec().name.to_string();
+        Some(Unhealthy { group: group.cloned(), skill, why })
+    };
+    skills.iter().take(most).filter_map(look).collect()
 }
 
 /// The skills of declared groups, by the places of their groups in the fleet.
@@ -162,8 +177,9 @@ impl Outfit {
         self.keep_contracts(deployment.version, &blueprint);
         for Candidate { ix, name } in groups {
             let skills = self.open(&blueprint, name)?;
-            for skill in skills.iter() {
-                skill.health().map_err(|why| format!("`{name}` is not healthy: {why}"))?;
+            let unwell = unhealthy_of(Some(name), &skills).into_iter().next();
+            if let Some(Unhealthy { why, .. }) = unwell {
+                return Err(format!("`{name}` is not healthy: {why}"));
             }
             self.behaviours.put(*ix, skills);
         }
@@ -189,21 +205,19 @@ impl Outfit {
 
     /// Looks at everything that agents work with: of everybody, and of the declared groups. It may wait for services.
     pub(crate) fn unhealthy(&self, groups: &[(u32, Text)]) -> Vec<Unhealthy> {
-        let mut found = Vec::new();
-        let mut look = |group: Option<&Text>, skills: &SkillSet| {
-            // All skills of a declared group are one program or service.
-            let most = if group.is_some() { 1 } else { usize::MAX };
-            found.extend(skills.iter().take(most).filter_map(|skill| {
-                let why = skill.health().err()?;
-                let skill = skill.spec().name.to_string();
-                Some(Unhealthy { group: group.cloned(), skill, why })
-            }));
-        };
-        look(None, &self.skills);
-        for (ix, name) in groups {
-            if let Some(skills) = self.behaviours.of(*ix) {
-                look(Some(name), &skills);
-            }
+        let mut found = unhealthy_of(None, &self.skills);
+        let declared =
+            groups.iter().filter_map(|(ix, name)| Some((name, self.behaviours.of(*ix)?)));
+        let declared: Vec<_> = declared.collect();
+        for some in declared.chunks(LOOKS_MAX) {
+            std::thread::scope(|scope| {
+                let looks = some.iter().map(|(name, skills)| {
+                    spawn_within(scope, "ark-health", || unhealthy_of(Some(name), skills))
+                });
+                // All of them begin before the first is waited for. Without a thread there is no word of the group.
+                let looks: Vec<_> = looks.flatten().collect();
+                found.extend(looks.into_iter().flat_map(|look| look.join().unwrap_or_default()));
+            });
         }
         found
     }
