@@ -59,10 +59,11 @@ pub use run::{
 };
 pub use schedule::{
     CatchUp, Overlap, Prioritize, ScheduleStarted, ScheduleSubmission, ScheduleView,
-    ScheduledRunView,
+    ScheduledRunView, SkippedView,
 };
 pub use supervision::{
-    EscalationAnswer, EscalationView, Lift, MeasureRequest, MeasureView, RungView, VoteView,
+    EscalationAnswer, EscalationView, Lift, MeasureRequest, MeasureView, PassedView, RungView,
+    VoteView,
 };
 pub use task::{ParkedView, StepView, TaskSpec, TaskStatus, TaskSubmission, TaskView};
 pub use time::Stamp;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::run::Budget;
+use crate::run::{Budget, FailureView};
 use crate::{Json, Stamp};
 
 /// A schedule to be had.
@@ -134,6 +134,24 @@ pub struct ScheduleView {
     pub fired: u64,
     /// Times at which it began none.
     pub skipped: u64,
+    /// The newest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_skip: Option<SkippedView>,
+}
+
+/// A time of a schedule at which it began no run.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SkippedView {
+    /// The time by the pattern.
+    pub time: Stamp,
+    /// When it passed without a run.
+    pub at: Stamp,
+    /// `overlap`: a run of it was not over; `queue_full`: too many of its times wait; `missed`: nobody could act then, and it is not made up
+    /// for; `refused`: the run was.
+    pub because: String,
+    /// Why the run was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<FailureView>,
 }
 
 /// A run that a schedule began.

@@ -41,6 +41,9 @@ pub struct EscalationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub deadline: Option<Stamp>,
+    /// Who did not see to it in time, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<PassedView>,
     /// What was tried, in order.
     pub ladder: Vec<RungView>,
     /// What was done about it: a person's word, or by rule the remedy that helped, or `cleared`.
@@ -53,6 +56,16 @@ pub struct EscalationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub closed: Option<Stamp>,
+}
+
+/// A seat that did not see to an escalation in time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PassedView {
+    /// The seat.
+    pub by: String,
+    /// When it went on from there.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Stamp,
 }
 
 /// A remedy that was tried.

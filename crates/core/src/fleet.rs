@@ -429,11 +429,14 @@ impl Fleet {
     }
 
     /// Its work was accepted: the row of failures ends, and with it what was done about them.
-    pub(crate) fn praise(&mut self, agent: AgentIx) {
-        if self.agent(agent).is_some_and(Agent::is_failing) {
+    /// Whether there was one.
+    pub(crate) fn praise(&mut self, agent: AgentIx) -> bool {
+        let was_failing = self.agent(agent).is_some_and(Agent::is_failing);
+        if was_failing {
             self.tried.remove(&agent);
             self.with_agent(agent, |row| (row.restarts, row.replaced) = (0, 0));
         }
+        was_failing
     }
 
     /// What was done about an agent that fails, in order; a success ends the row.

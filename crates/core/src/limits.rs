@@ -114,7 +114,7 @@ pub const QUARANTINE_PART: usize = 4;
 pub const ESCALATIONS_OPEN_MAX: usize = 10_000;
 /// No more of them are open when tasks that came beyond are told of: to find them all runs are looked
 /// at, which is to be worth a thousand of them.
-pub const ESCALATIONS_OPEN_AGAIN: usize = ESCALATIONS_OPEN_MAX / 10 * 9;
+pub const ESCALATIONS_RESUME_MAX: usize = ESCALATIONS_OPEN_MAX / 10 * 9;
 /// Remedies of one row of failures that are remembered, the newest: two replacements of an agent with
 /// the restarts before each, and what it was throttled after them.
 pub const RUNGS_MAX: usize = 16;

@@ -14,7 +14,7 @@ use crate::text::Text;
 
 mod book;
 
-pub use book::{LastRun, Schedule, Schedules};
+pub use book::{LastRun, LastSkip, Schedule, Schedules};
 
 /// A schedule as somebody wants it.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]

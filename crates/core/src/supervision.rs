@@ -12,8 +12,8 @@ use minicbor::{Decode, Encode};
 use crate::event::ParkReason;
 use crate::ids::{AgentIx, RunId, TaskRef};
 use crate::limits::{
-    COUNTER_MAX, ESCALATION_MS, ESCALATION_URGENT_MS, ESCALATIONS_KEPT_MAX, ESCALATIONS_OPEN_AGAIN,
-    ESCALATIONS_OPEN_MAX, MEASURES_MAX,
+    COUNTER_MAX, ESCALATION_MS, ESCALATION_URGENT_MS, ESCALATIONS_KEPT_MAX, ESCALATIONS_OPEN_MAX,
+    ESCALATIONS_RESUME_MAX, MEASURES_MAX,
 };
 use crate::text::Text;
 use crate::time::Time;
@@ -214,6 +214,21 @@ pub struct Escalation {
     /// How it ended; none: it is open.
     #[n(9)]
     pub closing: Option<Closing>,
+    /// Who did not see to it in time, in order.
+    #[n(10)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    pub passed: Vec<Passed>,
+}
+
+/// A seat that did not see to an escalation in time.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Passed {
+    /// Which.
+    #[n(0)]
+    pub by: Desk,
+    /// When it went on from there.
+    #[n(1)]
+    pub at: Time,
 }
 
 impl Escalation {
@@ -337,7 +352,7 @@ impl Supervision {
 
     /// Whether there is room for tasks that nobody was told of.
     pub(crate) fn may_tell_untold(&self) -> bool {
-        self.has_untold && self.open.len() + self.pending.len() <= ESCALATIONS_OPEN_AGAIN
+        self.has_untold && self.open.len() + self.pending.len() <= ESCALATIONS_RESUME_MAX
     }
 
     /// Tasks that nobody was told of are to be escalated, as many as there is room for; who they are.

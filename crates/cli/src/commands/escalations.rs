@@ -119,6 +119,8 @@ fn lines(it: &EscalationView) -> Vec<String> {
     if let (None, Some(task)) = (&it.action, it.task.as_ref().filter(|_| it.class == "in_doubt")) {
         lines.push(format!("find out, then: {}", resolve(task)));
     }
+    let passed = it.passed.iter();
+    lines.extend(passed.map(|it| format!("  {} not seen to in time by {}", it.at, it.by)));
     for rung in &it.ladder {
         let by = rung.by.as_deref().unwrap_or("the runtime");
         let helped = match rung.healthy {

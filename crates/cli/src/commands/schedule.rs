@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ark_os_api::{DeploymentsView, Exit, Page, Reason, ScheduleStarted, ScheduleView};
+use ark_os_api::{DeploymentsView, Exit, Page, Reason, ScheduleStarted, ScheduleView, SkippedView};
 use serde_json::json;
 
 use crate::client::{Client, segment};
@@ -192,8 +192,20 @@ fn outline(view: &ScheduleView) -> Vec<String> {
     if let Some(last) = &view.last {
         lines.push(format!("  last      {} for {}", last.run, last.time));
     }
+    lines.extend(view.last_skip.iter().map(|it| format!("  skipped   {}: {}", it.time, why(it))));
     lines.extend(view.upcoming.iter().map(|next| format!("  next      {next}")));
     lines
+}
+
+/// Why a schedule began no run.
+fn why(it: &SkippedView) -> String {
+    match (&*it.because, &it.error) {
+        (_, Some(error)) => format!("{}: {}", error.code, error.message),
+        ("overlap", None) => "a run of it was not over".to_owned(),
+        ("queue_full", None) => "too many of its times wait".to_owned(),
+        ("missed", None) => "nobody could act on it then, and it is not made up for".to_owned(),
+        (other, None) => other.to_owned(),
+    }
 }
 
 fn add(session: &Session, path: &Path, namespace: &str) -> Result<Exit, Failure> {

@@ -1,6 +1,6 @@
 //! Schedules from the command line.
 
-use crate::support::Home;
+use crate::support::{Home, await_that};
 
 const FILE: &str = "workflows:
   - name: outer
@@ -39,4 +39,25 @@ fn schedules_of_another_namespace_are_found_there_alone() {
     home.call(&["schedule", "get", "yearly"]).expect(5);
     home.call(&[&theirs[..], &["pause", "yearly"]].concat()).expect(0);
     home.call(&[&theirs[..], &["delete", "yearly", "--reason", "over"]].concat()).expect(0);
+}
+
+#[test]
+fn a_schedule_says_why_it_began_no_run() {
+    const BUSY: &str = "workflows:
+  - name: busy
+    tasks:
+      - { name: hold, wait: { signal: go, timeout: 1h } }
+schedules:
+  - { name: busy, cron: \"* * * * * *\", workflow: busy, overlap: skip }
+";
+    let home = Home::new();
+    let _node = home.start(&["--agents", "8"]);
+    home.file("busy.yaml", BUSY);
+    home.call(&["schedule", "add", "busy.yaml"]).expect(0);
+    let mut shown = String::new();
+    await_that("a time passes without a run", || {
+        shown = home.call(&["schedule", "get", "busy"]).expect(0).out;
+        shown.contains("skipped   ")
+    });
+    assert!(shown.contains(": a run of it was not over"), "{shown}");
 }

@@ -30,6 +30,7 @@ pub(super) fn raise(state: &State, concern: Concern, now: Time) -> Vec<Event> {
         to,
         ladder: tried(state, concern, now),
         closing: None,
+        passed: Vec::new(),
     };
     // What it is about was over before anybody was told.
     if is_over(state, &escalation) {
@@ -193,10 +194,9 @@ fn helped(state: &State, escalation: &Escalation, remedy: Remedy) -> bool {
 /// Whether there is nothing left to see to.
 fn is_over(state: &State, escalation: &Escalation) -> bool {
     match escalation.concern {
-        Concern::Agent(agent) => match state.fleet.agent(agent).map(|row| row.standing) {
-            None => true,
-            Some(standing) => standing.is_leaving(),
-        },
+        Concern::Agent(agent) => state.fleet.agent(agent).is_none_or(|row| {
+            row.standing.is_leaving() || row.standing == Standing::Ready && !row.is_failing()
+        }),
         Concern::Task(run, task) => {
             let task = state.runs.get(&run).and_then(|run| run.task(task));
             task.is_none_or(|task| task.state != TaskState::Parked)

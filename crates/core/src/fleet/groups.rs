@@ -306,7 +306,6 @@ impl Fleet {
             row.strikes = 0;
         }
         self.reasons.remove(&ix);
-        self.tried.remove(&ix);
     }
 
     /// Skills get a place in the table; those of the instance are what it says.

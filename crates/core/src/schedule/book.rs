@@ -7,6 +7,7 @@ use minicbor::{Decode, Encode};
 
 use super::ScheduleSpec;
 use crate::authority::Authority;
+use crate::event::ScheduleSkip;
 use crate::hash::Hash;
 use crate::ids::RunId;
 use crate::text::Text;
@@ -57,6 +58,24 @@ pub struct Schedule {
     #[n(12)]
     #[cbor(skip_if = "crate::shared::is_default", default)]
     pub deployed: bool,
+    /// The newest time at which it began none.
+    #[n(13)]
+    #[cbor(skip_if = "crate::shared::is_default", default)]
+    pub last_skip: Option<LastSkip>,
+}
+
+/// The newest time of a schedule at which it began no run.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LastSkip {
+    /// The time by the pattern.
+    #[n(0)]
+    pub time: Time,
+    /// When it passed without a run.
+    #[n(1)]
+    pub at: Time,
+    /// Why.
+    #[n(2)]
+    pub cause: ScheduleSkip,
 }
 
 /// The newest run of a schedule.

@@ -43,6 +43,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) head: Option<Hash>,
     /// Children that their tasks do not wait for any more.
     pub(crate) left: Vec<Left>,
+    /// An agent whose row of failures is over.
+    pub(crate) mended: Option<AgentIx>,
 }
 
 impl State {
@@ -160,7 +162,7 @@ impl State {
             run.admission = self.admissions.get(admission).cloned();
         }
         let (was_over, was_active) = (run.is_over(), run.is_active());
-        let priority = run.priority;
+        let (priority, parked) = (run.priority, run.counts.of(TaskState::Parked));
         let before = run.account;
         if !self.accounts.contains_key(&run.namespace) {
             self.accounts.insert(run.namespace.clone(), Account::new(budget));
@@ -181,9 +183,10 @@ impl State {
             at: self.now,
             head,
             left: Vec::new(),
+            mended: None,
         };
         scope.apply(event);
-        let left = scope.left;
+        let (left, mended) = (scope.left, scope.mended);
         if let Some(active) = self.active.get_mut(run.priority as usize) {
             *active += usize::from(run.is_active());
         }
@@ -191,6 +194,7 @@ impl State {
             *active = active.saturating_sub(usize::from(was_active));
         }
         let waits = run.waits_for.is_some() && !run.is_over();
+        let freed = run.counts.of(TaskState::Parked) < parked;
         // A paused run that parks is told of when it is resumed: until then it stands as paused.
         let stops = matches!(event, Event::RunParked | Event::RunResumed { .. })
             && run.state() == RunState::Parked;
@@ -198,7 +202,8 @@ impl State {
         self.keep_books(id, event, was_over, waits);
         self.charge_payers(id, &before);
         self.keep_family(id, event, left);
-        self.watch_run(id, event);
+        self.watch_run(id, event, freed);
+        self.watch_mended(mended);
         let Some(summary) = summary else { return };
         if summary.ended.is_some() && !was_over {
             self.live = self.live.saturating_sub(1);

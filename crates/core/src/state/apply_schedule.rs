@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::State;
 use crate::child_run::Errand;
-use crate::event::{Event, ScheduleFired, SchedulePut, Trigger};
+use crate::event::{Event, ScheduleFired, SchedulePut, ScheduleSkipped, Trigger};
 use crate::ids::RunId;
-use crate::schedule::{LastRun, Overlap, Schedule, ScheduleSpec};
+use crate::schedule::{LastRun, LastSkip, Overlap, Schedule, ScheduleSpec};
 
 impl State {
     pub(super) fn apply_to_schedule(&mut self, run: Option<RunId>, event: &Event) {
@@ -25,13 +25,18 @@ impl State {
                     self.fire_schedule(run, fired);
                 }
             }
-            Event::ScheduleSkipped(skipped) => self.schedules.change(skipped.schedule, |it| {
-                it.next = skipped.next;
-                it.skipped += 1;
-                if skipped.queued == Some(true) {
-                    it.waiting.pop_front();
-                }
-            }),
+            Event::ScheduleSkipped(skipped) => {
+                let ScheduleSkipped { schedule, time, cause, .. } = &**skipped;
+                let last = LastSkip { time: *time, at: self.now, cause: cause.clone() };
+                self.schedules.change(*schedule, |it| {
+                    it.last_skip = Some(last);
+                    it.next = skipped.next;
+                    it.skipped += 1;
+                    if skipped.queued == Some(true) {
+                        it.waiting.pop_front();
+                    }
+                });
+            }
             Event::ScheduleQueued { schedule, time, next } => {
                 self.schedules.change(*schedule, |it| {
                     it.next = *next;
@@ -58,11 +63,12 @@ impl State {
             since: self.now,
             runs: Default::default(),
             deployed: put.deployed,
+            last_skip: None,
         };
         self.schedules.put(match before {
             None => fresh,
-            Some(Schedule { waiting, last, fired, skipped, runs, .. }) => {
-                Schedule { waiting, last, fired, skipped, runs, ..fresh }
+            Some(Schedule { waiting, last, fired, skipped, runs, last_skip, .. }) => {
+                Schedule { waiting, last, fired, skipped, runs, last_skip, ..fresh }
             }
         });
     }

@@ -7,7 +7,7 @@ use crate::event::{Event, Standing, Supervised};
 use crate::ids::{AgentIx, RunId, TaskRef};
 use crate::limits::AGENT_REPLACED_MAX;
 use crate::run::{Run, TaskState};
-use crate::supervision::{Concern, Escalation, MeasureKind, Noted};
+use crate::supervision::{Concern, Escalation, MeasureKind, Noted, Passed};
 use crate::text::Text;
 use crate::timers::Timer;
 
@@ -21,8 +21,10 @@ impl State {
                 self.timers.set(escalation.due(), Timer::Escalation(escalation.id));
             }
             Supervised::EscalationPassed { id, to, deadline } => {
+                let at = self.now;
                 self.change_escalation(*id, |it| {
-                    it.to = to.clone();
+                    let by = std::mem::replace(&mut it.to, to.clone());
+                    it.passed.push(Passed { by, at });
                     it.deadline = *deadline;
                 })
             }
@@ -98,10 +100,14 @@ impl State {
         }
     }
 
-    /// A task that is parked is told of; one that was told of and is parked no more is looked at.
-    pub(super) fn watch_run(&mut self, id: RunId, event: &Event) {
+    /// A task that is parked is told of; whatever was told of the run is looked at when one of its
+    /// tasks is parked no more.
+    pub(super) fn watch_run(&mut self, id: RunId, event: &Event, freed: bool) {
         if let Event::TaskParked { task, .. } = event {
             return self.tell(Concern::Task(id, *task));
+        }
+        if !freed {
+            return;
         }
         for (task, escalation) in self.supervision.of_run(id) {
             let it = self.runs.get(&id).and_then(|run| run.task(task));
@@ -109,6 +115,19 @@ impl State {
                 let now = self.now;
                 self.change_escalation(escalation, |it| it.deadline = it.deadline.min(now));
             }
+        }
+    }
+
+    /// What was told of an agent that works again is looked at; where a remedy is still to be looked
+    /// at, that finds it.
+    pub(super) fn watch_mended(&mut self, mended: Option<AgentIx>) {
+        let Some(agent) = mended else { return };
+        let is_back = self.fleet.agent(agent).is_some_and(|row| row.standing == Standing::Ready);
+        let told = self.supervision.about(Concern::Agent(agent));
+        let told = told.filter(|it| is_back && it.unchecked().is_none()).map(|it| it.id);
+        if let Some(id) = told {
+            let now = self.now;
+            self.change_escalation(id, |it| it.deadline = it.deadline.min(now));
         }
     }
 

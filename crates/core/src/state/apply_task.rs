@@ -360,9 +360,8 @@ impl Scope<'_> {
 
     fn succeed(&mut self, done: &TaskSucceeded) {
         let task = done.task;
-        if let Some(agent) = self.run.task(task).and_then(|it| it.last_agent) {
-            self.fleet.praise(agent);
-        }
+        let agent = self.run.task(task).and_then(|it| it.last_agent);
+        self.mended = agent.filter(|agent| self.fleet.praise(*agent));
         self.release(task, Some(done.spent));
         if self.head.is_none() {
             self.run.proof = proof(self.run.id, done, self.run.proof);

@@ -25,7 +25,7 @@ pub(crate) mod tables;
 use tables::Tables;
 
 /// The newest format: what is written.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Keys of the entries, in the order in which they are written and read.
 mod entry {

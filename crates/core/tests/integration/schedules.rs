@@ -118,6 +118,8 @@ fn the_overlap_rule_says_what_becomes_of_a_time_while_a_run_goes_on() {
     let mut skip = busy(Overlap::Skip);
     assert_eq!(skipped(&fire(&mut skip).unwrap()), Some(&ScheduleSkip::Overlap));
     assert_eq!((it(&skip).runs.len(), it(&skip).skipped), (1, 1));
+    let told = it(&skip).last_skip.clone().unwrap();
+    assert_eq!((told.at, told.cause), (skip.now, ScheduleSkip::Overlap));
 
     let mut queue = busy(Overlap::Queue);
     let first = it(&queue).last.unwrap();

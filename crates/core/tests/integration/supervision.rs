@@ -10,8 +10,8 @@ use ark_os_core::hash::Hash;
 use ark_os_core::ids::{AgentIx, RunId, TaskRef};
 use ark_os_core::layer::Layer;
 use ark_os_core::limits::{
-    AGENT_REPLACED_MAX, AGENT_RESTARTS_MAX, ESCALATION_MS, ESCALATIONS_OPEN_AGAIN,
-    ESCALATIONS_OPEN_MAX, LOST_ATTEMPTS_MAX, QUARANTINE_MS, REMEDY_CHECK_MS,
+    AGENT_REPLACED_MAX, AGENT_RESTARTS_MAX, ESCALATION_MS, ESCALATIONS_OPEN_MAX,
+    ESCALATIONS_RESUME_MAX, LOST_ATTEMPTS_MAX, QUARANTINE_MS, REMEDY_CHECK_MS,
 };
 use ark_os_core::plan::EffectClass;
 use ark_os_core::rules::Mode;
@@ -90,6 +90,10 @@ fn a_stalled_task_goes_up_layer_by_layer_to_a_person() {
     assert_eq!(layers, all);
     world.tick(100 * ESCALATION_MS);
     assert_eq!(only(&world).to, Desk::Human, "nobody is above a person");
+    let passed = &only(&world).passed;
+    let by: Vec<_> = passed.iter().map(|it| layer_of(&world, &it.by)).collect();
+    assert_eq!(by, all[..4]);
+    assert!(passed.is_sorted_by(|a, b| a.at < b.at), "{passed:?}");
     let (id, action, reason) = (only(&world).id, "dismiss".into(), "seen".into());
     world.act(Command::ResolveEscalation { id, action, reason }).unwrap();
     let closed = world.state.supervision().find(id).unwrap().closing.clone().unwrap();
@@ -196,6 +200,25 @@ fn an_agent_that_fails_again_and_again_is_quarantined_by_its_chief_and_comes_bac
     assert_eq!(&*closed.closing.unwrap().action, "quarantine");
     world.tick(QUARANTINE_MS);
     assert_eq!(world.state.fleet().agent(agent).unwrap().standing, Standing::Ready);
+    world.replayed();
+}
+
+#[test]
+fn an_agent_that_works_again_is_nobodys_concern_whoever_was_told_of_it() {
+    let mut world = World::new(50);
+    let agent = failing(&mut world);
+    let raised = only(&world).id;
+    for _ in 0..4 {
+        world.tick(ESCALATION_MS);
+    }
+    assert_eq!(only(&world).to, Desk::Human, "nobody else can be spared for its work");
+    assert_eq!(world.state.fleet().agent(agent).unwrap().standing, Standing::Ready);
+    let run = world.submit(plan(vec![task("a", &[])]));
+    assert_eq!(world.node(run, 0).active.as_ref().unwrap().agent, agent);
+    world.finish(world.pt_at(run, 0), "1");
+    world.dispatch();
+    let closed = world.state.supervision().find(raised).unwrap().closing.clone();
+    assert_eq!(&*closed.unwrap().action, "cleared");
     world.replayed();
 }
 
@@ -448,7 +471,7 @@ fn tasks_parked_while_too_much_is_open_are_told_of_when_there_is_room_again() {
     };
     assert_eq!(told(&world), (parked, ESCALATIONS_OPEN_MAX));
     let ids: Vec<u64> = world.state.supervision().open().map(|it| it.id).collect();
-    let close = ESCALATIONS_OPEN_MAX - ESCALATIONS_OPEN_AGAIN;
+    let close = ESCALATIONS_OPEN_MAX - ESCALATIONS_RESUME_MAX;
     let resolve = |id: u64| {
         let (action, reason) = ("dismiss".into(), "seen".into());
         Command::ResolveEscalation { id, action, reason }
@@ -464,11 +487,11 @@ fn tasks_parked_while_too_much_is_open_are_told_of_when_there_is_room_again() {
     twin.apply(&last, &mut Vec::new());
     assert_eq!(twin.digest(), world.state.digest());
     world.dispatch();
-    assert_eq!(open(&world), ESCALATIONS_OPEN_AGAIN + 200);
+    assert_eq!(open(&world), ESCALATIONS_RESUME_MAX + 200);
     assert_eq!(told(&world), (parked, parked), "what was dismissed is not told of again");
     // From now on everything is told of at once.
     stalled(&mut world);
-    assert_eq!(open(&world), ESCALATIONS_OPEN_AGAIN + 201);
+    assert_eq!(open(&world), ESCALATIONS_RESUME_MAX + 201);
     world.replayed();
 }
 

@@ -1,11 +1,11 @@
 //! `/escalations`: what the fleet could not mend, and what people did about it.
 
-use ark_os_api::{EscalationAnswer, EscalationView, Page, Problem, RungView};
+use ark_os_api::{EscalationAnswer, EscalationView, Page, PassedView, Problem, RungView};
 use ark_os_core::Command;
 use ark_os_core::event::Standing;
 use ark_os_core::fleet::Fleet;
 use ark_os_core::ids::{AgentIx, TaskId};
-use ark_os_core::supervision::{Concern, Desk, Escalation, Rung};
+use ark_os_core::supervision::{Concern, Desk, Escalation, Passed, Rung};
 use ark_os_core::time::Time;
 use ark_os_runtime::kernel::Kernel;
 use axum::extract::{Path, State};
@@ -206,6 +206,13 @@ fn number(id: &str) -> Result<u64, Refusal> {
     })
 }
 
+fn called(desk: &Desk) -> String {
+    match desk {
+        Desk::Seat(name) => name.to_string(),
+        Desk::Human => HUMAN.to_owned(),
+    }
+}
+
 fn view(fleet: &Fleet, it: &Escalation) -> EscalationView {
     // The number of an agent is its own until the next start; its name stays.
     let about = |agent: AgentIx| match &it.by {
@@ -223,6 +230,7 @@ fn view(fleet: &Fleet, it: &Escalation) -> EscalationView {
         check: rung.check.map(words::stamp),
         healthy: rung.healthy,
     };
+    let passed = |it: &Passed| PassedView { by: called(&it.by), at: words::stamp(it.at) };
     let closing = it.closing.as_ref();
     EscalationView {
         id: it.id,
@@ -233,11 +241,9 @@ fn view(fleet: &Fleet, it: &Escalation) -> EscalationView {
         message: it.message.to_string(),
         raised: words::stamp(it.raised),
         by: it.by.as_ref().map(ToString::to_string),
-        to: match &it.to {
-            Desk::Seat(name) => name.to_string(),
-            Desk::Human => HUMAN.to_owned(),
-        },
+        to: called(&it.to),
         deadline: words::moment(it.deadline).filter(|_| closing.is_none()),
+        passed: it.passed.iter().map(passed).collect(),
         ladder: it.ladder.iter().map(rung).collect(),
         action: closing.map(|it| it.action.to_string()),
         reason: closing.map(|it| it.reason.to_string()),
@@ -263,6 +269,7 @@ mod tests {
             deadline: Time::NEVER,
             ladder: Vec::new(),
             closing: None,
+            passed: Vec::new(),
         };
         assert!(is_kept(&it, Time(1_000)));
         let closing = |at| Some(Closing { action: "dismiss".into(), reason: "so".into(), at });

@@ -2,10 +2,11 @@
 
 use ark_os_api::{
     CatchUp, Overlap, Page, Problem, Reason, ScheduleStarted, ScheduleSubmission, ScheduleView,
-    ScheduledRunView,
+    ScheduledRunView, SkippedView,
 };
 use ark_os_core::Command;
 use ark_os_core::command::ScheduleName;
+use ark_os_core::event::ScheduleSkip;
 use ark_os_core::schedule::{self, Planned, Schedule};
 use ark_os_core::text::Text;
 use ark_os_core::time::Time;
@@ -254,7 +255,19 @@ fn shown_as(schedule: &Schedule, now: Time) -> ScheduleView {
         }),
         fired: schedule.fired,
         skipped: schedule.skipped,
+        last_skip: schedule.last_skip.as_ref().map(skipped),
     }
+}
+
+fn skipped(it: &schedule::LastSkip) -> SkippedView {
+    let (because, error) = match &it.cause {
+        ScheduleSkip::Overlap => ("overlap", None),
+        ScheduleSkip::QueueFull => ("queue_full", None),
+        ScheduleSkip::Missed => ("missed", None),
+        ScheduleSkip::Refused(failure) => ("refused", Some(words::failure(failure))),
+    };
+    let (time, at) = (words::stamp(it.time), words::stamp(it.at));
+    SkippedView { time, at, because: because.to_owned(), error }
 }
 
 fn upcoming(schedule: &Schedule, now: Time) -> Vec<Time> {
