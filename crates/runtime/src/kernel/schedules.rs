@@ -18,7 +18,7 @@ use crate::calendar::{Calendar, next_of};
 
 /// How long a schedule rests after it could not begin a run for want of room.
 const HOLD_MS: u64 = 1_000;
-/// Schedules that are tried in vain at one go, and how long the others then wait for their turn.
+/// Schedules that are tried in vain at one go, and how long all wait for the next where so many rest.
 const VAIN_MAX: usize = 64;
 const BREATH_MS: u64 = 20;
 
@@ -114,21 +114,16 @@ impl<R: Recipient> Loop<R> {
 
     /// When a schedule is due next.
     pub(super) fn next_schedule(&self) -> Option<Time> {
-        match self.calendars.all_held {
-            Some(until) => Some(until),
-            None => self.next_firing().map(|(due, _)| due),
-        }
+        self.calendars.all_held.or_else(|| self.next_turn())
     }
 
-    /// The schedule whose turn is next; one that rests does not keep others waiting.
-    fn next_firing(&self) -> Option<(Time, u64)> {
-        let mut soonest: Option<(Time, u64)> = None;
+    /// When the next of them has its turn; one that rests does not keep others waiting.
+    fn next_turn(&self) -> Option<Time> {
+        let mut soonest: Option<Time> = None;
         for (due, schedule) in self.kernel.state.schedules().in_order() {
             let rests = self.calendars.held.get(&schedule.number).copied();
             let at = due.max(rests.unwrap_or_default());
-            if soonest.is_none_or(|(before, _)| at < before) {
-                soonest = Some((at, schedule.number));
-            }
+            soonest = Some(soonest.map_or(at, |before| before.min(at)));
             // Those behind are due later, and so is whoever of them rests.
             if rests.is_none() {
                 break;
@@ -145,33 +140,52 @@ impl<R: Recipient> Loop<R> {
         if self.calendars.all_held.is_some() {
             return;
         }
-        let mut vain = 0;
-        for _ in 0..FOLLOW_UPS_MAX {
-            let next = self.next_firing().filter(|(due, _)| *due <= now);
-            let Some((_, number)) = next else { return };
-            let Some(schedule) = self.kernel.state.schedules().find(number) else { return };
-            // Whoever makes way for another gets no work any more.
-            let makes_way = schedule.spec.overlap == Overlap::CancelPrevious;
-            let firings = self.calendars.firings(schedule, now);
-            for firing in firings {
-                let fired = self.execute(Command::FireSchedule(firing), 0, now, out);
-                if !fired.unwrap_or(false) {
-                    // It stays due, and nothing of it is lost.
-                    // The more rest the longer they do: all others come before them.
-                    let rest = HOLD_MS + self.calendars.held.len() as u64;
-                    self.calendars.held.insert(number, now.plus(rest));
-                    vain += 1;
-                    break;
-                }
-                if makes_way {
-                    self.do_errands(now, out);
-                }
-            }
-            if vain == VAIN_MAX {
-                self.calendars.all_held = Some(now.plus(BREATH_MS));
+        let (mut left, mut vain) = (FOLLOW_UPS_MAX, 0);
+        while left > 0 && vain < VAIN_MAX {
+            let turn = self.due_by(now, left.min(VAIN_MAX - vain));
+            if turn.is_empty() {
                 break;
             }
+            left -= turn.len();
+            for number in turn {
+                vain += usize::from(!self.fire_schedule(number, now, out));
+            }
         }
+        // With each step all that rest would be looked at.
+        if self.calendars.held.len() >= VAIN_MAX {
+            self.calendars.all_held = Some(now.plus(BREATH_MS));
+        }
+    }
+
+    /// Schedules that are due by now and do not rest, so many of them, soonest first.
+    fn due_by(&self, now: Time, most: usize) -> Vec<u64> {
+        let due = self.kernel.state.schedules().in_order().take_while(|(due, _)| *due <= now);
+        let numbers = due.map(|(_, schedule)| schedule.number);
+        numbers.filter(|number| !self.calendars.held.contains_key(number)).take(most).collect()
+    }
+
+    /// Does what one schedule has to do by now; whether it could. If not, it rests.
+    fn fire_schedule(&mut self, number: u64, now: Time, out: &mut Output<R>) -> bool {
+        let schedule = self.kernel.state.schedules().find(number);
+        // What another of the same turn did may have been done for it.
+        let is_due = |it: &&Schedule| it.due().is_some_and(|due| due <= now);
+        let Some(schedule) = schedule.filter(is_due) else { return true };
+        // Whoever makes way for another gets no work any more.
+        let makes_way = schedule.spec.overlap == Overlap::CancelPrevious;
+        for firing in self.calendars.firings(schedule, now) {
+            let fired = self.execute(Command::FireSchedule(firing), 0, now, out);
+            if !fired.unwrap_or(false) {
+                // It stays due, and nothing of it is lost.
+                // The more rest the longer they do: all others come before them.
+                let rest = HOLD_MS + self.calendars.held.len() as u64;
+                self.calendars.held.insert(number, now.plus(rest));
+                return false;
+            }
+            if makes_way {
+                self.do_errands(now, out);
+            }
+        }
+        true
     }
 
     /// Somebody wants a run of a schedule now: the answer names it.
