@@ -39,7 +39,7 @@ mod words;
 
 pub use context::OnShutdown;
 pub use listen::{BindError, Server};
-pub use live::{LiveSettings, Reloading};
+pub use live::{LiveSettings, Reloading, Showing};
 pub use log_ring::LogRing;
 pub use openapi::openapi_json;
 pub use settings::{BODY_BYTES_MAX, CONNECTIONS_MAX, PORT, ServerSettings};

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use ark_os_api::{ConfigReload, ConfigView, Problem};
 
+/// A configuration that is being shown, which takes a look at the file.
+pub type Showing = Pin<Box<dyn Future<Output = ConfigView> + Send>>;
+
 /// A configuration that is being read again; its own faults come as a problem.
 pub type Reloading = Pin<Box<dyn Future<Output = Result<ConfigReload, Problem>> + Send>>;
 
 /// What can be asked about settings.
 #[derive(Clone)]
 pub struct LiveSettings {
-    /// What the instance has.
-    pub show: Arc<dyn Fn() -> ConfigView + Send + Sync>,
+    /// What the instance has. Whoever gives it blocks no thread of the server with files.
+    pub show: Arc<dyn Fn() -> Showing + Send + Sync>,
     /// Reads the configuration again for somebody's reason, and changes what can be changed.
     pub reload: Arc<dyn Fn(String) -> Reloading + Send + Sync>,
 }
@@ -36,7 +39,7 @@ impl Default for LiveSettings {
             )
         };
         LiveSettings {
-            show: Arc::new(ConfigView::default),
+            show: Arc::new(|| Box::pin(std::future::ready(ConfigView::default()))),
             reload: Arc::new(move |_| Box::pin(async move { Err(refused()) })),
         }
     }

@@ -10,13 +10,19 @@ use ark_os_core::settings_change::{LiveLimits, SettingChange, SettingsChanged};
 use ark_os_core::text::Text;
 use ark_os_runtime::Handle;
 use ark_os_server::LiveSettings;
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
 
 use crate::config::{Config, Entry, Given, Layered, is_live, load};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::logs;
 use crate::node::absolute;
+use crate::tokio_tasks::aside;
 
+/// How long somebody waits for the file to be read: a few kilobytes take milliseconds, a mount whose server is
+/// gone takes for ever.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
 /// Why a change is refused.
 const NEEDS_RESTART: &str = "needs a restart";
 
@@ -36,7 +42,8 @@ pub(crate) struct Source {
 pub(crate) struct Running {
     source: Source,
     now: Arc<Mutex<Layered>>,
-    /// One reload at a time: the second finds what the first has made.
+    /// One reading at a time: the second finds what the first has made, and no more than one thread hangs in
+    /// a file that never comes.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Whether a hang-up asks for that; where there is a terminal, it is the terminal's end.
     pub(crate) is_service: bool,
@@ -50,11 +57,27 @@ impl Source {
         Ok(layered)
     }
 
+    /// The configuration as a running instance reads it again: a pipe is for a start alone, because nobody need
+    /// write into it again.
+    fn read_again(&self) -> Result<Layered, Failure> {
+        // What cannot be looked at is told by whoever opens it.
+        if let Some(file) = self.named()
+            && std::fs::metadata(file).is_ok_and(|it| !it.is_file())
+        {
+            let message = format!("`{}` is no regular file any more", absolute(file).display());
+            return Err(Failure::usage(message).with_hint("name a TOML file with --config"));
+        }
+        self.read()
+    }
+
+    /// The file that somebody named.
+    fn named(&self) -> Option<&Path> {
+        self.file.as_deref().or(self.environment.value("ARK_OS_CONFIG").map(Path::new))
+    }
+
     /// Why a reload has read nothing, and how to look for what is wrong.
     fn unread(&self, failure: Failure) -> Failure {
-        let variable = self.environment.value("ARK_OS_CONFIG").map(Path::new);
-        let named = self.file.as_deref().or(variable);
-        let named = named.map(|file| format!(" --config {}", absolute(file).display()));
+        let named = self.named().map(|file| format!(" --config {}", absolute(file).display()));
         failure.under_code("settings_invalid").with_hint(format!(
             "nothing was changed; look with `ark-os config show{}`, then `ark-os config reload`",
             named.unwrap_or_default()
@@ -82,7 +105,10 @@ impl Running {
     pub(super) fn live(&self, handle: Handle) -> LiveSettings {
         let (shown, reloaded) = (self.clone(), self.clone());
         LiveSettings {
-            show: Arc::new(move || shown.view()),
+            show: Arc::new(move || {
+                let running = shown.clone();
+                Box::pin(async move { running.view().await })
+            }),
             reload: Arc::new(move |reason| {
                 let (running, handle) = (reloaded.clone(), handle.clone());
                 Box::pin(async move {
@@ -93,9 +119,23 @@ impl Running {
         }
     }
 
-    fn view(&self) -> ConfigView {
-        let (written, fault) = match self.source.read() {
-            Ok(layered) => (layered.entries, None),
+    /// The configuration as it is written now, read on a thread of its own, and the turn in which it was.
+    async fn written(&self) -> Result<(Layered, OwnedMutexGuard<()>), Failure> {
+        let reading = async {
+            // The thread has the turn: who gives up waiting does not let a second thread in.
+            let (source, turn) = (self.source.clone(), self.turn.clone().lock_owned().await);
+            aside(move || source.read_again().map(|layered| (layered, turn))).await
+        };
+        timeout(READ_PATIENCE, reading).await.unwrap_or_else(|_| {
+            let seconds = READ_PATIENCE.as_secs();
+            let message = format!("nobody could read the configuration within {seconds} seconds");
+            Err(Failure::usage(message).with_hint("look whether the file's disk still answers"))
+        })
+    }
+
+    async fn view(&self) -> ConfigView {
+        let (written, fault) = match self.written().await {
+            Ok((layered, _turn)) => (layered.entries, None),
             Err(failure) => (Vec::new(), Some(failure.message().to_owned())),
         };
         let of_entry = |entry: &Entry| {
@@ -122,8 +162,8 @@ impl Running {
         by: &str,
         reason: &str,
     ) -> Result<ConfigReload, Failure> {
-        let _turn = self.turn.lock().await;
-        let written = self.source.read().map_err(|failure| self.source.unread(failure))?;
+        let (written, _turn) =
+            self.written().await.map_err(|failure| self.source.unread(failure))?;
         let before = self.with(|now| now.clone());
         let mut found = ConfigReload::default();
         for (was, is) in before.entries.iter().zip(&written.entries) {

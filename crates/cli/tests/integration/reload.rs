@@ -127,3 +127,24 @@ fn a_hang_up_reads_the_configuration_again() {
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("needs a restart"), "what cannot change is told: {log}");
 }
+
+#[test]
+fn a_pipe_in_the_place_of_the_file_is_told_and_holds_nothing_up() {
+    let home = Home::new();
+    let file = home.file("ark.toml", BEFORE);
+    let node = home.start(&["--config", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RWXU).unwrap();
+    // More than the threads of the server.
+    for _ in 0..4 {
+        let shown = home.call(&["config", "show", "--running"]).expect(0);
+        assert!(home.neutral(&shown.err).contains("HOME/ark.toml` is no regular file any more"), "{}", shown.err);
+        let refused = home.call(&["--json", "config", "reload"]).expect(2).problem();
+        assert_eq!(refused["code"], "settings_invalid");
+    }
+    home.call(&["list", "agents"]).expect(0);
+    node.signal(Signal::HUP);
+    node.signal(Signal::TERM);
+    let (code, log) = node.wait();
+    assert_eq!(code, Some(0), "{log}");
+}

@@ -41,7 +41,7 @@ pub(super) async fn shut_down(
     responses((status = 200, description = "Every key", body = ConfigView)),
 )]
 pub(super) async fn show_config(State(context): State<Context>) -> Answered {
-    Ok(json(StatusCode::OK, &(context.settings().live.show)()))
+    Ok(json(StatusCode::OK, &(context.settings().live.show)().await))
 }
 
 /// Reads the configuration again and changes what can change while the instance runs; what cannot is
