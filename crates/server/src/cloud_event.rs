@@ -11,6 +11,7 @@ use ark_os_runtime::messages::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::json::{is_shallow, is_whole, whole};
 use crate::problems::Refusal;
 
 /// The version of the specification.
@@ -96,6 +97,7 @@ fn body(event: &CloudEvent) -> Result<Arc<[u8]>, Refusal> {
             Ok(bytes.into())
         }
         (Some(data), None) if is_json(event.datacontenttype.as_deref()) => {
+            whole(data.get(), "/data")?;
             Ok(data.get().as_bytes().into())
         }
         (Some(data), None) => {
@@ -160,6 +162,8 @@ fn data(envelope: &Envelope) -> (Option<Json>, Option<String>) {
     }
     let json = match (is_json(envelope.media.as_deref()), std::str::from_utf8(&envelope.body)) {
         (_, Err(_)) => None,
+        // What not everybody can read would spoil the whole page.
+        (true, Ok(text)) if !is_shallow(text) || !is_whole(text) => None,
         (true, Ok(text)) => serde_json::from_str(text).ok(),
         (false, Ok(text)) => serde_json::value::to_raw_value(text).ok(),
     };

@@ -10,7 +10,7 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::problems::Refusal;
 
-/// Levels of lists and objects in an input. Parsers of values stop there, so deeper texts could be
+/// Levels of lists and objects in a value. Parsers of values stop there, so deeper texts could be
 /// passed on but not read by anybody.
 pub(crate) const DEPTH_MAX: usize = 128;
 /// Bytes of a parser's message that are passed on: it may quote the caller's own text.
@@ -123,6 +123,23 @@ fn pointer(path: &Path) -> String {
 
 fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
+}
+
+/// That a value that is passed on as its text is one that everybody can read.
+///
+/// # Errors
+/// It is nested too deeply, or has half a character.
+pub(crate) fn whole(text: &str, pointer: &str) -> Result<(), Refusal> {
+    let place = if pointer.is_empty() { "the body".to_owned() } else { format!("`{pointer}`") };
+    if !is_shallow(text) {
+        let message = format!("it has more than {DEPTH_MAX} levels of lists and objects");
+        return Err(Refusal::new("input_too_deep", format!("accept {place}: {message}"))
+            .at(pointer, message));
+    }
+    if !is_whole(text) {
+        return Err(Refusal::new("json_invalid", format!("read {place}: {HALF}")).at(pointer, HALF));
+    }
+    Ok(())
 }
 
 /// Whether a JSON text has no more than [`DEPTH_MAX`] levels.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::amounts;
-use crate::json::{DEPTH_MAX, HALF, is_shallow, is_whole};
+use crate::json::whole;
 use crate::problems::Refusal;
 use crate::words;
 
@@ -91,16 +91,7 @@ pub(crate) fn value(raw: &RawValue, pointer: &str) -> Result<Value, Refusal> {
 
 pub(crate) fn input(raw: Option<&RawValue>) -> Result<Vec<u8>, Refusal> {
     let text = raw.map_or("null", RawValue::get);
-    if !is_shallow(text) {
-        let message = format!("it has more than {DEPTH_MAX} levels of lists and objects");
-        return Err(Refusal::new("input_too_deep", format!("accept `/input`: {message}"))
-            .at("/input", message));
-    }
-    if !is_whole(text) {
-        return Err(
-            Refusal::new("json_invalid", format!("read `/input`: {HALF}")).at("/input", HALF)
-        );
-    }
+    whole(text, "/input")?;
     Ok(text.as_bytes().to_vec())
 }
 

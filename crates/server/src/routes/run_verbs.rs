@@ -18,7 +18,7 @@ use super::runs::{row_of, run_id, view};
 use super::{idempotency_key, json, reason};
 use crate::context::Context;
 use crate::given::{Given, GivenOrDefault, Why};
-use crate::json::{parse, read_body};
+use crate::json::{parse, read_body, whole};
 use crate::problems::{Answered, Refusal};
 use crate::refused::{NoRun, RunOver};
 use crate::words;
@@ -136,7 +136,7 @@ pub(super) async fn send_signal(
     let key = idempotency_key(&headers)?;
     let body = read_body(body, context.settings().max_body_bytes).await?;
     let payload = if body.is_empty() { b"null".to_vec() } else { body.to_vec() };
-    parse::<ark_os_api::Json>(&payload)?;
+    whole(parse::<ark_os_api::Json>(&payload)?.get(), "")?;
     let request = SignalRequest { run, name, payload, key };
     context.handle().signal(request).await?;
     Ok(json(StatusCode::OK, &view(&context, run).await?))
@@ -203,6 +203,7 @@ fn resolution(given: Resolution) -> Result<event::Resolution, Refusal> {
                     Refusal::new("request_invalid", message.clone()).at("/happened", message)
                 );
             }
+            whole(text, "/happened")?;
             Ok(event::Resolution::Happened(Payload::inline(text.as_bytes())))
         }
         (None, true, false) => Ok(event::Resolution::NotHappened),

@@ -1,6 +1,7 @@
 //! Hostile input: always an answer, never a fault of ours.
 
 use proptest::prelude::*;
+use serde_json::Value;
 use tempfile::tempdir;
 
 use super::support::World;
@@ -137,5 +138,40 @@ fn arbitrary_bodies_never_are_a_fault_of_ours() {
     proptest!(config, |(body in body, path in prop::sample::select(POSTS.to_vec()))| {
         check(&world, path, &body);
     });
+    world.stop();
+}
+
+#[test]
+fn a_value_that_not_everybody_can_read_is_refused_wherever_it_is_kept_as_it_is() {
+    let dir = tempdir().unwrap();
+    let world = World::start(dir.path());
+    assert_eq!(world.get("/api/v1/agents/micro-00000").status, 200);
+    let run = world.post("/api/v1/tasks", r#"{"skill":"sleep","input":{"ms":60000}}"#).json();
+    let run = run["run"].as_str().unwrap();
+    let message = |data: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"1","source":"/outside/ci","type":"t","to":"agent:micro-00000","data":{data}}}"#
+        )
+    };
+    let resolved = |it: &str| format!(r#"{{"reason":"seen","happened":{it}}}"#);
+    let signal = format!("/api/v1/runs/{run}/signals/go");
+    let resolve = format!("/api/v1/runs/{run}/steps/{}/resolve", "0".repeat(64));
+    let deep = format!("{}1{}", "[".repeat(129), "]".repeat(129));
+    for (value, code) in [(r#"{"b":["\ud800"]}"#, "json_invalid"), (&deep, "input_too_deep")] {
+        for (path, body, pointer) in [
+            ("/api/v1/messages", message(value), "/data"),
+            (&signal, value.to_owned(), ""),
+            (&resolve, resolved(value), "/happened"),
+        ] {
+            let problem = world.post(path, body).problem(400, code);
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+        }
+    }
+    // Bytes may be anything: as JSON they would make the page unreadable.
+    let bytes = message("1").replace(r#""data":1"#, r#""data_base64":"Ilx1ZDgwMCI=""#);
+    assert_eq!(world.post("/api/v1/messages", bytes).status, 202);
+    let seen = world.get("/api/v1/agents/micro-00000/messages").json();
+    let seen = &seen["items"][0]["message"];
+    assert_eq!((&seen["data_base64"], &seen["data"]), (&"Ilx1ZDgwMCI=".into(), &Value::Null));
     world.stop();
 }
