@@ -146,11 +146,15 @@ impl Submission {
 
 /// What is no file, and could be the name of a workflow that is deployed.
 pub(crate) fn deployed_name(path: &Path) -> Option<&str> {
-    let name = path.to_str().filter(|name| *name != "-" && !path.exists())?;
-    let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-    let is_file =
-        ["yaml", "yml", "json", "toml"].iter().any(|it| path.extension() == Some(it.as_ref()));
-    (is_name && !is_file).then_some(name)
+    path.to_str().filter(|name| is_workflow_name(name) && !path.exists())
+}
+
+/// What could be the name of a workflow, and is not that of a file, whatever there is on this disk.
+pub(crate) fn is_workflow_name(name: &str) -> bool {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let extension = Path::new(name).extension();
+    let is_file = ["yaml", "yml", "json", "toml"].iter().any(|it| extension == Some(it.as_ref()));
+    !matches!(name, "" | "-") && name.chars().all(is_name) && !is_file
 }
 
 /// Which workflow of a file is meant.

@@ -1,6 +1,6 @@
 //! `ark-os fork`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ark_os_api::{Exit, Fork as Body, Forked, Json};
 use serde_json::json;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::client::segment;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::submission::{Source, budget_of, check_deadline, deployed_name, fork_input, raw};
+use crate::submission::{Source, budget_of, check_deadline, fork_input, is_workflow_name, raw};
 
 /// Begin a new run from a point of another one's history, reusing what was done before it
 ///
@@ -103,13 +103,27 @@ impl Fork {
 
 /// A workflow that is deployed, by its name.
 fn deployed(name: &str) -> Result<Json, Failure> {
-    match deployed_name(Path::new(name)) {
-        Some(name) => raw(&json!(name)),
-        None => Err(Failure::usage(format!("`{name}` is no name of a workflow"))
+    match is_workflow_name(name) {
+        true => raw(&json!(name)),
+        false => Err(Failure::usage(format!("`{name}` is no name of a workflow"))
             .with_hint("name a file with --file")),
     }
 }
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workflow_is_named_whatever_folder_has_its_name() {
+        assert!(std::path::Path::new("src").exists());
+        assert_eq!(deployed("src").unwrap().get(), "\"src\"");
+        for file in ["report.yaml", "a/b", "-", ""] {
+            assert_eq!(deployed(file).unwrap_err().code(), "usage", "{file}");
+        }
+    }
 }
