@@ -352,19 +352,13 @@ fn attention(
         });
     }
     all.extend(seen.measures.iter().cloned());
-    all.extend(unhealthy.into_iter().map(|it| AttentionView {
-        kind: "unhealthy".to_owned(),
-        text: format!("`{}` cannot be had: {}", it.skill, it.why),
-        agent: it.group,
-        ..AttentionView::default()
-    }));
     if seen.escalations.human > 0 {
         all.push(AttentionView {
             kind: "escalated".to_owned(),
-            text: format!(
-                "{} escalations wait for a person: `ark-os escalations list --human`",
-                seen.escalations.human
-            ),
+            text: match seen.escalations.human {
+                1 => "1 escalation waits for a person".to_owned(),
+                many => format!("{many} escalations wait for a person"),
+            } + ": `ark-os escalations list --human`",
             ..AttentionView::default()
         });
     }
@@ -380,10 +374,61 @@ fn attention(
         run: Some(row.id.to_string()),
         ..AttentionView::default()
     }));
+    all.extend(unhealthy.into_iter().map(|it| AttentionView {
+        kind: "unhealthy".to_owned(),
+        // A group is no agent: it may have many, which are called otherwise.
+        text: match it.group {
+            Some(group) => format!("`{}` of `{group}` cannot be had: {}", it.skill, it.why),
+            None => format!("`{}` cannot be had: {}", it.skill, it.why),
+        },
+        ..AttentionView::default()
+    }));
     all.extend(counted.troubles.iter().cloned());
     let parked = listed.by_state.iter().find(|(state, _)| *state == RunState::Parked);
     let parked_left_out = parked.map_or(0, |(_, runs)| runs.saturating_sub(PARKED_RUNS_MAX as u64));
     let cut = all.len().saturating_sub(ATTENTION_MAX) as u64;
     all.truncate(ATTENTION_MAX);
     (all, cut + counted.troubles_left_out + parked_left_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use ark_os_core::fleet::Fleet;
+
+    use super::*;
+
+    #[test]
+    fn services_that_cannot_be_had_leave_room_for_what_only_a_person_can_do() {
+        let counted = fleet::count(&Fleet::new(8, &[], 4, None));
+        let listed = Listed { by_state: Vec::new(), shown: Vec::new(), parked: Vec::new() };
+        let parked = ["step_in_doubt", "task_parked"]
+            .map(|kind| AttentionView { kind: kind.to_owned(), ..AttentionView::default() });
+        let seen = Seen {
+            at: Time(0),
+            epoch: 0,
+            journal: 0,
+            live: 0,
+            on_disk: 0,
+            mode: "",
+            status: "",
+            intake: Intake::Open,
+            queues: Vec::new(),
+            parked: parked.to_vec(),
+            escalations: EscalationsOverview { open: 1, human: 1, missed: 0 },
+            measures: Vec::new(),
+        };
+        let down = |number: usize| UnhealthyView {
+            group: Some(format!("g{number}")),
+            skill: "call.it".to_owned(),
+            why: "refused".to_owned(),
+            since: words::stamp(Time(0)),
+        };
+        let unhealthy = (0..ATTENTION_MAX).map(down).collect();
+        let (told, left_out) = attention(&seen, &counted, &listed, unhealthy);
+        let kinds: Vec<&str> = told.iter().map(|it| it.kind.as_str()).collect();
+        let expected = ["escalated", "step_in_doubt", "task_parked", "unhealthy"];
+        let first = kinds.iter().position(|kind| *kind == "escalated").unwrap();
+        assert_eq!(kinds[first..first + 4], expected);
+        assert!(kinds.len() == ATTENTION_MAX && left_out >= 3, "{left_out}");
+    }
 }

@@ -28,7 +28,8 @@ fn id_of(row: &FleetRow) -> String {
 
 fn id_of_attention(about: &AttentionView) -> String {
     let parts = [&about.step, &about.task, &about.run, &about.agent];
-    let whom = parts.into_iter().flatten().next().map_or("", String::as_str);
+    // What is about none of them is known by what it says.
+    let whom = parts.into_iter().flatten().next().unwrap_or(&about.text);
     format!("{} {whom}", about.kind)
 }
 

@@ -30,8 +30,9 @@ fn work_that_cannot_be_had_degrades_the_health_until_it_can() {
     let address = service.local_addr().unwrap();
     let url = format!("http://{address}/");
     let http = json!({"url": url, "allow_private": true, "effect": "idempotent"});
-    let agent = json!({"name": "caller", "skills": ["call.it"], "behaviour": {"http": http}});
-    let body = json!({"manifest": {"agents": [agent]}}).to_string();
+    let group =
+        json!({"name": "caller", "count": 2, "skills": ["call.it"], "behaviour": {"http": http}});
+    let body = json!({"manifest": {"groups": [group]}}).to_string();
     let deployed = world.post("/api/v1/deployments?wait=30s", body);
     assert_eq!(deployed.status, 200, "{}", deployed.text());
     drop(service);
@@ -39,6 +40,13 @@ fn work_that_cannot_be_had_degrades_the_health_until_it_can() {
     let found = &seen["unhealthy"][0];
     assert_eq!((&found["group"], &found["skill"]), (&json!("caller"), &json!("call.it")));
     assert!(found["why"].as_str().unwrap().contains("reach http://127.0.0.1"), "{found}");
+    let overview = world.get("/api/v1/overview").json();
+    let about = named(&overview["attention"], "kind", "unhealthy");
+    // No agent has the name of the group.
+    assert_eq!(world.get("/api/v1/agents/caller").status, 404);
+    assert_eq!(about["agent"], Value::Null);
+    let text = about["text"].as_str().unwrap();
+    assert!(text.starts_with("`call.it` of `caller` cannot be had: "), "{text}");
     until(&world, "/api/v1/metrics", |it| it["gauges"]["ark_os_agents_unhealthy"] == 1);
     let _service = std::net::TcpListener::bind(address).unwrap();
     let seen = until(&world, "/api/v1/health", |it| it["status"] == "ok");
