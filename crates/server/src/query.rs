@@ -269,7 +269,7 @@ impl TryFrom<usize> for Limit {
     fn try_from(asked: usize) -> Result<Self, String> {
         match asked {
             1..=LIMIT_MAX => Ok(Limit(asked)),
-            _ => Err(format!("a page has 1 to {LIMIT_MAX} items")),
+            _ => Err(format!("it is 1 to {LIMIT_MAX}")),
         }
     }
 }
@@ -280,9 +280,14 @@ pub(crate) fn read<T: DeserializeOwned + Default>(uri: &Uri) -> Result<T, Refusa
         return Ok(T::default());
     }
     Query::<T>::try_from_uri(uri).map(|Query(query)| query).map_err(|rejection| {
-        let message = rejection.body_text();
-        let message = message.rsplit_once(": ").map_or(message.as_str(), |(_, message)| message);
-        Refusal::new("query_invalid", format!("accept the query: {message}"))
+        // Who refuses, which parameter if it is one of ours, and why.
+        let text = rejection.body_text();
+        let text = text.split_once(": ").map_or(text.as_str(), |(_, text)| text);
+        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        match text.split_once(": ").filter(|(name, _)| is_name(name)) {
+            Some((name, message)) => wrong(name, message),
+            None => Refusal::new("query_invalid", format!("accept the query: {text}")),
+        }
     })
 }
 
@@ -319,5 +324,22 @@ mod tests {
         for query in ["wait=soon", "wai=1s", "wait=1s&x=1"] {
             assert_eq!(patience(query), Err("query_invalid".to_owned()), "{query}");
         }
+    }
+
+    #[test]
+    fn a_parameter_that_is_wrong_is_named() {
+        fn detail<T: DeserializeOwned + Default + std::fmt::Debug>(query: &str) -> String {
+            let uri: Uri = format!("/x?{query}").parse().unwrap();
+            read::<T>(&uri).unwrap_err().0.detail.unwrap_or_default()
+        }
+        let many = "accept `?limit`: it is 1 to 500";
+        assert_eq!(detail::<Paging>("limit=0"), many);
+        assert_eq!(detail::<Paging>("cursor=1&limit=501"), many);
+        assert_eq!(detail::<TakeQuery>("max=0"), "accept `?max`: it is 1 to 500");
+        let word = detail::<Paging>("limit=all");
+        assert_eq!(word, "accept `?limit`: invalid digit found in string");
+        let unknown = detail::<Paging>("limits=1");
+        let said = "accept `?limits`: unknown field `limits`, expected";
+        assert!(unknown.starts_with(said), "{unknown}");
     }
 }
