@@ -4,6 +4,7 @@ use std::future::Future;
 
 use ark_os_core::Kind;
 use ark_os_runtime::RuntimeError;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
 /// Starts a task. It ends by itself or with the runtime; who needs its result awaits it.
@@ -12,6 +13,16 @@ pub(crate) fn spawn<T: Send + 'static>(
     task: impl Future<Output = T> + Send + 'static,
 ) -> JoinHandle<T> {
     tokio::spawn(task)
+}
+
+/// Waits for a turn at work of which only so much is done at one time.
+///
+/// # Errors
+/// None: a semaphore that is never closed gives every turn.
+pub(crate) async fn turn(
+    turns: &'static Semaphore,
+) -> Result<SemaphorePermit<'static>, RuntimeError> {
+    turns.acquire().await.map_err(|_| RuntimeError::closed())
 }
 
 /// Does what blocks (views, journal, blobs) on a thread for it.

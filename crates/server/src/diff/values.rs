@@ -62,8 +62,9 @@ impl Room {
         let read = |it: Option<&Payload>| it.map(|it| Side::read(handle, it)).transpose();
         match (read(a)?, read(b)?) {
             (a @ (None | Some(Side::Small(_))), b @ (None | Some(Side::Small(_)))) => {
-                let value = |it: &Option<Side>| it.as_ref().and_then(Side::value).cloned();
-                self.differ(String::new(), value(&a).as_ref(), value(&b).as_ref(), &mut found);
+                let (a, b) = (a.as_ref(), b.as_ref());
+                let (a, b) = (a.and_then(Side::value), b.and_then(Side::value));
+                self.differ(String::new(), a, b, &mut found);
             }
             (a, b) => {
                 let shown = |it: Option<Side>| it.and_then(Side::shown);

@@ -2,7 +2,6 @@
 
 use ark_os_api::{DiffView, Problem};
 use ark_os_core::ids::RunId;
-use ark_os_runtime::RuntimeError;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use tokio::sync::Semaphore;
@@ -38,8 +37,7 @@ pub(super) async fn diff_runs(
     let runs = (run_id(&a)?, run_id(&b)?);
     context.views_caught_up().await?;
     let (one, other) = (compared(&context, runs.0).await?, compared(&context, runs.1).await?);
-    // It is never closed.
-    let turn = TURNS.acquire().await.map_err(|_| RuntimeError::closed())?;
+    let turn = tasks::turn(&TURNS).await?;
     let handle = context.handle().clone();
     let compared = tasks::blocking(move || {
         let compared = diff::compare(&handle, one, other);

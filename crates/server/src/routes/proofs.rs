@@ -78,8 +78,7 @@ pub(super) async fn prove_run(
     if find(&context, run).await?.is_none() {
         return Err(not_found(&id));
     }
-    // It is never closed.
-    let turn = TURNS.acquire().await.map_err(|_| RuntimeError::closed())?;
+    let turn = tasks::turn(&TURNS).await?;
     context.views_caught_up().await?;
     let proving = prepared(&context, run, &wanted).await?;
     Ok(with_type(StatusCode::OK, "application/json", stream(proving, turn)))

@@ -64,18 +64,27 @@ fn page_of(state: &Known, after: Option<&Place>, limit: usize) -> Page<WorkflowV
     let current = state.deployments().current();
     let deployed = current.iter().flat_map(|it| &it.workflows).map(|it| &it.workflow);
     let mut deployed: Vec<&Arc<Workflow>> = deployed.collect();
-    deployed.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    let is_deployed = |hash: Hash| deployed.iter().any(|it| it.hash == hash);
-    let admitted: BTreeSet<Hash> = state.admissions().map(|it| it.workflow.hash).collect();
-    let let_in = state.admissions().map(|it| {
-        let view = WorkflowView { deployed: is_deployed(it.workflow.hash), ..view(it) };
+    let hashes: BTreeSet<Hash> = deployed.iter().map(|it| it.hash).collect();
+    let is_due = |place: &Place| after.is_none_or(|after| place > after);
+    let mut let_in = state.admissions().filter(|it| is_due(&Place::Admitted(it.id)));
+    let here = let_in.by_ref().take(limit).map(|it| {
+        let view = WorkflowView { deployed: hashes.contains(&it.workflow.hash), ..view(it) };
         (Place::Admitted(it.id), view)
     });
-    let not_yet = deployed.iter().filter(|it| !admitted.contains(&it.hash));
-    let not_yet = not_yet.map(|it| (Place::Deployed(it.name.clone()), not_run(it)));
-    let mut rest = let_in.chain(not_yet).filter(|(place, _)| after.is_none_or(|it| place > it));
-    let shown: Vec<(Place, WorkflowView)> = rest.by_ref().take(limit).collect();
-    let more = rest.next().is_some();
+    let mut shown: Vec<(Place, WorkflowView)> = here.collect();
+    let mut more = let_in.next().is_some();
+    if !more {
+        let admitted: BTreeSet<Hash> = state.admissions().map(|it| it.workflow.hash).collect();
+        deployed.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        let mut not_yet = deployed
+            .iter()
+            .filter(|it| !admitted.contains(&it.hash))
+            .map(|it| (Place::Deployed(it.name.clone()), it))
+            .filter(|(place, _)| is_due(place));
+        let left = limit.saturating_sub(shown.len());
+        shown.extend(not_yet.by_ref().take(left).map(|(place, it)| (place, not_run(it))));
+        more = not_yet.next().is_some();
+    }
     let next = shown.last().filter(|_| more).map(|(place, _)| place.cursor());
     Page { items: shown.into_iter().map(|(_, view)| view).collect(), next }
 }

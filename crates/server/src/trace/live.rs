@@ -1,6 +1,6 @@
 //! What the history of a run does not say: which of its tasks a limit holds up at this moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ark_os_core::State;
 use ark_os_core::ids::{RunId, TaskRef};
@@ -24,12 +24,13 @@ impl Live {
     pub(crate) fn of(kernel: &Kernel, run: RunId) -> Self {
         let state = kernel.state();
         let held = state.run(run).map(|run| held(run, state)).unwrap_or_default();
-        Live { now: state.now(), held }
+        Live { now: state.now(), held: held.into_keys().collect() }
     }
 }
 
-fn held(run: &Run, state: &State) -> BTreeSet<TaskRef> {
-    let mut found = BTreeSet::new();
+/// Tasks that their limit holds up, each with it.
+fn held(run: &Run, state: &State) -> BTreeMap<TaskRef, String> {
+    let mut found = BTreeMap::new();
     for (node, task) in (0u32..).zip(&run.tasks) {
         let limit = run.limit_id(node).and_then(|id| state.limits().find(&id));
         if limit.is_none_or(|limit| limit.held() == 0) {
@@ -38,8 +39,8 @@ fn held(run: &Run, state: &State) -> BTreeSet<TaskRef> {
         let fan = task.fan.iter().flat_map(|fan| &fan.children);
         let children = (0u32..).zip(fan).filter(|(_, child)| matches!(child, Child::Live(_)));
         let tasks = children.map(|(child, _)| TaskRef::child(node, child));
-        let is_held = |task: &TaskRef| held_by(run, state, *task).is_some();
-        let all = std::iter::once(TaskRef::node(node)).chain(tasks).filter(is_held);
+        let all = std::iter::once(TaskRef::node(node)).chain(tasks);
+        let all = all.filter_map(|task| Some((task, held_by(run, state, task)?)));
         found.extend(all.take(HELD_MAX.saturating_sub(found.len())));
     }
     found
@@ -57,7 +58,6 @@ pub(crate) fn held_by(run: &Run, state: &State, task: TaskRef) -> Option<String>
 pub(crate) fn limits_of(kernel: &Kernel, run: RunId) -> Vec<String> {
     let state = kernel.state();
     let Some(run) = state.run(run) else { return Vec::new() };
-    let names: BTreeSet<String> =
-        held(run, state).into_iter().filter_map(|task| held_by(run, state, task)).collect();
+    let names: BTreeSet<String> = held(run, state).into_values().collect();
     names.into_iter().collect()
 }
