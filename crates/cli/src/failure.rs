@@ -162,8 +162,15 @@ impl Failure {
     /// As lines for people, without colour: the first says what, then where, then what to do.
     pub(crate) fn lines(&self) -> Vec<(Part, String)> {
         let mut lines = vec![(Part::Error, self.message().to_owned())];
+        let is_one = self.findings.len() == 1;
         for finding in &self.findings {
-            lines.push((Part::Place, finding.to_string()));
+            // The message of an instance may end with the only thing that is wrong.
+            let is_said = is_one
+                && finding.place.is_none()
+                && self.message().ends_with(finding.message.as_str());
+            if !is_said {
+                lines.push((Part::Place, finding.to_string()));
+            }
             if let Some(hint) = &finding.hint {
                 lines.push((Part::PlaceHint, hint.clone()));
             }
@@ -297,5 +304,19 @@ mod tests {
         let lines = failure.with_hint("look").lines();
         let text: Vec<_> = lines.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!(text, ["the file is wrong", "a.toml:3:1: unknown key `x`", "remove it", "look"]);
+    }
+
+    #[test]
+    fn what_the_message_ends_with_is_not_said_again() {
+        let detail = "accept `/priority`: it is `high` or `low`";
+        let of = |places: &[&str]| {
+            let problem = places.iter().fold(Problem::new("request_invalid", detail), |it, at| {
+                it.with_error(*at, "it is `high` or `low`")
+            });
+            Failure::of_problem(problem).lines().len()
+        };
+        assert_eq!((of(&["/priority"]), of(&["/priority", "/retry"])), (1, 3));
+        let placed = Finding::at("a.yaml:3:1", "it is `high` or `low`");
+        assert_eq!(Failure::usage(detail).with_findings(vec![placed]).lines().len(), 2);
     }
 }
