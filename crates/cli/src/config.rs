@@ -20,6 +20,7 @@ use crate::environment::Environment;
 use crate::failure::{Failure, Finding};
 use crate::logs::LogFormat;
 use crate::node::absolute;
+use crate::output::counted;
 use keys::{KEYS, Key};
 
 /// The port of an instance, where nobody asks for another.
@@ -354,9 +355,8 @@ impl Layers {
 
     fn finish(self, file: Option<PathBuf>) -> Result<Layered, Failure> {
         if !self.findings.is_empty() {
-            let count = self.findings.len();
-            let things = if count == 1 { "value" } else { "values" };
-            let message = format!("the configuration has {count} {things} that cannot be used");
+            let values = counted(self.findings.len(), "value");
+            let message = format!("the configuration has {values} that cannot be used");
             return Err(Failure::usage(message).with_findings(self.findings));
         }
         let entry = |(key, origin): (&Key, Origin)| Entry {

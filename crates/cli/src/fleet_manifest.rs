@@ -10,6 +10,7 @@ use crate::agents::base_of;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::manifest_file::ManifestFile;
+use crate::output::counted;
 use crate::session::Session;
 use crate::submission::{AnySkill, raw};
 
@@ -41,7 +42,8 @@ impl Compared {
         let running: Value = client.get("/fleet/manifest")?;
         let running = manifest::parse(&running, &skills).map_err(|findings| {
             let count = findings.as_slice().len() + findings.more();
-            let message = format!("the running fleet's manifest has {count} findings here");
+            let found = counted(count, "finding");
+            let message = format!("the running fleet's manifest has {found} here");
             Failure::new("manifest_invalid", message)
                 .with_hint("use an ark-os of the instance's own version")
         })?;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::bounded::{read_bounded, take_bounded};
 use crate::failure::{Failure, Finding};
+use crate::output::counted;
 
 /// A file that was read.
 #[derive(Debug)]
@@ -85,9 +86,8 @@ impl ManifestFile {
             let message = format!("and {} more", findings.more());
             list.push(Finding { message, ..Finding::default() });
         }
-        let count = found.len() + findings.more();
-        let errors = if count == 1 { "error" } else { "errors" };
-        let message = format!("the manifest `{}` has {count} {errors}", self.name());
+        let errors = counted(found.len() + findings.more(), "error");
+        let message = format!("the manifest `{}` has {errors}", self.name());
         Failure::new("manifest_invalid", message).with_findings(list)
     }
 }

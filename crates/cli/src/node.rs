@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use crate::client::{Address, InstanceRecord};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::counted;
 pub(crate) use reload::{Running, Source};
 
 /// Requests to shut down that wait to be heard; the first one decides.
@@ -374,5 +375,6 @@ pub(crate) fn fleet_summary(agents: u32) -> String {
             false => format!("{} {}", plan.count(layer), layer.as_str()),
         })
         .collect();
-    format!("fleet of {agents} agents in six layers: {}", layers.join(", "))
+    let agents = counted(agents, "agent");
+    format!("fleet of {agents} in six layers: {}", layers.join(", "))
 }

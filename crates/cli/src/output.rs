@@ -1,5 +1,6 @@
 //! Everything that a command prints: for people, or as JSON for programs. Nothing else prints.
 
+use std::fmt::Display;
 use std::io::{Write, stderr, stdout};
 
 use serde::Serialize;
@@ -214,6 +215,13 @@ fn scalar(value: &Value) -> String {
     }
 }
 
+/// `1 agent`, `2 agents`.
+pub(crate) fn counted(count: impl Display, one: &str) -> String {
+    let count = count.to_string();
+    let ending = if count == "1" { "" } else { "s" };
+    format!("{count} {one}{ending}")
+}
+
 /// A field of a JSON object; null where there is none.
 pub(crate) fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
     static NOTHING: Value = Value::Null;
@@ -270,6 +278,11 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 21].map(|it| counted(it, "run")), ["0 runs", "1 run", "21 runs"]);
+    }
 
     #[test]
     fn json_is_laid_out_without_touching_its_numbers() {

@@ -3,7 +3,7 @@
 use ark_os_api::{AttentionView, FailureView, Origin, RunView};
 use serde_json::Value;
 
-use crate::output::outline;
+use crate::output::{counted, outline};
 use crate::terminal::{Terminal, Tone, one_line, tone_of};
 
 /// Lines of an output that are shown; `--json` shows all.
@@ -34,7 +34,8 @@ pub(crate) fn run(terminal: &Terminal, run: &RunView) -> Vec<String> {
         }
         Some(Origin::Fork { run, at, reused, reason }) => {
             let reason = one_line(reason);
-            lines.push(format!("forked from: {run} at {at}, {reused} tasks reused: {reason}"));
+            let reused = counted(reused, "task");
+            lines.push(format!("forked from: {run} at {at}, {reused} reused: {reason}"));
         }
         None => {}
     }
@@ -112,8 +113,7 @@ fn counts(run: &RunView) -> String {
     ];
     let there = states.iter().filter(|(_, count)| *count > 0);
     let words: Vec<_> = there.map(|(name, count)| format!("{count} {name}")).collect();
-    let noun = if tasks.total == 1 { "task" } else { "tasks" };
-    format!("{} {noun} ({})", tasks.total, words.join(", "))
+    format!("{} ({})", counted(tasks.total, "task"), words.join(", "))
 }
 
 fn output(run: &RunView) -> Vec<String> {

@@ -12,6 +12,7 @@ use crate::client::{Client, InstanceRecord, Reach};
 use crate::config::{Given, load};
 use crate::failure::Failure;
 use crate::node::absolute;
+use crate::output::counted;
 use crate::session::Session;
 use crate::terminal::{Terminal, Tone};
 
@@ -119,8 +120,8 @@ fn instance(session: &Session, data_dir: &Path) -> Option<Check> {
     let asked = Client::new(address).get::<ark_os_api::Health>("/health");
     Some(match asked {
         Ok(it) => {
-            let found =
-                format!("{}, in {} mode, {} runs under way", it.status, it.mode, it.runs_live);
+            let runs = counted(it.runs_live, "run");
+            let found = format!("{}, in {} mode, {runs} under way", it.status, it.mode);
             match it.status.as_str() {
                 "ok" => Check::new(name, Health::Good, found),
                 "frozen" => Check::new(name, Health::Less, found)

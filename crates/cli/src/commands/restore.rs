@@ -16,6 +16,7 @@ use super::backup::of_store;
 use super::ledger::{open_archive, read_kept, read_key};
 use crate::failure::Failure;
 use crate::node::RESTORING;
+use crate::output::counted;
 use crate::session::Session;
 use crate::terminal::{Terminal, Tone};
 
@@ -123,7 +124,11 @@ impl Restore {
         let source = if self.key.is_some() { "given" } else { "from the backup itself" };
         let mut lines = vec![
             terminal.out(Tone::Good, &what),
-            format!("  {} records, {} files", manifest.records, manifest.files.len()),
+            format!(
+                "  {}, {}",
+                counted(manifest.records, "record"),
+                counted(manifest.files.len(), "file")
+            ),
             format!("  key {} ({source})", against.key),
         ];
         lines.extend(against.newest.map(|kept| match after(manifest, against) {
@@ -134,7 +139,7 @@ impl Restore {
                      are not in it"
                 ),
             ),
-            _ => format!("  it goes on from the kept checkpoint of {kept} records"),
+            _ => format!("  it goes on from the kept checkpoint of {}", counted(kept, "record")),
         }));
         lines.extend(report.absent.iter().map(|absent| {
             let (first, last) = (absent.start, absent.end - 1);

@@ -3,6 +3,7 @@
 use ark_os_api::{Exit, FleetView, Scale as Request};
 
 use crate::failure::Failure;
+use crate::output::counted;
 use crate::session::Session;
 
 /// Give the fleet another size while it works
@@ -25,7 +26,7 @@ impl Scale {
         session.output.answer(&fleet, |_| {
             let drains = fleet.layers.iter().filter_map(|layer| layer.standings.get("draining"));
             let drains: u32 = drains.sum();
-            let mut line = format!("the profile has {} agents", fleet.agents);
+            let mut line = format!("the profile has {}", counted(fleet.agents, "agent"));
             if drains > 0 {
                 line.push_str(&format!("; {drains} more finish what they have and leave"));
             }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::ledger::segments_in;
 use crate::failure::Failure;
+use crate::output::counted;
 use crate::session::Session;
 
 /// Records that go into the tables in one transaction.
@@ -67,9 +68,9 @@ fn rebuild(session: &Session, archive: Option<&Path>) -> Result<Exit, Failure> {
     follow(&mut follower, &batch)?;
     follower.close()?;
     let document = json!({ "data_dir": data_dir, "records": records });
-    session
-        .output
-        .answer(&document, |_| vec![format!("the views are rebuilt from {records} records")])?;
+    session.output.answer(&document, |_| {
+        vec![format!("the views are rebuilt from {}", counted(records, "record"))]
+    })?;
     Ok(Exit::Done)
 }
 

@@ -6,7 +6,7 @@ use ark_os_api::TaskView;
 use serde_json::Value;
 
 use crate::client::{Client, RunEvent, segment};
-use crate::output::{field, field_text};
+use crate::output::{counted, field, field_text};
 use crate::terminal::one_line;
 
 /// Names of the tasks of one run, asked for once each.
@@ -98,7 +98,7 @@ pub(crate) fn describe(event: &RunEvent, names: &mut Names) -> Option<String> {
         }
         "run_ended" => text("end"),
         "run_retried" => format!("goes on from {task}"),
-        "map_expanded" => format!("{task}: {} tasks", event.count),
+        "map_expanded" => format!("{task}: {}", counted(event.count, "task")),
         "attempt_started" => format!("{task} started by {}", agent(field(&fields, "agent"))),
         "attempt_ended" => {
             let again =
@@ -137,7 +137,7 @@ fn agent(value: &Value) -> String {
 fn many(tasks: &[String], names: &mut Names) -> String {
     match tasks {
         [one] => names.name(one),
-        many => format!("{} tasks", many.len()),
+        many => counted(many.len(), "task"),
     }
 }
 

@@ -19,10 +19,10 @@ fn tree(path: &str) -> String {
 fn a_valid_manifest_passes_every_stage() {
     let home = Home::new();
     for (file, summary) in [
-        ("examples/manifests/newsroom.yaml", "14 agents, 1 workflows, 1 schedules"),
+        ("examples/manifests/newsroom.yaml", "14 agents, 1 workflow, 1 schedule"),
         (
             "examples/manifests/checks.toml",
-            "4 agents beside 8 of the profile, 1 workflows, 0 schedules",
+            "4 agents beside 8 of the profile, 1 workflow, 0 schedules",
         ),
     ] {
         let done = home.call(&["noa", "validate", &tree(file)]).expect(0);

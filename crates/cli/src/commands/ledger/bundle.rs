@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{keep, read_key};
 use crate::failure::Failure;
+use crate::output::counted;
 use crate::session::Session;
 use crate::terminal::{Terminal, Tone, one_line};
 
@@ -95,10 +96,16 @@ fn said(it: &Verified) -> Vec<String> {
             summary.workflow.name, summary.workflow.version, summary.workflow.digest
         ),
         format!(
-            "  {} records of the run and {} that it refers to, in a journal of {}",
-            summary.records, summary.others, it.size
+            "  {} of the run and {} that it refers to, in a journal of {}",
+            counted(summary.records, "record"),
+            summary.others,
+            it.size
         ),
-        format!("  {} proofs of progress by {} agents", summary.proofs, summary.agents.len()),
+        format!(
+            "  {} of progress by {}",
+            counted(summary.proofs, "proof"),
+            counted(summary.agents.len(), "agent")
+        ),
     ];
     for admission in &summary.admissions {
         let by: Vec<&str> = admission.decisions.iter().map(|it| it.agent.as_str()).collect();
@@ -111,7 +118,8 @@ fn said(it: &Verified) -> Vec<String> {
     };
     lines.push(format!("  {data}"));
     if let Some(kept) = it.kept {
-        lines.push(format!("  the journal goes on from the kept checkpoint of {kept} records"));
+        let kept = counted(kept, "record");
+        lines.push(format!("  the journal goes on from the kept checkpoint of {kept}"));
     }
     lines
 }

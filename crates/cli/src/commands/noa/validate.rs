@@ -17,6 +17,7 @@ use crate::config::{Config, load};
 use crate::failure::Failure;
 use crate::fleet_manifest::{Compared, pointer_of, post};
 use crate::manifest_file::ManifestFile;
+use crate::output::counted;
 use crate::session::Session;
 use crate::submission::AnySkill;
 use crate::terminal::{Terminal, Tone};
@@ -244,8 +245,7 @@ impl Verdict {
             found.sort_by_key(|it| file.line_column(&it.pointer));
             let count = match found.len() {
                 0 => terminal.out(Tone::Good, "ok"),
-                1 => terminal.out(Tone::Bad, "1 error"),
-                many => terminal.out(Tone::Bad, &format!("{many} errors")),
+                many => terminal.out(Tone::Bad, &counted(many, "error")),
             };
             lines.push(format!("{:<12}{count}", stage.as_str()));
             for finding in found {
@@ -270,8 +270,9 @@ fn summary(name: &str, manifest: &Manifest) -> String {
     let profile =
         manifest.profile.map_or(String::new(), |it| format!(" beside {it} of the profile"));
     format!(
-        "{name}: {agents} agents{profile}, {} workflows, {} schedules",
-        manifest.workflows.len(),
-        manifest.schedules.len()
+        "{name}: {}{profile}, {}, {}",
+        counted(agents, "agent"),
+        counted(manifest.workflows.len(), "workflow"),
+        counted(manifest.schedules.len(), "schedule")
     )
 }

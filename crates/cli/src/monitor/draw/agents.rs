@@ -10,6 +10,7 @@ use super::brush::Brush;
 use super::table::{List, faint, plain, short};
 use crate::monitor::model::{AgentsOf, Model};
 use crate::monitor::rows::chosen_at;
+use crate::output::counted;
 use crate::terminal::{Tone, one_line};
 
 fn tone(standing: &str) -> Tone {
@@ -34,7 +35,7 @@ pub(super) fn list(
     };
     let known = agents.unwrap_or_default();
     let list = List {
-        title: format!(" {} agents {which} ", known.len()),
+        title: format!(" {} {which} ", counted(known.len(), "agent")),
         head: &["", "agent", "standing", "busy", "strikes", "restarts", "seat", "supervisor"],
         widths: &[1, 0, 11, -6, -7, -8, -4, 18],
         chosen: (!known.is_empty()).then(|| chosen_at(model)),

@@ -8,6 +8,7 @@ use super::brush::Brush;
 use super::table::{Cell, List, count, faint, plain};
 use crate::monitor::model::Model;
 use crate::monitor::rows::{FleetRow, chosen_at, fleet_rows};
+use crate::output::counted;
 use crate::terminal::Tone;
 
 /// The health of a group of agents: its word, which has a symbol, and its tone.
@@ -71,9 +72,9 @@ pub(super) fn draw(model: &Model, overview: &Overview, frame: &mut Frame<'_>, ar
     let fleet = &overview.fleet;
     let list = List {
         title: format!(
-            " Fleet: {} agents, {} stacks, {}/{} tokens in use ",
-            fleet.agents,
-            fleet.stacks.len(),
+            " Fleet: {}, {}, {}/{} tokens in use ",
+            counted(fleet.agents, "agent"),
+            counted(fleet.stacks.len(), "stack"),
             fleet.busy,
             fleet.capacity
         ),

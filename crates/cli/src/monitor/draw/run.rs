@@ -11,6 +11,7 @@ use super::brush::Brush;
 use super::table::{List, faint, in_sight, plain, short};
 use crate::monitor::model::{Model, Part, RunBelow};
 use crate::monitor::rows::chosen_at;
+use crate::output::counted;
 use crate::terminal::{Terminal, Tone, one_line, tone_of};
 use crate::waterfall::Waterfall;
 
@@ -152,7 +153,7 @@ fn lines(model: &Model, run: &RunBelow, frame: &mut Frame<'_>, area: Rect) {
 fn tasks(model: &Model, run: &RunBelow, frame: &mut Frame<'_>, area: Rect) {
     let brush = Brush::new(model.look);
     let list = List {
-        title: format!(" {} tasks ", run.tasks.len()),
+        title: format!(" {} ", counted(run.tasks.len(), "task")),
         head: &["", "task", "skill", "state", "attempt", "agent", "steps", "what"],
         widths: &[1, 16, 14, 9, -7, 17, -5, 0],
         chosen: (!run.tasks.is_empty()).then(|| chosen_at(model)),
@@ -187,7 +188,7 @@ fn tasks(model: &Model, run: &RunBelow, frame: &mut Frame<'_>, area: Rect) {
 
 fn events(model: &Model, run: &RunBelow, frame: &mut Frame<'_>, area: Rect) {
     let list = List {
-        title: format!(" {} events, newest first ", run.events.len()),
+        title: format!(" {}, newest first ", counted(run.events.len(), "event")),
         head: &["event", "at", "what"],
         widths: &[10, 12, 0],
         chosen: (!run.events.is_empty()).then(|| chosen_at(model)),
