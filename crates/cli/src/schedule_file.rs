@@ -1,11 +1,11 @@
 //! A file with schedules: everything that can be found wrong with it without the instance is told before any
 //! of them is sent, each with its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ark_os_api::ScheduleView;
-use ark_os_core::manifest::{self, Findings};
+use ark_os_core::manifest::{self, Findings, WORKFLOWS_PER_MANIFEST_MAX};
 use ark_os_core::time::Time;
 use ark_os_runtime::calendar::Calendar;
 use ark_os_runtime::data::Schemas;
@@ -15,11 +15,9 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::failure::{Failure, Finding};
 use crate::manifest_file::ManifestFile;
-use crate::output::{field, field_text};
-use crate::submission::{AnySkill, Closure, raw};
+use crate::output::{counted, field, field_text};
+use crate::submission::{AnySkill, Closure, is_workflow_name, raw};
 
-/// Stands for a workflow that the file does not have, where the reader of manifests wants one.
-const STAND_IN: &str = "_";
 /// What only a manifest has: such a file is not one schedule.
 const SECTIONS: [&str; 5] = ["workflows", "agents", "groups", "skills", "fleet"];
 
@@ -100,7 +98,8 @@ impl ScheduleFile {
     /// Something is, with every place.
     pub(crate) fn check(&self, skills: &SkillSet, deployed: &[String]) -> Result<(), Failure> {
         let skills = AnySkill::of(skills);
-        let mut found = self.shapes(&skills, deployed);
+        let mut found = self.written_workflows(&skills);
+        found.extend(self.shapes(&skills, deployed));
         // What is no pattern at all was told already.
         let told: BTreeSet<String> = found.iter().filter_map(|it| it.pointer.clone()).collect();
         found.extend(
@@ -121,16 +120,34 @@ impl ScheduleFile {
         Err(refused(&self.file, found))
     }
 
-    /// What the reader of manifests says to the schedules and the workflows beside them.
+    /// What the reader of manifests says to the file's own workflows.
+    fn written_workflows(&self, skills: &AnySkill) -> Vec<Finding> {
+        let written = self.file.value().get("workflows");
+        let written = written.filter(|it| it.as_array().is_none_or(|list| !list.is_empty()));
+        let Some(written) = written else { return Vec::new() };
+        match manifest::parse(&json!({ "workflows": written }), skills) {
+            Ok(_) => Vec::new(),
+            Err(findings) => self.placed(&findings, str::to_owned),
+        }
+    }
+
+    /// What it says to the schedules. One workflow stands there for all that are, of which a manifest has not
+    /// room for all; the names of the others, as many as it takes, are for its suggestions.
     fn shapes(&self, skills: &AnySkill, deployed: &[String]) -> Vec<Finding> {
-        let mut workflows = self.workflows().to_vec();
-        let others = deployed.iter().filter(|name| self.own(name).is_none());
-        workflows.extend(others.map(String::as_str).chain([STAND_IN]).map(stand_in));
-        let schedules: Vec<Value> = self.schedules.iter().map(bare).collect();
-        let workflows = match self.file.value().get("workflows") {
-            Some(written) if !written.is_array() => written.clone(),
-            _ => Value::Array(workflows),
-        };
+        let own = self.workflows().iter().filter_map(|it| it.get("name")?.as_str());
+        let there: BTreeSet<&str> = own.chain(deployed.iter().map(String::as_str)).collect();
+        let named = self.schedules.iter().filter_map(|it| it.get("workflow")?.as_str());
+        let named: BTreeSet<&str> = named.collect();
+        let mut free = (0..).map(|number| format!("stands-in-{number}"));
+        let free = free.find(|it| !named.contains(&**it) && !there.contains(&**it));
+        let stand_in_name = free.unwrap_or_default();
+        let others = there.iter().copied().filter(|name| is_workflow_name(name));
+        let workflows = std::iter::once(stand_in_name.as_str()).chain(others);
+        let workflows: Vec<Value> =
+            workflows.take(WORKFLOWS_PER_MANIFEST_MAX).map(stand_in).collect();
+        let schedules = self.schedules.iter();
+        let schedules: Vec<Value> =
+            schedules.map(|it| bare(it, |name| there.contains(name), &stand_in_name)).collect();
         let document = json!({ "workflows": workflows, "schedules": schedules });
         let Err(findings) = manifest::parse(&document, skills) else { return Vec::new() };
         let place = |pointer: &str| match self.is_one {
@@ -138,24 +155,18 @@ impl ScheduleFile {
             false => pointer.to_owned(),
         };
         let mut found = self.placed(&findings, place);
-        // One of the file that cannot be read is told where it stands.
-        let is_own = |finding: &Finding| {
-            let named = finding.pointer.as_deref().and_then(|it| self.file.value().pointer(it));
-            named.and_then(Value::as_str).is_some_and(|name| self.own(name).is_some())
-        };
-        let mut unknown = findings.as_slice().iter().map(|it| it.code == "unknown_workflow");
-        found.retain_mut(|finding| {
-            if !unknown.next().unwrap_or(false) {
-                return true;
+        for (finding, it) in found.iter_mut().zip(findings.as_slice()) {
+            if it.code != "unknown_workflow" {
+                continue;
             }
-            finding.message = finding
-                .message
-                .replace(" in this manifest", " in this file, and none of that name is deployed");
-            finding.hint = finding.hint.take().or_else(|| {
-                Some("`ark-os list workflows` shows those that are deployed".to_owned())
+            let name = document.pointer(&it.pointer).and_then(Value::as_str).unwrap_or_default();
+            finding.message = format!(
+                "there is no workflow `{name}` in this file, and none of that name is deployed"
+            );
+            finding.hint.get_or_insert_with(|| {
+                "`ark-os list workflows` shows those that are deployed".to_owned()
             });
-            !is_own(finding)
-        });
+        }
         found
     }
 
@@ -197,17 +208,15 @@ impl ScheduleFile {
         })
     }
 
-    /// Inputs that the file's own workflows do not take.
+    /// Inputs that the file's own workflows do not take, as far as those can be read.
     fn inputs(&self, skills: &AnySkill) -> Vec<Finding> {
-        let Ok(parsed) = manifest::parse(&json!({ "workflows": self.workflows() }), skills) else {
-            return Vec::new();
-        };
         let schemas = Schemas::new();
-        let mut found = Vec::new();
+        let (mut found, mut wanted) = (Vec::new(), BTreeMap::new());
         for (index, schedule) in self.schedules.iter().enumerate() {
             let workflow = schedule.get("workflow").and_then(Value::as_str);
-            let workflow = parsed.workflows.iter().find(|it| Some(&*it.name) == workflow);
-            let Some(text) = workflow.and_then(|it| it.input_schema.as_deref()) else { continue };
+            let Some(own) = workflow.and_then(|name| self.own(name)) else { continue };
+            let text = wanted.entry(own).or_insert_with(|| self.input_schema(own, skills));
+            let Some(text) = text else { continue };
             let schema: Value = serde_json::from_str(text).unwrap_or_default();
             let input = schedule.get("input").cloned().unwrap_or_default();
             let input = manifest::with_defaults(&schema, input).to_string();
@@ -217,6 +226,14 @@ impl ScheduleFile {
             }));
         }
         found
+    }
+
+    /// What one of its workflows takes, whatever is wrong with those that it does not run.
+    fn input_schema(&self, own: usize, skills: &AnySkill) -> Option<String> {
+        let sent = Closure::of(&self.file, own).manifest(&self.file);
+        // The first is the workflow itself.
+        let parsed = manifest::parse(&sent, skills).ok()?;
+        Some(parsed.workflows.first()?.input_schema.as_deref()?.to_owned())
     }
 
     fn placed(&self, findings: &Findings, place: impl Fn(&str) -> String) -> Vec<Finding> {
@@ -273,24 +290,25 @@ fn stand_in(name: &str) -> Value {
     json!({ "name": name, "tasks": [{ "name": "t", "skill": "echo" }] })
 }
 
-/// A schedule as a manifest has it: in a file of its own it may say a little more.
-fn bare(schedule: &Value) -> Value {
+/// A schedule as a manifest has it: in a file of its own it may say a little more. A workflow that is there, and
+/// one that stands in the schedule itself, has the name of the stand-in.
+fn bare(schedule: &Value, is_there: impl Fn(&str) -> bool, stand_in: &str) -> Value {
     let mut schedule = schedule.clone();
     if let Some(fields) = schedule.as_object_mut() {
         if fields.get("namespace").is_some_and(Value::is_string) {
             fields.remove("namespace");
         }
-        if fields.get("workflow").is_some_and(Value::is_object) {
-            fields.insert("workflow".to_owned(), json!(STAND_IN));
+        let workflow = fields.get("workflow");
+        if workflow.is_some_and(|it| it.is_object() || it.as_str().is_some_and(is_there)) {
+            fields.insert("workflow".to_owned(), json!(stand_in));
         }
     }
     schedule
 }
 
 fn refused(file: &ManifestFile, findings: Vec<Finding>) -> Failure {
-    let count = findings.len();
-    let errors = if count == 1 { "error" } else { "errors" };
-    let message = format!("the schedules of `{}` have {count} {errors}", file.name());
+    let errors = counted(findings.len(), "error");
+    let message = format!("the schedules of `{}` have {errors}", file.name());
     Failure::new("manifest_invalid", message).with_findings(findings)
 }
 
@@ -349,6 +367,49 @@ workflows:
         assert!(lines[2].contains("none of that name is deployed"), "{lines:#?}");
         let mended = MANY.replace(", oops: 1", "");
         assert!(told(&mended, &["there"]).iter().any(|it| it.contains("/schedules/1/input/n")));
+    }
+
+    #[test]
+    fn as_many_workflows_may_be_deployed_or_in_the_file_as_there_are() {
+        let one = "name: one\ncron: 6 * * * *\nworkflow: w100\n";
+        let names: Vec<String> = (0..150).map(|number| format!("w{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(told(one, &names), Vec::<String>::new());
+        let lines = told(&one.replace("w100", "w1000"), &names);
+        assert!(
+            lines.len() == 1 && lines[0].contains("no workflow `w1000` in this file"),
+            "{lines:?}"
+        );
+        let mut text =
+            "schedules: [{ name: one, cron: 6 * * * *, workflow: w7 }]\nworkflows:\n".to_owned();
+        for number in 0..100 {
+            text += &format!("  - {{ name: w{number}, tasks: [{{ name: t, skill: echo }}] }}\n");
+        }
+        assert_eq!(told(&text, &names), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_may_call_its_workflows_as_it_likes() {
+        for name in ["_", "stands-in-0"] {
+            let text = format!(
+                "schedules: [{{ name: one, cron: 6 * * * *, workflow: \"{name}\" }}]\n\
+                 workflows: [{{ name: \"{name}\", tasks: [{{ name: t, skill: echo }}] }}]\n"
+            );
+            assert_eq!(told(&text, &["there"]), Vec::<String>::new());
+            let without = text.split("workflows:").next().unwrap();
+            let lines = told(without, &["there"]);
+            assert!(lines.len() == 1 && lines[0].contains("/schedules/0/workflow"), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_input_is_checked_whatever_is_wrong_with_the_workflows_beside() {
+        let text =
+            MANY.replace(", oops: 1", "").replace("skill: far.off }", "skill: far.off, oops: 1 }");
+        let lines = told(&text, &["there"]);
+        for pointer in ["(/schedules/1/input/n)", "(/workflows/1/tasks/0/oops)"] {
+            assert!(lines.iter().any(|it| it.ends_with(pointer)), "{lines:#?}");
+        }
     }
 
     #[test]
