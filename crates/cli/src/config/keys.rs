@@ -200,7 +200,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "monitoring.metrics_retention",
         variable: "ARK_OS_METRICS_RETENTION",
         form: Form::Text,
-        about: "how long the numbers of each minute are kept in memory: `/api/v1/metrics/history`",
+        about: "how long the numbers of each minute are kept in memory: `GET /api/v1/metrics/history`",
         set: |config, text| put(&mut config.metrics_retention, within(text, METRICS_RETENTION)),
         show: |config| shown(config.metrics_retention),
     },
@@ -216,7 +216,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "monitoring.health_check_interval",
         variable: "ARK_OS_HEALTH_CHECK_INTERVAL",
         form: Form::Text,
-        about: "how often programs and services of agents are looked at: `/api/v1/health`",
+        about: "how often programs and services of agents are looked at: `GET /api/v1/health`",
         set: |config, text| {
             put(&mut config.health_check_interval, within(text, HEALTH_CHECK_INTERVAL))
         },
