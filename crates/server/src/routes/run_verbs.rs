@@ -120,7 +120,7 @@ pub(super) async fn retry_run(
     request_body(content = serde_json::Value, description = "The payload; may be left out"),
     responses(
         (status = 200, description = "Durably recorded: the run", body = RunView),
-        (status = 400, description = "`json_invalid`, `signal_invalid`, `key_invalid`", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "`json_invalid`, `input_too_deep`, `signal_invalid`, `key_invalid`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`run_not_found`, `signal_unknown`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`run_over`, `signal_not_awaited`, `key_reused`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`inbox_full`, `overloaded`; see `Retry-After`", body = Problem, content_type = "application/problem+json"),
