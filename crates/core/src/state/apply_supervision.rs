@@ -24,7 +24,10 @@ impl State {
                 let at = self.now;
                 self.change_escalation(*id, |it| {
                     let by = std::mem::replace(&mut it.to, to.clone());
-                    it.passed.push(Passed { by, at });
+                    // Nobody is above a person.
+                    if by != it.to {
+                        it.passed.push(Passed { by, at });
+                    }
                     it.deadline = *deadline;
                 })
             }
@@ -131,8 +134,13 @@ impl State {
         }
     }
 
-    /// An agent that was replaced, and replaced again, is told of.
+    /// An agent that was replaced, and replaced again, is told of. One that is let in again may have
+    /// worked since it was told of.
     pub(super) fn watch_agent(&mut self, agent: AgentIx, standing: Standing) {
+        if standing == Standing::Ready && self.fleet.agent(agent).is_some_and(|it| !it.is_failing())
+        {
+            return self.watch_mended(Some(agent));
+        }
         let replaced = self.fleet.agent(agent).map_or(0, |row| row.replaced);
         if standing == Standing::Replaced && replaced >= AGENT_REPLACED_MAX {
             self.tell(Concern::Agent(agent));

@@ -222,6 +222,29 @@ fn an_agent_that_works_again_is_nobodys_concern_whoever_was_told_of_it() {
     world.replayed();
 }
 
+#[test]
+fn an_agent_that_worked_while_it_was_kept_out_is_nobodys_concern_when_it_is_let_in() {
+    let mut world = World::new(50);
+    let agent = failing(&mut world);
+    let raised = only(&world).id;
+    for _ in 0..4 {
+        world.tick(ESCALATION_MS);
+    }
+    let run = world.submit(plan(vec![task("a", &[])]));
+    let pt = world.pt_at(run, 0);
+    assert_eq!(world.open[&pt].agent, agent);
+    world.set_agent_only(agent, false);
+    world.finish(pt, "1");
+    world.dispatch();
+    assert_eq!(only(&world).id, raised, "whether it works again is seen when it is back");
+    world.snapshot();
+    world.set_agent_only(agent, true);
+    world.dispatch();
+    let closed = world.state.supervision().find(raised).unwrap().closing.clone();
+    assert_eq!(&*closed.unwrap().action, "cleared");
+    world.replayed();
+}
+
 fn measure(world: &mut World, kind: MeasureKind, by: Option<AgentIx>, ms: u64) -> u64 {
     let reason = "test".into();
     let taken = world.act(Command::TakeMeasure { kind, by, reason, lasts_ms: ms });
