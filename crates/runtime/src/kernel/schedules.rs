@@ -141,14 +141,17 @@ impl<R: Recipient> Loop<R> {
             return;
         }
         let (mut left, mut vain) = (FOLLOW_UPS_MAX, 0);
-        while left > 0 && vain < VAIN_MAX {
-            let turn = self.due_by(now, left.min(VAIN_MAX - vain));
+        'go: loop {
+            let turn = self.due_by(now, left);
             if turn.is_empty() {
                 break;
             }
             left -= turn.len();
             for number in turn {
                 vain += usize::from(!self.fire_schedule(number, now, out));
+                if vain == VAIN_MAX {
+                    break 'go;
+                }
             }
         }
         // With each step all that rest would be looked at.
