@@ -211,12 +211,17 @@ impl Outfit {
         let declared: Vec<_> = declared.collect();
         for some in declared.chunks(LOOKS_MAX) {
             std::thread::scope(|scope| {
-                let looks = some.iter().map(|(name, skills)| {
-                    spawn_within(scope, "ark-health", || unhealthy_of(Some(name), skills))
-                });
-                // All of them begin before the first is waited for. Without a thread there is no word of the group.
-                let looks: Vec<_> = looks.flatten().collect();
-                found.extend(looks.into_iter().flat_map(|look| look.join().unwrap_or_default()));
+                let look =
+                    |(name, skills): &(&Text, Arc<SkillSet>)| unhealthy_of(Some(name), skills);
+                let begun =
+                    some.iter().map(|it| spawn_within(scope, "ark-health", move || look(it)));
+                // All of them begin before the first is waited for.
+                let begun: Vec<_> = begun.collect();
+                for (begun, it) in begun.into_iter().zip(some) {
+                    // Without a thread this one looks.
+                    let told = begun.ok().and_then(|begun| begun.join().ok());
+                    found.extend(told.unwrap_or_else(|| look(it)));
+                }
             });
         }
         found
