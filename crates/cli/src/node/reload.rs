@@ -1,5 +1,6 @@
 //! The configuration of a running node: shown, and read again from where the start read it.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::tokio_tasks::aside;
 /// How long somebody waits for the file to be read: a few kilobytes take milliseconds, a mount whose server is
 /// gone takes for ever.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// The code of a reading that took longer.
+const LATE: &str = "not_ready";
 /// Why a change is refused.
 const NEEDS_RESTART: &str = "needs a restart";
 
@@ -57,17 +60,22 @@ impl Source {
         Ok(layered)
     }
 
-    /// The configuration as a running instance reads it again: a pipe is for a start alone, because nobody need
-    /// write into it again.
+    /// The configuration as a running instance reads it again.
     fn read_again(&self) -> Result<Layered, Failure> {
         // What cannot be looked at is told by whoever opens it.
-        if let Some(file) = self.named()
-            && std::fs::metadata(file).is_ok_and(|it| !it.is_file())
-        {
-            let message = format!("`{}` is no regular file any more", absolute(file).display());
-            return Err(Failure::usage(message).with_hint("name a TOML file with --config"));
+        // Nobody need write into it again.
+        if let Some(pipe) = self.pipe() {
+            let message = format!("`{}` is a pipe, which is read at a start alone", pipe.display());
+            return Err(Failure::usage(message));
         }
         self.read()
+    }
+
+    /// The file that somebody named, if it is a pipe.
+    fn pipe(&self) -> Option<PathBuf> {
+        let is_pipe =
+            |file: &&Path| std::fs::metadata(file).is_ok_and(|it| it.file_type().is_fifo());
+        self.named().filter(is_pipe).map(absolute)
     }
 
     /// The file that somebody named.
@@ -77,6 +85,13 @@ impl Source {
 
     /// Why a reload has read nothing, and how to look for what is wrong.
     fn unread(&self, failure: Failure) -> Failure {
+        if failure.code() == LATE {
+            return failure;
+        }
+        if self.pipe().is_some() {
+            let hint = "nothing was changed; put a TOML file there, then `ark-os config reload`";
+            return failure.under_code("settings_invalid").with_hint(hint);
+        }
         let named = self.named().map(|file| format!(" --config {}", absolute(file).display()));
         failure.under_code("settings_invalid").with_hint(format!(
             "nothing was changed; look with `ark-os config show{}`, then `ark-os config reload`",
@@ -128,8 +143,10 @@ impl Running {
         };
         timeout(READ_PATIENCE, reading).await.unwrap_or_else(|_| {
             let seconds = READ_PATIENCE.as_secs();
-            let message = format!("nobody could read the configuration within {seconds} seconds");
-            Err(Failure::usage(message).with_hint("look whether the file's disk still answers"))
+            let message = format!("the configuration was not read within {seconds} seconds");
+            Err(Failure::new(LATE, message).with_hint(
+                "look whether its file's disk answers, and whether another reload is under way",
+            ))
         })
     }
 
