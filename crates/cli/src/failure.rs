@@ -167,6 +167,7 @@ impl Failure {
             // The message of an instance may end with the only thing that is wrong.
             let is_said = is_one
                 && finding.place.is_none()
+                && finding.pointer.as_deref().is_none_or(|it| self.message().contains(it))
                 && self.message().ends_with(finding.message.as_str());
             if !is_said {
                 lines.push((Part::Place, finding.to_string()));
@@ -316,6 +317,7 @@ mod tests {
             Failure::of_problem(problem).lines().len()
         };
         assert_eq!((of(&["/priority"]), of(&["/priority", "/retry"])), (1, 3));
+        assert_eq!(of(&["/other"]), 2, "the place is nowhere else");
         let placed = Finding::at("a.yaml:3:1", "it is `high` or `low`");
         assert_eq!(Failure::usage(detail).with_findings(vec![placed]).lines().len(), 2);
     }

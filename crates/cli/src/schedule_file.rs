@@ -154,20 +154,23 @@ impl ScheduleFile {
             true => pointer.strip_prefix("/schedules/0").unwrap_or(pointer).to_owned(),
             false => pointer.to_owned(),
         };
-        let mut found = self.placed(&findings, place);
-        for (finding, it) in found.iter_mut().zip(findings.as_slice()) {
-            if it.code != "unknown_workflow" {
-                continue;
+        let placed = self.placed(&findings, place).into_iter().zip(findings.as_slice());
+        // What is wrong with the names of the file's own workflows is told with them.
+        let placed = placed.filter(|(_, it)| it.pointer.starts_with("/schedules"));
+        let found = placed.map(|(mut finding, it)| {
+            if it.code == "unknown_workflow" {
+                let name = document.pointer(&it.pointer).and_then(Value::as_str);
+                finding.message = format!(
+                    "there is no workflow `{}` in this file, and none of that name is deployed",
+                    name.unwrap_or_default()
+                );
+                finding.hint.get_or_insert_with(|| {
+                    "`ark-os list workflows` shows those that are deployed".to_owned()
+                });
             }
-            let name = document.pointer(&it.pointer).and_then(Value::as_str).unwrap_or_default();
-            finding.message = format!(
-                "there is no workflow `{name}` in this file, and none of that name is deployed"
-            );
-            finding.hint.get_or_insert_with(|| {
-                "`ark-os list workflows` shows those that are deployed".to_owned()
-            });
-        }
-        found
+            finding
+        });
+        found.collect()
     }
 
     /// Patterns and zones that no calendar knows.

@@ -127,9 +127,10 @@ fn killed_at_any_mutating_call_no_declared_effect_happens_more_often_than_it_may
     let mut hold_ms = 0;
     for _ in 0..TRIES_MAX {
         // Longer where a call was missed.
-        if !missing.is_empty() {
-            hold_ms = holds_ms.next().unwrap_or(hold_ms);
-        }
+        hold_ms = match missing.is_empty() {
+            true => HOLDS_MS[0],
+            false => holds_ms.next().unwrap_or(hold_ms),
+        };
         sweep.play(&wanted, hold_ms);
         missing.retain(|kind| !sweep.died.contains_key(kind));
         unmet.retain(|what| !sweep.tally.contains_key(*what));
