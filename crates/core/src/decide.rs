@@ -2,7 +2,7 @@
 //! rules, and answers with events. One file below for each command or family of them.
 
 use crate::command::{Command, IntendStep};
-use crate::error::Rejected;
+use crate::error::{Kind, Rejected};
 use crate::event::{Change, Event};
 use crate::ids::RunId;
 use crate::rules::Rules;
@@ -133,7 +133,7 @@ fn of_the_whole(state: &State, command: Command, now: Time) -> Result<Change, Re
         Command::SetIntake { intake, reason } => instance::set_intake(state, intake, reason),
         Command::ChangeSettings(changed) => settings::decide(*changed)?,
         Command::Revoke { id, reason } => vec![Event::AuthorityRevoked { id, reason }],
-        _ => return Ok(nothing(now)),
+        _ => return Err(misplaced()),
     };
     Ok(of_instance(events, now))
 }
@@ -164,7 +164,7 @@ fn of_fleet(
         Command::MarkAgent { name, standing, reason } => {
             Ok(remote::mark(state, &name, (standing, reason), now))
         }
-        _ => Ok(nothing(now)),
+        _ => Err(misplaced()),
     }
 }
 
@@ -178,7 +178,7 @@ fn of_supervision(state: &State, command: Command, now: Time) -> Result<Change, 
             emergency::take(state, emergency::Wanted { kind, by, reason, lasts_ms }, now)
         }
         Command::LiftMeasure { id, by, reason } => emergency::lift(state, id, by, reason),
-        _ => Ok(Vec::new()),
+        _ => Err(misplaced()),
     };
     events.map(|events| of_instance(events, now))
 }
@@ -202,7 +202,7 @@ fn of_schedules(
             fire_schedule::manual(state, rules, (&schedule, key), now)
         }
         Command::FireSchedule(fire) => fire_schedule::decide(state, rules, fire, now),
-        _ => Ok(nothing(now)),
+        _ => Err(misplaced()),
     }
 }
 
@@ -223,6 +223,11 @@ fn of_instance(events: Vec<Event>, at: Time) -> Change {
 
 fn of_run(run: RunId, events: Vec<Event>, at: Time) -> Change {
     Change { run: Some(run), at, events }
+}
+
+/// A command that stands in a group and is not decided there: a fault of ours that must not look like an answer.
+fn misplaced() -> Rejected {
+    Rejected::new(Kind::Internal, "internal", "the command has no decision in its group")
 }
 
 /// Nothing to record.
