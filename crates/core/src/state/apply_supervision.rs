@@ -115,10 +115,15 @@ impl State {
         for (task, escalation) in self.supervision.of_run(id) {
             let it = self.runs.get(&id).and_then(|run| run.task(task));
             if it.is_none_or(|it| it.state != TaskState::Parked) {
-                let now = self.now;
-                self.change_escalation(escalation, |it| it.deadline = it.deadline.min(now));
+                self.look_at(escalation);
             }
         }
+    }
+
+    /// What an escalation is about may be over: it is looked at with the next timer.
+    fn look_at(&mut self, escalation: u64) {
+        let now = self.now;
+        self.change_escalation(escalation, |it| it.deadline = it.deadline.min(now));
     }
 
     /// What was told of an agent that works again is looked at; where a remedy is still to be looked
@@ -129,8 +134,7 @@ impl State {
         let told = self.supervision.about(Concern::Agent(agent));
         let told = told.filter(|it| is_back && it.unchecked().is_none()).map(|it| it.id);
         if let Some(id) = told {
-            let now = self.now;
-            self.change_escalation(id, |it| it.deadline = it.deadline.min(now));
+            self.look_at(id);
         }
     }
 
