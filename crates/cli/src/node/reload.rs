@@ -24,8 +24,9 @@ use crate::tokio_tasks::aside;
 /// How long somebody waits for the file to be read: a few kilobytes take milliseconds, a mount whose server is
 /// gone takes for ever.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
-/// The code of a reading that took longer.
+/// The codes of a reading that took longer, and of one that found something wrong.
 const LATE: &str = "not_ready";
+const WRONG: &str = "settings_invalid";
 /// Why a change is refused.
 const NEEDS_RESTART: &str = "needs a restart";
 
@@ -62,20 +63,15 @@ impl Source {
 
     /// The configuration as a running instance reads it again.
     fn read_again(&self) -> Result<Layered, Failure> {
-        // What cannot be looked at is told by whoever opens it.
-        // Nobody need write into it again.
-        if let Some(pipe) = self.pipe() {
-            let message = format!("`{}` is a pipe, which is read at a start alone", pipe.display());
-            return Err(Failure::usage(message));
-        }
-        self.read()
-    }
-
-    /// The file that somebody named, if it is a pipe.
-    fn pipe(&self) -> Option<PathBuf> {
         let is_pipe =
             |file: &&Path| std::fs::metadata(file).is_ok_and(|it| it.file_type().is_fifo());
-        self.named().filter(is_pipe).map(absolute)
+        // Whoever opened one would wait for somebody to write into it again.
+        if let Some(pipe) = self.named().filter(is_pipe).map(absolute) {
+            let message = format!("`{}` is a pipe, which is read at a start alone", pipe.display());
+            let hint = "nothing was changed; put a TOML file there, then `ark-os config reload`";
+            return Err(Failure::new(WRONG, message).with_hint(hint));
+        }
+        self.read().map_err(|failure| self.unread(failure))
     }
 
     /// The file that somebody named.
@@ -85,15 +81,8 @@ impl Source {
 
     /// Why a reload has read nothing, and how to look for what is wrong.
     fn unread(&self, failure: Failure) -> Failure {
-        if failure.code() == LATE {
-            return failure;
-        }
-        if self.pipe().is_some() {
-            let hint = "nothing was changed; put a TOML file there, then `ark-os config reload`";
-            return failure.under_code("settings_invalid").with_hint(hint);
-        }
         let named = self.named().map(|file| format!(" --config {}", absolute(file).display()));
-        failure.under_code("settings_invalid").with_hint(format!(
+        failure.under_code(WRONG).with_hint(format!(
             "nothing was changed; look with `ark-os config show{}`, then `ark-os config reload`",
             named.unwrap_or_default()
         ))
@@ -179,8 +168,7 @@ impl Running {
         by: &str,
         reason: &str,
     ) -> Result<ConfigReload, Failure> {
-        let (written, _turn) =
-            self.written().await.map_err(|failure| self.source.unread(failure))?;
+        let (written, _turn) = self.written().await?;
         let before = self.with(|now| now.clone());
         let mut found = ConfigReload::default();
         for (was, is) in before.entries.iter().zip(&written.entries) {
